@@ -1,0 +1,36 @@
+/**
+ * What the cluster tells, in the words of the read model. The informers produce these; the cache consumes them.
+ */
+import type { DeploymentObject, DeploymentRef, NamespaceObject } from "./ReadModel.ts"
+import type { NamespaceName } from "./Names.ts"
+import type { ResourceVersion } from "./ResourceVersion.ts"
+
+/** The two kinds of object that are watched. */
+export type WatchedResource = "namespaces" | "deployments"
+
+/**
+ * One step of what is known of the cluster.
+ *
+ * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list as of `resourceVersion`, to be swapped in in one step.
+ * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
+ * - `NamespaceDeleted`, `DeploymentDeleted`: gone as of `resourceVersion`.
+ * - `Heard`: the watch is live and the cluster spoke, with or without news (a bookmark, an opened watch).
+ * - `Lost`: the watch of this resource is no longer live; what is known of it begins to age.
+ */
+export type ClusterEvent =
+  | {
+      readonly _tag: "NamespacesReplaced"
+      readonly items: ReadonlyArray<NamespaceObject>
+      readonly resourceVersion: ResourceVersion
+    }
+  | {
+      readonly _tag: "DeploymentsReplaced"
+      readonly items: ReadonlyArray<DeploymentObject>
+      readonly resourceVersion: ResourceVersion
+    }
+  | { readonly _tag: "NamespaceApplied"; readonly object: NamespaceObject }
+  | { readonly _tag: "DeploymentApplied"; readonly object: DeploymentObject }
+  | { readonly _tag: "NamespaceDeleted"; readonly name: NamespaceName; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "DeploymentDeleted"; readonly ref: DeploymentRef; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "Heard"; readonly resource: WatchedResource }
+  | { readonly _tag: "Lost"; readonly resource: WatchedResource }

@@ -1,0 +1,20 @@
+import { Context, type Effect } from "effect"
+import type { ClusterForbade, ClusterUnavailable, NotFound } from "./Errors.ts"
+import type { DeploymentObject, DeploymentRef } from "./ReadModel.ts"
+import type { ReplicaCount } from "./ReplicaCount.ts"
+
+/**
+ * Writes a deployment's replica count to the cluster. Succeeds with the deployment as the cluster accepted it.
+ *
+ * Fails with `NotFound` (the cluster has no such deployment), `ClusterForbade` (the cluster refused this service) or
+ * `ClusterUnavailable` (unreachable, overloaded, failing).
+ */
+export class DeploymentScaler extends Context.Service<
+  DeploymentScaler,
+  {
+    readonly scale: (
+      ref: DeploymentRef,
+      replicas: ReplicaCount
+    ) => Effect.Effect<DeploymentObject, NotFound | ClusterForbade | ClusterUnavailable>
+  }
+>()("kube-resource-api/domain/DeploymentScaler") {}
