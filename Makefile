@@ -1,0 +1,54 @@
+# The project's own Node is first on the PATH: a machine's older one only runs npm.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+INSTALLED := node_modules/.installed
+PKI := .dev/pki
+PORT ?= 8443
+
+.PHONY: help install certs run dev check format test docs bench build clean
+
+help: ## List every target with what it does
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## (.*)/\1\t\2/' | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): package.json package-lock.json
+	npm ci --loglevel=error
+	@touch $@
+
+install: $(INSTALLED) ## Install what the project needs, from the lock file alone
+
+certs: ## Make development certificates in .dev/pki (kept while they are valid)
+	@scripts/pki.sh $(PKI)
+
+run: install certs ## Serve the embedded demo cluster on PORT (8443), or the one KUBE_SOURCE names, and print curl lines
+	@DEMO_HINTS=$(PKI) \
+	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) \
+	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
+	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \
+	exec node src/main.ts
+
+dev: install certs ## Like run, and start again whenever a source file changes
+	@KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) DRAIN_PERIOD=$${DRAIN_PERIOD:-0s} \
+	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
+	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \
+	exec node --watch src/main.ts
+
+check: install ## Check types, lint and format
+	npm run --silent check
+
+format: install ## Format every file
+	npm run --silent format
+
+test: check ## Check, then run every test
+	npm test --silent
+
+docs: install ## Write docs/configuration.md from the settings' own descriptions
+	node scripts/configuration.ts
+
+bench: install ## Run every benchmark
+	node --expose-gc bench/memory.ts
+	node bench/freshness.ts
+
+clean: ## Remove what was installed and made
+	rm -rf node_modules .dev dist

@@ -1,0 +1,249 @@
+/**
+ * Every setting of the service: its environment variable, its default, what it is for, and the schema its text must pass.
+ */
+import { Config, Duration, Effect, Option, Schema, SchemaTransformation } from "effect"
+import { SettingError } from "./domain/SettingError.ts"
+
+/** One environment variable: `fallback` is the text used where it is not set; without one the setting stays undefined. */
+interface Setting<A> {
+  readonly name: string
+  readonly description: string
+  readonly fallback: string | undefined
+  readonly allowed: string
+  readonly decode: (text: string) => Effect.Effect<A, Schema.SchemaError>
+}
+
+type Kind<A> = { readonly allowed: string; readonly codec: Schema.Codec<A, string> }
+
+const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
+const file: Kind<string> = { allowed: "a path to a PEM file", codec: Schema.NonEmptyString }
+const words = <const L extends ReadonlyArray<string>>(...literals: L): Kind<L[number]> => ({
+  allowed: `one of ${literals.join(", ")}`,
+  codec: Schema.Literals(literals)
+})
+const integer = (minimum: number, maximum: number): Kind<number> => ({
+  allowed: `a whole number ${minimum}..${maximum}`,
+  codec: Schema.String.check(Schema.isPattern(/^[0-9]{1,10}$/)).pipe(
+    Schema.decodeTo(
+      Schema.Int.check(Schema.isBetween({ minimum, maximum })),
+      SchemaTransformation.transform({ decode: Number, encode: String })
+    )
+  )
+})
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const isUnit = (unit: string): unit is keyof typeof units => unit in units
+const duration: Kind<Duration.Duration> = {
+  allowed: "a duration such as 500ms, 30s, 5m or 1h",
+  codec: Schema.String.check(Schema.isPattern(/^[0-9]{1,9}(?:ms|s|m|h|d)$/)).pipe(
+    Schema.decodeTo(
+      Schema.Duration,
+      SchemaTransformation.transform({
+        decode: (written) => {
+          const unit = written.replace(/^[0-9]+/, "")
+          return Duration.millis(Number.parseInt(written, 10) * (isUnit(unit) ? units[unit] : 1))
+        },
+        encode: (value) => `${Duration.toMillis(value)}ms`
+      })
+    )
+  )
+}
+
+const setting = <A>(
+  name: string,
+  kind: Kind<A>,
+  fallback: string | undefined,
+  description: string
+): Setting<A> => ({
+  name,
+  description,
+  fallback,
+  allowed: kind.allowed,
+  decode: Schema.decodeEffect(kind.codec)
+})
+
+/** The TLS 1.3 cipher suites that may be offered; there are no others. */
+export const cipherSuites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"] as const
+
+const cipherList: Kind<string> = {
+  allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,
+  codec: Schema.String.check(
+    Schema.isPattern(new RegExp(`^(?:${cipherSuites.join("|")})(?::(?:${cipherSuites.join("|")}))*$`))
+  )
+}
+
+/** The settings, in the order in which docs/configuration.md lists them. */
+export const settings = {
+  host: setting("HOST", text, "0.0.0.0", "Address to listen on."),
+  port: setting("PORT", integer(0, 65_535), "8443", "Port to listen on; 0 takes a free one."),
+  tlsCertFile: setting("TLS_CERT_FILE", file, undefined, "The server's certificate, with its chain. Required."),
+  tlsKeyFile: setting("TLS_KEY_FILE", file, undefined, "The private key of the server's certificate. Required."),
+  tlsClientCaFile: setting(
+    "TLS_CLIENT_CA_FILE",
+    file,
+    undefined,
+    "The certificate authorities that client certificates must be signed by. Required."
+  ),
+  tlsCrlFile: setting("TLS_CRL_FILE", file, undefined, "Revocation lists of those authorities; none if not set."),
+  tlsClientAuth: setting(
+    "TLS_CLIENT_AUTH",
+    words("optional", "require"),
+    "optional",
+    "`optional` serves probes (and 403s) to clients without a valid certificate; `require` refuses them at the handshake."
+  ),
+  tlsCiphers: setting("TLS_CIPHERS", cipherList, "TLS_AES_128_GCM_SHA256", "The TLS 1.3 cipher suites to offer."),
+  kubeSource: setting(
+    "KUBE_SOURCE",
+    words("auto", "in-cluster", "kubeconfig", "embedded"),
+    "auto",
+    "Where the cluster is: `in-cluster` (service account), `kubeconfig`, `embedded` (the demo cluster inside the process), or `auto`: in-cluster where there is a service account, else kubeconfig."
+  ),
+  kubeconfig: setting("KUBECONFIG", text, undefined, "The kubeconfig file; the user's own (~/.kube/config) if not set."),
+  kubeContext: setting("KUBE_CONTEXT", text, undefined, "The kubeconfig context to use; its current one if not set."),
+  readyMaxStaleness: setting(
+    "READY_MAX_STALENESS",
+    duration,
+    undefined,
+    "How long after the cluster was last heard from `/readyz` turns 503; never if not set (stale reads beat none)."
+  ),
+  maxTargetBytes: setting(
+    "MAX_TARGET_BYTES",
+    integer(256, 8192),
+    "2048",
+    "Longest request target, in bytes; a longer one gets 414."
+  ),
+  maxHeaderBytes: setting(
+    "MAX_HEADER_BYTES",
+    integer(1024, 65_536),
+    "8192",
+    "Largest header block, in bytes; a larger one gets 431."
+  ),
+  maxBodyBytes: setting(
+    "MAX_BODY_BYTES",
+    integer(0, 1_048_576),
+    "4096",
+    "Largest request body that is read and ignored, in bytes; a request that announces a larger one gets 400."
+  ),
+  headersTimeout: setting("HEADERS_TIMEOUT", duration, "10s", "How long a request's headers may take to arrive (408)."),
+  requestTimeout: setting(
+    "REQUEST_TIMEOUT",
+    duration,
+    "15s",
+    "How long a whole request may take to arrive, and how long it may take to be served (408)."
+  ),
+  keepAliveTimeout: setting("KEEP_ALIVE_TIMEOUT", duration, "65s", "How long an idle connection is kept open."),
+  drainPeriod: setting(
+    "DRAIN_PERIOD",
+    duration,
+    "5s",
+    "How long `/readyz` says 503 before the port closes at shutdown, so that balancers take the instance out first."
+  ),
+  shutdownTimeout: setting(
+    "SHUTDOWN_TIMEOUT",
+    duration,
+    "20s",
+    "How long requests in flight may take to finish once the port has closed."
+  ),
+  logLevel: setting(
+    "LOG_LEVEL",
+    words("trace", "debug", "info", "warn", "error"),
+    "info",
+    "The least severe records to log."
+  ),
+  logFormat: setting(
+    "LOG_FORMAT",
+    words("auto", "json", "pretty"),
+    "auto",
+    "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
+  )
+}
+
+type Values = {
+  readonly [K in keyof typeof settings]: (typeof settings)[K] extends Setting<infer A> ? A : never
+}
+type Optional =
+  | "tlsCertFile"
+  | "tlsKeyFile"
+  | "tlsClientCaFile"
+  | "tlsCrlFile"
+  | "kubeconfig"
+  | "kubeContext"
+  | "readyMaxStaleness"
+
+/** The decoded settings; those without a default are undefined where not set. */
+export type Settings = {
+  readonly [K in keyof Values]: K extends Optional ? Values[K] | undefined : Values[K]
+}
+
+const readOptional = <A>(self: Setting<A>): Effect.Effect<A | undefined, SettingError> =>
+  Effect.gen(function* () {
+    const given = yield* Config.option(Config.String(self.name)).pipe(
+      Effect.mapError(
+        (error) =>
+          new SettingError({
+            setting: self.name,
+            value: undefined,
+            problem: error.message,
+            fix: `Set it to ${self.allowed}.`
+          })
+      )
+    )
+    // An empty variable is how a manifest or a shell says "not set".
+    const written = Option.getOrUndefined(given)
+    const value = written === undefined || written === "" ? self.fallback : written
+    if (value === undefined) return undefined
+    return yield* self.decode(value).pipe(
+      Effect.mapError(
+        () =>
+          new SettingError({
+            setting: self.name,
+            value,
+            problem: "not a value this setting can have",
+            fix: `Set it to ${self.allowed}.`
+          })
+      )
+    )
+  })
+
+const read = <A>(self: Setting<A>): Effect.Effect<A, SettingError> =>
+  readOptional(self).pipe(
+    Effect.flatMap((value) =>
+      value === undefined ? Effect.die(new Error(`${self.name} has no default`)) : Effect.succeed(value)
+    )
+  )
+
+/** Reads and decodes every setting; fails with the first that cannot be used. */
+export const load: Effect.Effect<Settings, SettingError> = Effect.all({
+  host: read(settings.host),
+  port: read(settings.port),
+  tlsCertFile: readOptional(settings.tlsCertFile),
+  tlsKeyFile: readOptional(settings.tlsKeyFile),
+  tlsClientCaFile: readOptional(settings.tlsClientCaFile),
+  tlsCrlFile: readOptional(settings.tlsCrlFile),
+  tlsClientAuth: read(settings.tlsClientAuth),
+  tlsCiphers: read(settings.tlsCiphers),
+  kubeSource: read(settings.kubeSource),
+  kubeconfig: readOptional(settings.kubeconfig),
+  kubeContext: readOptional(settings.kubeContext),
+  readyMaxStaleness: readOptional(settings.readyMaxStaleness),
+  maxTargetBytes: read(settings.maxTargetBytes),
+  maxHeaderBytes: read(settings.maxHeaderBytes),
+  maxBodyBytes: read(settings.maxBodyBytes),
+  headersTimeout: read(settings.headersTimeout),
+  requestTimeout: read(settings.requestTimeout),
+  keepAliveTimeout: read(settings.keepAliveTimeout),
+  drainPeriod: read(settings.drainPeriod),
+  shutdownTimeout: read(settings.shutdownTimeout),
+  logLevel: read(settings.logLevel),
+  logFormat: read(settings.logFormat)
+})
+
+/** docs/configuration.md's table, made from the descriptions above. */
+export const markdown = (): string =>
+  [
+    "| setting | default | allowed | what it is for |",
+    "| --- | --- | --- | --- |",
+    ...Object.values(settings).map(
+      ({ name, fallback, allowed, description }) =>
+        `| \`${name}\` | ${fallback === undefined ? "" : `\`${fallback}\``} | ${allowed} | ${description} |`
+    )
+  ].join("\n")

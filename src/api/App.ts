@@ -1,0 +1,112 @@
+import { Cause, Effect } from "effect"
+import { HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import type { Scope } from "effect"
+import { BadRequest, HeaderFieldsTooLarge, UnknownEndpoint, UriTooLong } from "../domain/Errors.ts"
+import { ClientIdentity } from "../security/Identity.ts"
+import { Internal, respond } from "./ErrorMapping.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+import { RequestContext } from "./RequestContext.ts"
+import { requestId } from "./RequestId.ts"
+import { routableTarget } from "./RequestTarget.ts"
+
+/** What a request may be, in bytes. */
+export interface RequestLimits {
+  readonly maxTargetBytes: number
+  readonly maxHeaderBytes: number
+  readonly maxBodyBytes: number
+}
+
+/** The bytes of a header block as it came over the wire: each field is `name: value` and a line end. */
+const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
+  let bytes = 0
+  for (const text of rawHeaders) bytes += text.length + 2
+  return bytes
+}
+
+/**
+ * The whole application: checks what can be checked before routing, tells who asks, routes, and turns whatever goes
+ * wrong, a defect included, into the contract's problem. Every response leaves with its `X-Request-Id`.
+ */
+export const make = <E>(
+  routes: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    E,
+    HttpServerRequest.HttpServerRequest | Scope.Scope | RequestContext
+  >,
+  limits: RequestLimits
+): Effect.Effect<
+  Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    never,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  >,
+  never,
+  ClientIdentity | Lifecycle
+> =>
+  Effect.gen(function* () {
+    const identities = yield* ClientIdentity
+    const lifecycle = yield* Lifecycle
+
+    const refusal = (request: HttpServerRequest.HttpServerRequest) => {
+      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      if ((incoming.url ?? "").length > limits.maxTargetBytes) {
+        return new UriTooLong({ detail: `The request target is longer than ${limits.maxTargetBytes} bytes.` })
+      }
+      if (headerBytes(incoming.rawHeaders) > limits.maxHeaderBytes) {
+        return new HeaderFieldsTooLarge({ detail: `The header block is longer than ${limits.maxHeaderBytes} bytes.` })
+      }
+      if (incoming.headers.host === undefined && incoming.httpVersionMinor >= 1) {
+        return new BadRequest({ detail: "An HTTP/1.1 request must have a Host header." })
+      }
+      const announced = incoming.headers["content-length"]
+      if (announced !== undefined && Number(announced) > limits.maxBodyBytes) {
+        return new BadRequest({ detail: `A request body may have at most ${limits.maxBodyBytes} bytes; none is read.` })
+      }
+      return undefined
+    }
+
+    const recover = (cause: Cause.Cause<E>, id: string) => {
+      for (const reason of cause.reasons) {
+        if (
+          Cause.isFailReason(reason) &&
+          HttpServerError.isHttpServerError(reason.error) &&
+          reason.error.reason._tag === "RouteNotFound"
+        ) {
+          return Effect.succeed(
+            respond(new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }), id)
+          )
+        }
+      }
+      // The client has gone: nobody is left to answer, and it is no defect.
+      if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(Cause.map(cause, () => new Internal()))
+      return Effect.logError("A request ended in a defect", cause).pipe(
+        Effect.annotateLogs({ requestId: id }),
+        Effect.as(respond(new Internal(), id))
+      )
+    }
+
+    return Effect.clockWith((clock) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        const receivedAt = clock.currentTimeMillisUnsafe()
+        const id = requestId(request.headers["x-request-id"])
+        const finish = (response: HttpServerResponse.HttpServerResponse) =>
+          HttpServerResponse.setHeaders(
+            response,
+            // Clients on kept-alive connections are told to go elsewhere before the port closes.
+            lifecycle.isShuttingDown() ? { "x-request-id": id, connection: "close" } : { "x-request-id": id }
+          )
+        const refused = refusal(request)
+        if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
+        const target = routableTarget(request.url)
+        return routes.pipe(
+          Effect.provideService(RequestContext, { id, identity: identities.of(request, receivedAt), receivedAt }),
+          target === request.url
+            ? (routed) => routed
+            : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),
+          Effect.catchCause((cause) => recover(cause, id)),
+          Effect.map(finish)
+        )
+      })
+    ).pipe(Effect.orDie)
+  })

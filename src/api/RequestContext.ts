@@ -1,0 +1,11 @@
+import { Context } from "effect"
+import type { Identity } from "../security/Identity.ts"
+
+/**
+ * What is known of a request before it is routed: its id (the caller's, or a new one), who sent it (`undefined`: not
+ * identified) and when it came, in milliseconds since the epoch.
+ */
+export class RequestContext extends Context.Service<
+  RequestContext,
+  { readonly id: string; readonly identity: Identity | undefined; readonly receivedAt: number }
+>()("kube-resource-api/api/RequestContext") {}

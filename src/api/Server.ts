@@ -1,0 +1,95 @@
+import { Duration, Effect, Layer } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import { NodeHttpServer } from "@effect/platform-node"
+import { createServer, type Server as HttpsServer } from "node:https"
+import { UnknownEndpoint } from "../domain/Errors.ts"
+import type { TlsMaterial } from "../security/Tls.ts"
+import { Api } from "./Api.ts"
+import * as App from "./App.ts"
+import { descriptionHandlers } from "./DescriptionHandlers.ts"
+import { Identified } from "./Identified.ts"
+import { probeHandlers } from "./ProbeHandlers.ts"
+import { resourceHandlers } from "./ResourceHandlers.ts"
+import { endWith, onClientError } from "./WireError.ts"
+
+/** Where the server listens and what it puts up with; the words are those of the settings. */
+export interface ServerSettings extends App.RequestLimits {
+  readonly host: string
+  readonly port: number
+  readonly readyMaxStaleness: Duration.Duration | undefined
+  readonly headersTimeout: Duration.Duration
+  readonly requestTimeout: Duration.Duration
+  readonly keepAliveTimeout: Duration.Duration
+  readonly shutdownTimeout: Duration.Duration
+}
+
+const makeHttps = (tls: TlsMaterial, settings: ServerSettings): HttpsServer => {
+  const server = createServer({
+    cert: tls.cert,
+    key: tls.key,
+    ca: tls.ca,
+    ...(tls.crl === undefined ? {} : { crl: tls.crl }),
+    ciphers: tls.ciphers,
+    honorCipherOrder: true,
+    minVersion: "TLSv1.3",
+    maxVersion: "TLSv1.3",
+    requestCert: true,
+    // Without a valid certificate a client still reaches the probes, and its refusal in the contract's form.
+    rejectUnauthorized: tls.requireClientCertificate,
+    maxHeaderSize: settings.maxTargetBytes + settings.maxHeaderBytes,
+    headersTimeout: Duration.toMillis(settings.headersTimeout),
+    requestTimeout: Duration.toMillis(settings.requestTimeout),
+    keepAliveTimeout: Duration.toMillis(settings.keepAliveTimeout),
+    connectionsCheckingInterval: Math.min(1000, Duration.toMillis(settings.headersTimeout) / 2),
+    // Node would answer a request without Host by itself, with no body; the application does it in the contract's form.
+    requireHostHeader: false
+  })
+  server.on("clientError", onClientError)
+  server.on("connect", (_request, socket) => {
+    endWith(socket, new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }))
+  })
+  // An expectation other than 100-continue is no reason not to answer.
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
+  return server
+}
+
+/** The contract's routes over the handlers. */
+const routes = (settings: ServerSettings) =>
+  HttpApiBuilder.layer(Api).pipe(
+    Layer.provide([
+      resourceHandlers(settings.requestTimeout),
+      probeHandlers(settings.readyMaxStaleness),
+      descriptionHandlers
+    ]),
+    Layer.provide(Identified.layer)
+  )
+
+/** Paths are taken as they are: no other spelling of an endpoint is one. */
+const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
+  ignoreTrailingSlash: false,
+  ignoreDuplicateSlashes: false,
+  caseSensitive: true,
+  // Longer than any target may be: a name that is too long is refused for what it is, not as an unknown path.
+  maxParamLength: 65_536
+})
+
+/** Serves the API over HTTPS for as long as its scope is open; gives the `HttpServer`, which knows its address. */
+export const layer = (tls: TlsMaterial, settings: ServerSettings) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const router = yield* HttpRouter.toHttpEffect(routes(settings))
+      const app = yield* App.make(router, settings)
+      yield* HttpServer.serveEffect(app)
+    })
+  ).pipe(
+    Layer.provide(exactPaths),
+    Layer.provideMerge(
+      NodeHttpServer.layer(() => makeHttps(tls, settings), {
+        host: settings.host,
+        port: settings.port,
+        backlog: 1024,
+        gracefulShutdownTimeout: settings.shutdownTimeout
+      })
+    )
+  )
