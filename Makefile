@@ -22,7 +22,7 @@ certs: ## Make development certificates in .dev/pki (kept while they are valid)
 	@scripts/pki.sh $(PKI)
 
 run: install certs ## Serve the embedded demo cluster on PORT (8443), or the one KUBE_SOURCE names, and print curl lines
-	@DEMO_HINTS=$(PKI) \
+	@EXAMPLES_DIR=$${EXAMPLES_DIR:-$(PKI)} \
 	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) \
 	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
 	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \

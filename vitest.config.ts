@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/globalSetup.ts"],
     testTimeout: 60_000,
-    hookTimeout: 60_000,
-    reporters: ["default"]
+    hookTimeout: 60_000
   }
 })

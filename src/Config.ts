@@ -154,6 +154,12 @@ export const settings = {
     words("auto", "json", "pretty"),
     "auto",
     "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
+  ),
+  examplesDir: setting(
+    "EXAMPLES_DIR",
+    text,
+    undefined,
+    "A folder of development certificates: once the service is up it prints curl lines that use them."
   )
 }
 
@@ -168,6 +174,7 @@ type Optional =
   | "kubeconfig"
   | "kubeContext"
   | "readyMaxStaleness"
+  | "examplesDir"
 
 /** The decoded settings; those without a default are undefined where not set. */
 export type Settings = {
@@ -234,7 +241,8 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   drainPeriod: read(settings.drainPeriod),
   shutdownTimeout: read(settings.shutdownTimeout),
   logLevel: read(settings.logLevel),
-  logFormat: read(settings.logFormat)
+  logFormat: read(settings.logFormat),
+  examplesDir: readOptional(settings.examplesDir)
 })
 
 /** docs/configuration.md's table, made from the descriptions above. */

@@ -1,0 +1,156 @@
+import { Cause, Clock, Context, Deferred, Effect, Exit, Layer, Stream } from "effect"
+import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
+import type { DeploymentObject } from "../domain/ReadModel.ts"
+import * as View from "./ClusterView.ts"
+
+/**
+ * Is told of each event that the cache has taken in, for metrics: its tag and the time, in milliseconds since the epoch.
+ * It must not throw. By default nobody is told.
+ */
+export const CacheObserver = Context.Reference<{
+  readonly applied: (event: ClusterEvent["_tag"], atMillis: number) => void
+}>("kube-resource-api/cache/CacheObserver", { defaultValue: () => ({ applied: () => {} }) })
+
+/** Steers the cache of `ClusterCache.layerMemory`. */
+export class CacheFeed extends Context.Service<
+  CacheFeed,
+  {
+    /** Takes the event in before it succeeds. */
+    readonly apply: (event: ClusterEvent) => Effect.Effect<void>
+  }
+>()("kube-resource-api/cache/CacheFeed") {}
+
+/**
+ * Holds what is known of the cluster. Its reads are plain functions that do no work but give what is there.
+ */
+export class ClusterCache extends Context.Service<
+  ClusterCache,
+  {
+    /** The view as of now. */
+    readonly current: () => View.ClusterView
+    /** Whether the first full sync, of namespaces and of deployments, is done. */
+    readonly isSynced: () => boolean
+    /** Waits for the first full sync. */
+    readonly awaitSynced: Effect.Effect<void>
+    /**
+     * Whole seconds since the cluster was last heard: 0 while both watches are live, else since the one that is lost was
+     * last heard (the longer ago of the two), and since the start if it never was.
+     */
+    readonly age: (nowMillis: number) => number
+    /** Takes in a write that the cluster accepted: each read that starts after it sees it. */
+    readonly written: (object: DeploymentObject) => Effect.Effect<void>
+    /**
+     * Never succeeds; dies once the cache can no longer follow the cluster, with the defect that stopped it. To go on
+     * would be to serve an ever older view: let the process end.
+     */
+    readonly failed: Effect.Effect<never>
+  }
+>()("kube-resource-api/cache/ClusterCache") {
+  /** The cache that follows `events` for as long as its scope is open. The stream is not meant to end. */
+  static readonly layer = <R>(events: Stream.Stream<ClusterEvent, never, R>): Layer.Layer<ClusterCache, never, R> =>
+    Layer.effect(
+      ClusterCache,
+      Effect.gen(function* () {
+        const { cache, take } = yield* make
+        const failed = yield* Deferred.make<never>()
+        yield* Stream.runForEachArray(events, take).pipe(
+          Effect.andThen(Effect.die(new Error("The stream of cluster events ended."))),
+          Effect.onExit((exit) =>
+            Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
+              ? Deferred.failCause(failed, exit.cause)
+              : Effect.void
+          ),
+          Effect.forkScoped
+        )
+        return { ...cache, failed: Deferred.await(failed) }
+      })
+    )
+
+  /** The cache after `events`, following nothing but its `CacheFeed`. */
+  static readonly layerMemory = (events: Iterable<ClusterEvent> = []): Layer.Layer<ClusterCache | CacheFeed> =>
+    Layer.effectContext(
+      Effect.gen(function* () {
+        const { cache, take } = yield* make
+        yield* take(events)
+        return Context.make(ClusterCache, { ...cache, failed: Effect.never }).pipe(
+          Context.add(CacheFeed, { apply: (event) => take([event]) })
+        )
+      })
+    )
+}
+
+interface Liveness {
+  live: boolean
+  heardAt: number
+}
+
+const make = Effect.gen(function* () {
+  const observer = yield* CacheObserver
+  const clock = yield* Clock.Clock
+  const synced = yield* Deferred.make<void>()
+  const start = clock.currentTimeMillisUnsafe()
+  const heard: Record<WatchedResource, Liveness> = {
+    namespaces: { live: false, heardAt: start },
+    deployments: { live: false, heardAt: start }
+  }
+  let view = View.empty
+
+  const note = (event: ClusterEvent, now: number) => {
+    const { resource, live } = sign(event)
+    const liveness = heard[resource]
+    if (live !== undefined) liveness.live = live
+    if (live !== false) liveness.heardAt = now
+  }
+
+  const take = (events: Iterable<ClusterEvent>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      for (const event of events) {
+        view = View.apply(view, event)
+        note(event, now)
+        observer.applied(event._tag, now)
+      }
+      if (View.isSynced(view)) Deferred.doneUnsafe(synced, Effect.void)
+    })
+
+  return {
+    take,
+    cache: {
+      current: () => view,
+      isSynced: () => View.isSynced(view),
+      awaitSynced: Deferred.await(synced),
+      age: (nowMillis: number) => {
+        const { namespaces, deployments } = heard
+        const since = Math.min(
+          namespaces.live ? nowMillis : namespaces.heardAt,
+          deployments.live ? nowMillis : deployments.heardAt
+        )
+        return Math.max(0, Math.floor((nowMillis - since) / 1000))
+      },
+      written: (object: DeploymentObject) =>
+        Effect.sync(() => {
+          view = View.written(view, object)
+        })
+    }
+  }
+})
+
+/** What an event shows of its resource's watch: that it is live, that it is not, or neither, as a list does. */
+const sign = (event: ClusterEvent): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
+  switch (event._tag) {
+    case "NamespacesReplaced":
+      return { resource: "namespaces", live: undefined }
+    case "DeploymentsReplaced":
+      return { resource: "deployments", live: undefined }
+    case "NamespaceApplied":
+    case "NamespaceDeleted":
+      return { resource: "namespaces", live: true }
+    case "DeploymentApplied":
+    case "DeploymentDeleted":
+      return { resource: "deployments", live: true }
+    case "Heard":
+      return { resource: event.resource, live: true }
+    case "Lost":
+      return { resource: event.resource, live: false }
+  }
+}

@@ -1,0 +1,404 @@
+/**
+ * What the service knows of the cluster, as a persistent structure: `apply` takes an event and gives the next view, which
+ * shares all that did not change; the view before stays as it was.
+ *
+ * Rendering: a deployment's own body and the text of each block of deployments are rendered when they change. The bodies
+ * that list many deployments are joined from those texts at their first read after a change of what they show, and kept:
+ * that read costs one copy of the body, and a burst of changes costs one join instead of one each.
+ *
+ * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so
+ * deployments may come before their namespace or outlive it: they are kept, and not shown without it.
+ */
+import type { ClusterEvent } from "../domain/ClusterEvent.ts"
+import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
+import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../domain/ReadModel.ts"
+import { isOlder, type ResourceVersion } from "../domain/ResourceVersion.ts"
+import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
+import { type DeploymentEntry, deploymentsRendering, entryOf } from "./DeploymentEntry.ts"
+import * as DeploymentsByName from "./DeploymentsByName.ts"
+import * as History from "./History.ts"
+import { namespaceEntry, type NamespaceEntry, noDeployments, pushCounts, pushNames } from "./NamespaceEntry.ts"
+import { SortedBlocks, untexted } from "./SortedBlocks.ts"
+
+/** One state of what is known of the cluster. Its parts are for this module; read it with the functions below. */
+export interface ClusterView {
+  /** Whether the namespaces have been listed. */
+  readonly namespacesSynced: boolean
+  /** Whether the deployments have been listed. */
+  readonly deploymentsSynced: boolean
+  /** How many namespaces there are. */
+  readonly namespaceCount: number
+  /** How many deployments are in them. */
+  readonly deploymentCount: number
+  readonly namespaces: SortedBlocks<NamespaceEntry, undefined>
+  readonly byName: DeploymentsByName.DeploymentsByName
+  readonly namespaceHistory: History.History
+  readonly deploymentHistory: History.History
+  readonly bodies: Bodies
+}
+
+interface Bodies {
+  readonly namespaces: BodyMemo
+  readonly names: BodyMemo
+  readonly counts: BodyMemo
+}
+
+const freshBodies = (): Bodies => ({ namespaces: emptyMemo(), names: emptyMemo(), counts: emptyMemo() })
+
+/** The view before anything is known. */
+export const empty: ClusterView = {
+  namespacesSynced: false,
+  deploymentsSynced: false,
+  namespaceCount: 0,
+  deploymentCount: 0,
+  namespaces: SortedBlocks.from<NamespaceEntry, undefined>([], untexted),
+  byName: DeploymentsByName.from([]),
+  namespaceHistory: History.empty,
+  deploymentHistory: History.empty,
+  bodies: freshBodies()
+}
+
+/** Whether namespaces and deployments have both been listed. */
+export const isSynced = (view: ClusterView): boolean => view.namespacesSynced && view.deploymentsSynced
+
+/**
+ * The view after `event`. It never goes back: an event that is older than what is held, or that repeats it, gives `view`
+ * itself; so do `Heard` and `Lost`. Versions that are not decimal do not compare, and count as newer.
+ */
+export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
+  switch (event._tag) {
+    case "NamespacesReplaced":
+      return replaceNamespaces(view, event.items, event.resourceVersion)
+    case "DeploymentsReplaced":
+      return replaceDeployments(view, event.items, event.resourceVersion)
+    case "NamespaceApplied":
+      return applyNamespace(view, event.object)
+    case "DeploymentApplied":
+      return applyDeployment(view, event.object)
+    case "NamespaceDeleted":
+      return deleteNamespace(view, event.name, event.resourceVersion)
+    case "DeploymentDeleted":
+      return deleteDeployment(view, event.ref, event.resourceVersion)
+    case "Heard":
+    case "Lost":
+      return view
+  }
+}
+
+/**
+ * The view after this service wrote `object`, which the cluster accepted: shown at once, and taken back by no older event,
+ * nor by a list from before the write. A deployment that is known to be newer, or to be gone since, stays so.
+ */
+export const written = (view: ClusterView, object: DeploymentObject): ClusterView => {
+  const held = heldDeployment(view, object)
+  const isNews =
+    held === undefined
+      ? !History.isPast(view.deploymentHistory, keyOf(object), object.resourceVersion)
+      : held.resourceVersion !== object.resourceVersion && !isOlder(object.resourceVersion, held.resourceVersion)
+  return isNews ? putDeployment(view, entryOf(object, true, held), held) : view
+}
+
+/** Whether the namespace exists. */
+export const hasNamespace = (view: ClusterView, name: NamespaceName): boolean => shown(view, name) !== undefined
+
+/** The deployment, if it exists. */
+export const getDeployment = (view: ClusterView, ref: DeploymentRef): DeploymentObject | undefined =>
+  shown(view, ref.namespace)?.deployments.get(ref.name)
+
+/** The names of all namespaces. */
+export const namespacesBody = (view: ClusterView): Body => {
+  const memo = view.bodies.namespaces
+  if (memo.body !== undefined) return memo.body
+  const names = Array.from(existing(view), ({ name }) => name)
+  return (memo.body = fromPieces(
+    names.length === 0 ? ['{"namespaces":[]}'] : ['{"namespaces":["', names.join('","'), '"]}']
+  ))
+}
+
+/** The names of the namespace's deployments; undefined if there is no such namespace. */
+export const deploymentsBody = (view: ClusterView, name: NamespaceName): Body | undefined => {
+  const namespace = shown(view, name)
+  return namespace && (namespace.namesBody.body ??= render((pieces) => pushNames(pieces, namespace)))
+}
+
+/** The names of all namespaces' deployments. */
+export const allDeploymentsBody = (view: ClusterView): Body =>
+  (view.bodies.names.body ??= render((pieces) => pushAll(pieces, view, pushNames)))
+
+/** The replica count of one deployment; undefined if there is no such deployment. */
+export const replicaCountBody = (
+  view: ClusterView,
+  namespace: NamespaceName,
+  deployment: DeploymentName
+): Body | undefined => shown(view, namespace)?.deployments.get(deployment)?.body
+
+/** The replica counts of the namespace's deployments; undefined if there is no such namespace. */
+export const replicaCountsBody = (view: ClusterView, name: NamespaceName): Body | undefined => {
+  const namespace = shown(view, name)
+  return namespace && (namespace.countsBody.body ??= render((pieces) => pushCounts(pieces, namespace)))
+}
+
+/** The replica counts of all namespaces' deployments. */
+export const allReplicaCountsBody = (view: ClusterView): Body =>
+  (view.bodies.counts.body ??= render((pieces) => pushAll(pieces, view, pushCounts)))
+
+/** The replica counts of the deployments of this name, in all namespaces that have one; undefined if none has. */
+export const replicaCountEverywhereBody = (view: ClusterView, deployment: DeploymentName): Body | undefined =>
+  DeploymentsByName.body(view.byName, deployment)
+
+const shown = (view: ClusterView, name: NamespaceName): NamespaceEntry | undefined => {
+  const namespace = view.namespaces.get(name)
+  return namespace?.resourceVersion === undefined ? undefined : namespace
+}
+
+function* existing({ namespaces }: Pick<ClusterView, "namespaces">): Generator<NamespaceEntry> {
+  for (const namespace of namespaces) if (namespace.resourceVersion !== undefined) yield namespace
+}
+
+function* deploymentsOf(namespaces: Iterable<NamespaceEntry>): Generator<DeploymentEntry> {
+  for (const { deployments } of namespaces) yield* deployments
+}
+
+const render = (push: (pieces: Array<string>) => void): Body => {
+  const pieces: Array<string> = []
+  push(pieces)
+  return fromPieces(pieces)
+}
+
+const pushAll = (
+  pieces: Array<string>,
+  view: ClusterView,
+  push: (pieces: Array<string>, namespace: NamespaceEntry) => void
+): void => {
+  pieces.push("[")
+  let separator = ""
+  for (const namespace of existing(view)) {
+    pieces.push(separator)
+    push(pieces, namespace)
+    separator = ","
+  }
+  pieces.push("]")
+}
+
+const heldDeployment = (view: ClusterView, { namespace, name }: DeploymentRef): DeploymentEntry | undefined =>
+  view.namespaces.get(namespace)?.deployments.get(name)
+
+// A slash is in no name.
+const keyOf = ({ namespace, name }: DeploymentRef): string => `${namespace}/${name}`
+
+const applyDeployment = (view: ClusterView, object: DeploymentObject): ClusterView => {
+  const { resourceVersion } = object
+  const held = heldDeployment(view, object)
+  if (held === undefined) {
+    if (History.isPast(view.deploymentHistory, keyOf(object), resourceVersion)) return view
+  } else if (held.resourceVersion === resourceVersion) {
+    if (!held.written) return view
+  } else if (isOlder(resourceVersion, held.resourceVersion)) {
+    return view
+  }
+  const deploymentHistory = History.told(view.deploymentHistory, resourceVersion)
+  return putDeployment({ ...view, deploymentHistory }, entryOf(object, false, held), held)
+}
+
+const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: DeploymentEntry | undefined): ClusterView => {
+  const namespace = view.namespaces.get(entry.namespace) ?? namespaceEntry(entry.namespace, undefined, noDeployments)
+  const isShown = namespace.resourceVersion !== undefined
+  const namesChanged = held === undefined
+  const countsChanged = namesChanged || held.replicas !== entry.replicas
+  return {
+    ...view,
+    namespaces: view.namespaces.set({
+      ...namespace,
+      deployments: namespace.deployments.set(entry),
+      namesBody: namesChanged ? emptyMemo() : namespace.namesBody,
+      countsBody: countsChanged ? emptyMemo() : namespace.countsBody
+    }),
+    byName: isShown ? DeploymentsByName.set(view.byName, entry) : view.byName,
+    deploymentCount: view.deploymentCount + (isShown && namesChanged ? 1 : 0),
+    bodies:
+      isShown && countsChanged
+        ? {
+            namespaces: view.bodies.namespaces,
+            names: namesChanged ? emptyMemo() : view.bodies.names,
+            counts: emptyMemo()
+          }
+        : view.bodies
+  }
+}
+
+const deleteDeployment = (view: ClusterView, ref: DeploymentRef, resourceVersion: ResourceVersion): ClusterView => {
+  const namespace = view.namespaces.get(ref.namespace)
+  const held = namespace?.deployments.get(ref.name)
+  if (held === undefined && History.isPast(view.deploymentHistory, keyOf(ref), resourceVersion)) return view
+  if (held !== undefined && isOlder(resourceVersion, held.resourceVersion)) return view
+  const buried = { ...view, deploymentHistory: History.buried(view.deploymentHistory, keyOf(ref), resourceVersion) }
+  if (namespace === undefined || held === undefined) return buried
+  const deployments = namespace.deployments.remove(ref.name)
+  if (namespace.resourceVersion === undefined) {
+    return {
+      ...buried,
+      namespaces:
+        deployments.size === 0
+          ? view.namespaces.remove(namespace.name)
+          : view.namespaces.set(namespaceEntry(namespace.name, undefined, deployments))
+    }
+  }
+  return {
+    ...buried,
+    namespaces: view.namespaces.set(namespaceEntry(namespace.name, namespace.resourceVersion, deployments)),
+    byName: DeploymentsByName.remove(view.byName, ref),
+    deploymentCount: view.deploymentCount - 1,
+    bodies: { namespaces: view.bodies.namespaces, names: emptyMemo(), counts: emptyMemo() }
+  }
+}
+
+const applyNamespace = (view: ClusterView, { name, resourceVersion }: NamespaceObject): ClusterView => {
+  const held = view.namespaces.get(name)
+  if (held?.resourceVersion === undefined) {
+    if (History.isPast(view.namespaceHistory, name, resourceVersion)) return view
+  } else if (held.resourceVersion === resourceVersion || isOlder(resourceVersion, held.resourceVersion)) {
+    return view
+  }
+  const namespace = held ?? namespaceEntry(name, undefined, noDeployments)
+  const next = {
+    ...view,
+    namespaceHistory: History.told(view.namespaceHistory, resourceVersion),
+    namespaces: view.namespaces.set({ ...namespace, resourceVersion })
+  }
+  if (namespace.resourceVersion !== undefined) return next
+  let { byName } = view
+  for (const entry of namespace.deployments) byName = DeploymentsByName.set(byName, entry)
+  return {
+    ...next,
+    byName,
+    namespaceCount: view.namespaceCount + 1,
+    deploymentCount: view.deploymentCount + namespace.deployments.size,
+    bodies: freshBodies()
+  }
+}
+
+const deleteNamespace = (view: ClusterView, name: NamespaceName, resourceVersion: ResourceVersion): ClusterView => {
+  const namespace = shown(view, name)
+  if (namespace === undefined && History.isPast(view.namespaceHistory, name, resourceVersion)) return view
+  if (namespace?.resourceVersion !== undefined && isOlder(resourceVersion, namespace.resourceVersion)) return view
+  const buried = { ...view, namespaceHistory: History.buried(view.namespaceHistory, name, resourceVersion) }
+  if (namespace === undefined) return buried
+  let { byName } = view
+  for (const entry of namespace.deployments) byName = DeploymentsByName.remove(byName, entry)
+  return {
+    ...buried,
+    namespaces:
+      namespace.deployments.size === 0
+        ? view.namespaces.remove(name)
+        : view.namespaces.set({ ...namespace, resourceVersion: undefined }),
+    byName,
+    namespaceCount: view.namespaceCount - 1,
+    deploymentCount: view.deploymentCount - namespace.deployments.size,
+    bodies: freshBodies()
+  }
+}
+
+const replaceNamespaces = (
+  view: ClusterView,
+  items: ReadonlyArray<NamespaceObject>,
+  resourceVersion: ResourceVersion
+): ClusterView => {
+  const versions = new Map(items.map((item) => [item.name, item.resourceVersion]))
+  const next = new Map<NamespaceName, NamespaceEntry>()
+  for (const held of view.namespaces) {
+    const version = versions.get(held.name)
+    if (version === held.resourceVersion) next.set(held.name, held)
+    else if (version !== undefined || held.deployments.size > 0) {
+      next.set(held.name, { ...held, resourceVersion: version })
+    }
+  }
+  for (const [name, version] of versions) {
+    if (!next.has(name)) next.set(name, namespaceEntry(name, version, noDeployments))
+  }
+  return {
+    ...withNamespaces(view, next),
+    namespacesSynced: true,
+    namespaceHistory: History.listed(resourceVersion)
+  }
+}
+
+const replaceDeployments = (
+  view: ClusterView,
+  items: ReadonlyArray<DeploymentObject>,
+  resourceVersion: ResourceVersion
+): ClusterView => {
+  const listed = new Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>()
+  const put = (entry: DeploymentEntry) => {
+    const names = listed.get(entry.namespace)
+    if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
+    else names.set(entry.name, entry)
+  }
+  for (const item of items) {
+    // A list that was read in pages can hold an object twice.
+    const before = listed.get(item.namespace)?.get(item.name)
+    if (before !== undefined && isOlder(item.resourceVersion, before.resourceVersion)) continue
+    const held = heldDeployment(view, item)
+    const isHeld = held?.resourceVersion === item.resourceVersion && held.replicas === item.replicas && !held.written
+    put(isHeld ? held : entryOf(item, false, held))
+  }
+  if (!History.wentBack(view.deploymentHistory, resourceVersion)) {
+    // The list was read before these writes.
+    for (const held of deploymentsOf(view.namespaces)) {
+      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(held)
+    }
+  }
+  const next = new Map<NamespaceName, NamespaceEntry>()
+  for (const held of view.namespaces) {
+    const names = listed.get(held.name)
+    if (names !== undefined) {
+      const entries = sortedByName(names)
+      next.set(held.name, isSame(held, entries) ? held : withDeployments(held.name, held.resourceVersion, entries))
+    } else if (held.resourceVersion !== undefined) {
+      const isEmpty = held.deployments.size === 0
+      next.set(held.name, isEmpty ? held : namespaceEntry(held.name, held.resourceVersion, noDeployments))
+    }
+  }
+  for (const [name, names] of listed) {
+    if (!next.has(name)) next.set(name, withDeployments(name, undefined, sortedByName(names)))
+  }
+  return {
+    ...withNamespaces(view, next),
+    deploymentsSynced: true,
+    deploymentHistory: History.listed(resourceVersion)
+  }
+}
+
+const isSame = ({ deployments }: NamespaceEntry, entries: ReadonlyArray<DeploymentEntry>): boolean => {
+  if (deployments.size !== entries.length) return false
+  let index = 0
+  for (const entry of deployments) if (entry !== entries[index++]) return false
+  return true
+}
+
+const withDeployments = (
+  name: NamespaceName,
+  resourceVersion: ResourceVersion | undefined,
+  entries: ReadonlyArray<DeploymentEntry>
+): NamespaceEntry => namespaceEntry(name, resourceVersion, SortedBlocks.from(entries, deploymentsRendering))
+
+const sortedByName = <A>(byName: ReadonlyMap<string, A>): ReadonlyArray<A> =>
+  Array.from(byName)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, value]) => value)
+
+/** The view with all namespaces swapped; as it was if they are the same. */
+const withNamespaces = (view: ClusterView, next: ReadonlyMap<NamespaceName, NamespaceEntry>): ClusterView => {
+  let same = next.size === view.namespaces.size
+  for (const held of view.namespaces) same &&= next.get(held.name) === held
+  if (same) return view
+  const namespaces = SortedBlocks.from<NamespaceEntry, undefined>(sortedByName(next), untexted)
+  const shown = Array.from(existing({ namespaces }))
+  return {
+    ...view,
+    namespaces,
+    byName: DeploymentsByName.from(deploymentsOf(shown)),
+    namespaceCount: shown.length,
+    deploymentCount: shown.reduce((count, { deployments }) => count + deployments.size, 0),
+    bodies: freshBodies()
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The deployments of all namespaces by name. A name that only one namespace has costs one reference; one that several
+ * have keeps the list of them, and their body once it has been read.
+ */
+import type { DeploymentRef } from "../domain/ReadModel.ts"
+import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
+import type { DeploymentEntry } from "./DeploymentEntry.ts"
+import { SortedBlocks, untexted } from "./SortedBlocks.ts"
+
+/** The deployments of one name in two namespaces or more, sorted by namespace. */
+interface Namesakes {
+  readonly name: string
+  readonly entries: ReadonlyArray<DeploymentEntry>
+  readonly memo: BodyMemo
+}
+
+/** The index of deployments by name. */
+export type DeploymentsByName = SortedBlocks<DeploymentEntry | Namesakes, undefined>
+
+/** The index of `entries`, which come sorted by namespace. */
+export const from = (entries: Iterable<DeploymentEntry>): DeploymentsByName => {
+  const groups = new Map<string, DeploymentEntry | Array<DeploymentEntry>>()
+  for (const entry of entries) {
+    const group = groups.get(entry.name)
+    if (group === undefined) groups.set(entry.name, entry)
+    else if (Array.isArray(group)) group.push(entry)
+    else groups.set(entry.name, [group, entry])
+  }
+  const sorted: Array<DeploymentEntry | Namesakes> = []
+  for (const name of [...groups.keys()].sort()) {
+    const group = groups.get(name)
+    if (group !== undefined) sorted.push(Array.isArray(group) ? namesakes(name, group.slice()) : group)
+  }
+  return SortedBlocks.from(sorted, untexted)
+}
+
+/** The index with `entry` added, or put in the place of the one of its namespace and name. */
+export const set = (index: DeploymentsByName, entry: DeploymentEntry): DeploymentsByName => {
+  const held = index.get(entry.name)
+  if (held === undefined) return index.set(entry)
+  if (!("entries" in held)) {
+    if (held.namespace === entry.namespace) return index.set(entry)
+    return index.set(namesakes(entry.name, held.namespace < entry.namespace ? [held, entry] : [entry, held]))
+  }
+  const at = held.entries.findIndex(({ namespace }) => namespace >= entry.namespace)
+  const there = held.entries[at]
+  if (there?.namespace === entry.namespace) {
+    const memo = there.body === entry.body ? held.memo : emptyMemo()
+    return index.set({ name: held.name, entries: held.entries.with(at, entry), memo })
+  }
+  return index.set(namesakes(held.name, held.entries.toSpliced(at === -1 ? held.entries.length : at, 0, entry)))
+}
+
+/** The index without this deployment. */
+export const remove = (index: DeploymentsByName, { namespace, name }: DeploymentRef): DeploymentsByName => {
+  const held = index.get(name)
+  if (held === undefined) return index
+  if (!("entries" in held)) return held.namespace === namespace ? index.remove(name) : index
+  const left = held.entries.filter((entry) => entry.namespace !== namespace)
+  const [only] = left
+  return index.set(left.length === 1 && only !== undefined ? only : namesakes(held.name, left))
+}
+
+/** The body that gives the replica counts of all deployments of this name; undefined if there is none. */
+export const body = (index: DeploymentsByName, name: string): Body | undefined => {
+  const held = index.get(name)
+  if (held === undefined) return undefined
+  if (!("entries" in held)) return `[${held.body}]`
+  return (held.memo.body ??= fromPieces(
+    held.entries.flatMap((entry, index) => [index === 0 ? "[" : ",", entry.body]).concat("]")
+  ))
+}
+
+const namesakes = (name: string, entries: ReadonlyArray<DeploymentEntry>): Namesakes => ({
+  name,
+  entries,
+  memo: emptyMemo()
+})

@@ -1,0 +1,86 @@
+import { Schema } from "effect"
+
+/** The `details` of a Kubernetes Status object. */
+export const StatusDetails = Schema.Struct({
+  name: Schema.optionalKey(Schema.String),
+  group: Schema.optionalKey(Schema.String),
+  kind: Schema.optionalKey(Schema.String),
+  causes: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        reason: Schema.String,
+        message: Schema.String,
+        field: Schema.optionalKey(Schema.String)
+      })
+    )
+  ),
+  retryAfterSeconds: Schema.optionalKey(Schema.Number)
+})
+export type StatusDetails = typeof StatusDetails.Type
+
+/**
+ * A refusal in Kubernetes' own words: `code` is the HTTP status, `reason` the machine-readable word. With
+ * `continueToken` set, `metadata.continue` carries it (an expired list offers one to go on with inconsistently).
+ * `retryAfterSeconds` in the details is repeated as the `Retry-After` header.
+ */
+export class KubeStatus extends Schema.TaggedError<KubeStatus>()("KubeStatus", {
+  code: Schema.Int,
+  reason: Schema.String,
+  message: Schema.String,
+  details: Schema.optionalKey(StatusDetails),
+  continueToken: Schema.optionalKey(Schema.String)
+}) {}
+
+/** The JSON of the Status object, field for field as kube-apiserver sends it. */
+export const statusJson = (status: KubeStatus): string =>
+  JSON.stringify({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: status.continueToken === undefined ? {} : { continue: status.continueToken },
+    status: "Failure",
+    message: status.message,
+    reason: status.reason,
+    ...(status.details === undefined ? {} : { details: status.details }),
+    code: status.code
+  })
+
+const reasons: ReadonlyMap<number, string> = new Map([
+  [400, "BadRequest"],
+  [401, "Unauthorized"],
+  [403, "Forbidden"],
+  [404, "NotFound"],
+  [405, "MethodNotAllowed"],
+  [406, "NotAcceptable"],
+  [409, "Conflict"],
+  [410, "Expired"],
+  [413, "RequestEntityTooLarge"],
+  [415, "UnsupportedMediaType"],
+  [422, "Invalid"],
+  [429, "TooManyRequests"],
+  [500, "InternalError"],
+  [503, "ServiceUnavailable"],
+  [504, "Timeout"]
+])
+
+/** A Status of the given code with the reason Kubernetes pairs with it. */
+export const statusOf = (code: number, message: string, details?: StatusDetails): KubeStatus =>
+  new KubeStatus({ code, reason: reasons.get(code) ?? "", message, ...(details === undefined ? {} : { details }) })
+
+/** 404: the object is not in the cluster. `kind` is the plural resource name, as in real messages. */
+export const notFound = (kind: string, group: string, name: string): KubeStatus =>
+  statusOf(404, `${group === "" ? kind : `${kind}.${group}`} ${JSON.stringify(name)} not found`, {
+    name,
+    ...(group === "" ? {} : { group }),
+    kind
+  })
+
+/** 410: the watch's or list's resourceVersion is no longer in the history. */
+export const tooOldResourceVersion = (requested: number, oldest: number): KubeStatus =>
+  statusOf(410, `too old resource version: ${requested} (${oldest})`)
+
+/** 504: the caller has seen a resourceVersion this server has not reached. */
+export const tooLargeResourceVersion = (requested: number, current: number): KubeStatus =>
+  statusOf(504, `Timeout: Too large resource version: ${requested}, current: ${current}`, {
+    causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+    retryAfterSeconds: 1
+  })

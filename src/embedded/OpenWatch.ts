@@ -1,0 +1,220 @@
+import type { ServerResponse } from "node:http"
+import { Clock, Duration, Effect, Latch } from "effect"
+import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { ClusterStore, HistoryNode, Snapshot } from "./ClusterStore.ts"
+import { rangeOf } from "./ClusterStore.ts"
+import { bookmarkLine, changeLine, errorLine } from "./KubeObjects.ts"
+import { statusJson, tooOldResourceVersion } from "./KubeStatus.ts"
+import { flushChunk, writeChunks } from "./ResponseBody.ts"
+
+/** A fault an open watch carries out between two lines. */
+export type WatchFault = "cut" | "garbage" | "gone" | "close"
+
+/** What a watch was asked for. Times in milliseconds; `deadline` and `bookmarkInterval` may be infinite. */
+export interface WatchPlan {
+  readonly resource: WatchedResource
+  readonly namespace: string | undefined
+  /** Changes up to this version are not sent. */
+  readonly after: number
+  readonly position: HistoryNode
+  /** Objects to send as ADDED first. */
+  readonly initial: Snapshot | undefined
+  /** Whether a bookmark marks the end of the initial objects. */
+  readonly markInitialEnd: boolean
+  readonly bareObjects: boolean
+  readonly deadline: number
+  readonly bookmarkInterval: number
+}
+
+const chunkSize = 65_536
+
+/** One watch in progress: its place in the history, and the faults that await it. */
+export class OpenWatch {
+  readonly plan: WatchPlan
+  readonly #store: ClusterStore
+  readonly #response: ServerResponse
+  readonly #wake = Latch.makeUnsafe(false)
+  readonly #flowing = Latch.makeUnsafe(true)
+  readonly #faults: Array<WatchFault> = []
+  #duplicates = 0
+  #swapNext = false
+  #held: HistoryNode | undefined
+  #position: HistoryNode
+  #initialIndex = 0
+  #initialEnd = 0
+
+  constructor(plan: WatchPlan, store: ClusterStore, response: ServerResponse) {
+    this.plan = plan
+    this.#store = store
+    this.#response = response
+    this.#position = plan.position
+    if (plan.initial !== undefined) {
+      const { start, end } = rangeOf(plan.initial.items, plan.namespace, undefined)
+      this.#initialIndex = start
+      this.#initialEnd = end
+    }
+  }
+
+  /** There may be a change to send. */
+  notify(): void {
+    this.#wake.openUnsafe()
+  }
+
+  /** Carries out the fault once all changes so far are sent. */
+  inject(fault: WatchFault): void {
+    this.#faults.push(fault)
+    this.notify()
+  }
+
+  /** Sends nothing more until `release`, while the connection stays open. */
+  stall(): void {
+    this.#flowing.closeUnsafe()
+    this.notify()
+  }
+
+  release(): void {
+    this.#flowing.openUnsafe()
+  }
+
+  /** Sends each of the next `count` changes twice. */
+  duplicateNext(count: number): void {
+    this.#duplicates += count
+  }
+
+  /** Holds the next change back and sends it after the one that follows it. */
+  swapNext(): void {
+    this.#swapNext = true
+  }
+
+  /** Destroys the connection at once, whatever is under way on it. */
+  drop(): void {
+    this.#response.destroy()
+  }
+
+  /** Serves the watch until its deadline or a fault ends it. The response's headers are sent before; it is ended here. */
+  readonly serve: Effect.Effect<void> = Effect.suspend(() => this.#loop())
+
+  readonly #loop = Effect.fnUntraced(function* (this: OpenWatch) {
+    const { plan } = this
+    let nextBookmark = (yield* Clock.currentTimeMillis) + plan.bookmarkInterval
+    if (plan.initial !== undefined) {
+      yield* this.#sendInitial(plan.initial)
+    }
+    for (;;) {
+      yield* this.#flowing.await
+      this.#wake.closeUnsafe()
+      const chunk = this.#pending()
+      if (chunk !== "") {
+        yield* writeChunks(this.#response, [chunk])
+        continue
+      }
+      const fault = this.#faults.shift()
+      if (fault !== undefined) {
+        const ended = yield* this.#carryOut(fault)
+        if (ended) return
+        continue
+      }
+      const now = yield* Clock.currentTimeMillis
+      if (now >= plan.deadline) {
+        this.#response.end()
+        return
+      }
+      if (now >= nextBookmark) {
+        nextBookmark = now + plan.bookmarkInterval
+        if (this.#held === undefined && this.#store.resourceVersion >= plan.after) {
+          yield* writeChunks(this.#response, [bookmarkLine(plan.resource, this.#store.resourceVersion, false)])
+        }
+        continue
+      }
+      const wait = Math.min(plan.deadline, nextBookmark) - now
+      yield* Number.isFinite(wait)
+        ? Effect.timeoutOption(this.#wake.await, Duration.millis(Math.max(1, wait)))
+        : this.#wake.await
+    }
+  })
+
+  readonly #sendInitial = Effect.fnUntraced(function* (this: OpenWatch, initial: Snapshot) {
+    while (this.#initialIndex < this.#initialEnd) {
+      yield* this.#flowing.await
+      let chunk = ""
+      while (this.#initialIndex < this.#initialEnd && chunk.length < chunkSize) {
+        const object = initial.items[this.#initialIndex]
+        this.#initialIndex += 1
+        if (object !== undefined) chunk += changeLine("ADDED", object, this.plan.bareObjects)
+      }
+      yield* writeChunks(this.#response, [chunk])
+    }
+    if (this.plan.markInitialEnd) {
+      yield* this.#flowing.await
+      yield* writeChunks(this.#response, [bookmarkLine(this.plan.resource, initial.resourceVersion, true)])
+    }
+  })
+
+  /** The lines of the changes not sent yet, about 64 kB of them at most. */
+  #pending(): string {
+    let lines = ""
+    while (lines.length < chunkSize) {
+      const node = this.#position.next
+      if (node === undefined) break
+      this.#position = node
+      if (!this.#concerns(node)) continue
+      if (this.#swapNext) {
+        this.#swapNext = false
+        this.#held = node
+        continue
+      }
+      lines += this.#lines(node)
+      if (this.#held !== undefined) {
+        lines += this.#lines(this.#held)
+        this.#held = undefined
+      }
+    }
+    return lines
+  }
+
+  #concerns(node: HistoryNode): boolean {
+    const { namespace, after } = this.plan
+    const object = node.change?.object
+    if (object === undefined || node.resourceVersion <= after) return false
+    return namespace === undefined || (object.resource === "deployments" && object.namespace === namespace)
+  }
+
+  #lines(node: HistoryNode): string {
+    if (node.change === undefined) return ""
+    const line = changeLine(node.change.type, node.change.object, this.plan.bareObjects)
+    if (this.#duplicates === 0) return line
+    this.#duplicates -= 1
+    return line + line
+  }
+
+  /** Carries out a fault; true when it ended the watch. */
+  readonly #carryOut = Effect.fnUntraced(function* (this: OpenWatch, fault: WatchFault) {
+    const { resource } = this.plan
+    switch (fault) {
+      case "garbage": {
+        yield* writeChunks(this.#response, ["}this is no JSON{\n"])
+        return false
+      }
+      case "cut": {
+        const object = this.#store.snapshot(resource).items[0]
+        const line =
+          object === undefined
+            ? bookmarkLine(resource, this.#store.resourceVersion, false)
+            : changeLine("MODIFIED", object, this.plan.bareObjects)
+        yield* flushChunk(this.#response, line.slice(0, Math.floor(line.length / 2)))
+        this.#response.destroy()
+        return true
+      }
+      case "gone": {
+        const version = this.#store.resourceVersion
+        yield* writeChunks(this.#response, [errorLine(statusJson(tooOldResourceVersion(this.plan.after, version)))])
+        this.#response.end()
+        return true
+      }
+      case "close": {
+        this.#response.end()
+        return true
+      }
+    }
+  })
+}

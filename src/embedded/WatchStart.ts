@@ -1,0 +1,89 @@
+import { Clock, Duration, Effect } from "effect"
+import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { ClusterStore } from "./ClusterStore.ts"
+import type { WireQuirks } from "./Faults.ts"
+import type { KubeStatus } from "./KubeStatus.ts"
+import { tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
+import { invalidOptions, numberIn, refuseSelectors } from "./ListPage.ts"
+import type { WatchPlan } from "./OpenWatch.ts"
+
+/** What the embedded cluster is set to do for watches. */
+export interface WatchSettings {
+  readonly bookmarkInterval: Duration.Duration
+  /** Whether `sendInitialEvents` is served; a server without the WatchList feature refuses it with 422. */
+  readonly streamingLists: boolean
+}
+
+/** How a watch begins: served as planned, or refused in the stream with `gone`. */
+export type WatchStart =
+  { readonly _tag: "Serve"; readonly plan: WatchPlan } | { readonly _tag: "Gone"; readonly gone: KubeStatus }
+
+const defaultTimeoutSeconds = 1800
+
+/**
+ * Works out what a watch request asks for. Fails with the Status kube-apiserver answers: 400, 410 (when the quirks ask
+ * for it as a status), 422 Invalid, 504 Timeout.
+ */
+export const startWatch = Effect.fnUntraced(function* (
+  store: ClusterStore,
+  resource: WatchedResource,
+  namespace: string | undefined,
+  query: URLSearchParams,
+  settings: WatchSettings,
+  quirks: WireQuirks
+): Effect.fn.Return<WatchStart, KubeStatus> {
+  yield* refuseSelectors(query)
+  const requested = (yield* numberIn(query, "resourceVersion")) ?? 0
+  const timeoutSeconds = (yield* numberIn(query, "timeoutSeconds")) ?? defaultTimeoutSeconds
+  const bookmarks = query.get("allowWatchBookmarks") === "true" || query.get("allowWatchBookmarks") === "1"
+  const sendInitialEvents = query.get("sendInitialEvents")
+  const match = query.get("resourceVersionMatch") ?? ""
+  if (sendInitialEvents === null && match !== "") {
+    return yield* invalidOptions(
+      "resourceVersionMatch",
+      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    )
+  }
+  if (sendInitialEvents !== null && !settings.streamingLists) {
+    return yield* invalidOptions(
+      "sendInitialEvents",
+      "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+    )
+  }
+  if (sendInitialEvents !== null && match !== "NotOlderThan") {
+    return yield* invalidOptions(
+      "resourceVersionMatch",
+      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    )
+  }
+
+  const current = store.resourceVersion
+  if (requested > current && (sendInitialEvents !== null || !quirks.silentFutureWatch)) {
+    return yield* tooLargeResourceVersion(requested, current)
+  }
+  const now = yield* Clock.currentTimeMillis
+  const common = {
+    resource,
+    namespace,
+    bareObjects: quirks.bareWatchObjects,
+    deadline: now + timeoutSeconds * 1000,
+    bookmarkInterval: bookmarks ? Duration.toMillis(settings.bookmarkInterval) : Infinity
+  }
+  // A watch from no version, or from 0, tells the present objects first even where no streaming list is asked for.
+  if (sendInitialEvents === "true" || (sendInitialEvents === null && requested === 0)) {
+    const initial = store.snapshot(resource)
+    const position = store.latest(resource)
+    const markInitialEnd = sendInitialEvents === "true" && bookmarks
+    return {
+      _tag: "Serve",
+      plan: { ...common, after: initial.resourceVersion, position, initial, markInitialEnd }
+    }
+  }
+  const after = requested === 0 ? current : requested
+  const position = store.resumeAt(resource, after)
+  if (position === undefined) {
+    const gone = tooOldResourceVersion(after, store.oldest(resource))
+    return quirks.goneMode === "status" ? yield* gone : { _tag: "Gone", gone }
+  }
+  return { _tag: "Serve", plan: { ...common, after, position, initial: undefined, markInitialEnd: false } }
+})

@@ -1,0 +1,70 @@
+import { Context, Effect } from "effect"
+import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { KubeDecodeError } from "./KubeErrors.ts"
+
+/**
+ * Why a whole list was taken.
+ *
+ * - `start`: the first one.
+ * - `expired`: the server no longer has the version to resume from (410).
+ * - `version-too-large`: the server has not seen that version; its store went back.
+ * - `refused`: the server will not resume from that version at all.
+ * - `broken`: watches from that version keep breaking with lines that cannot be read, or with ERROR events.
+ */
+export type RelistReason = "start" | "expired" | "version-too-large" | "refused" | "broken"
+
+/**
+ * Why a watch ended.
+ *
+ * - `closed`: the server ended it, as it does when its time is up.
+ * - `deadline`: its time was up and the server did not end it.
+ * - `silent`: its bookmarks stopped.
+ * - `stalled`: the initial events of a streaming list stopped before their end.
+ * - `unsupported`: the server has no streaming list.
+ * - `expired`, `failed`, `forbidden`: the server's answer or ERROR event.
+ * - `undecodable`: it said something that cannot be read.
+ * - `unreachable`: no connection, or it broke.
+ */
+export type WatchEnd =
+  | "closed"
+  | "deadline"
+  | "silent"
+  | "stalled"
+  | "unsupported"
+  | "expired"
+  | "failed"
+  | "forbidden"
+  | "undecodable"
+  | "unreachable"
+
+/**
+ * Is told what the informers do, for metrics. The default does nothing; the effects run in the informer's own fiber, so
+ * they must be quick.
+ */
+export interface InformerObserver {
+  /** A whole list has been taken and passed on. */
+  readonly relisted: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
+  /** The server took a watch. */
+  readonly watchStarted: (resource: WatchedResource) => Effect.Effect<void>
+  /** A watch that was tried or taken is no more. */
+  readonly watchEnded: (resource: WatchedResource, end: WatchEnd) => Effect.Effect<void>
+  /** An answer could not be read. */
+  readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
+  /** A bookmark came. */
+  readonly bookmark: (resource: WatchedResource, resourceVersion: ResourceVersion) => Effect.Effect<void>
+}
+
+/** The observer of all informers that run with it. */
+export const InformerObserver: Context.Reference<InformerObserver> = Context.Reference<InformerObserver>(
+  "kube-resource-api/kube/InformerObserver",
+  {
+    defaultValue: () => ({
+      relisted: () => Effect.void,
+      watchStarted: () => Effect.void,
+      watchEnded: () => Effect.void,
+      decodeError: () => Effect.void,
+      bookmark: () => Effect.void
+    })
+  }
+)

@@ -1,0 +1,269 @@
+/**
+ * The requests this service makes of the Kubernetes API, and nothing of when or how often.
+ */
+import { Context, Duration, Effect, Layer, Result, type Scope, Stream } from "effect"
+import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import type { NamespaceName } from "../domain/Names.ts"
+import type { DeploymentObject, DeploymentRef } from "../domain/ReadModel.ts"
+import type { ReplicaCount } from "../domain/ReplicaCount.ts"
+import type { ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { KubeConfigError } from "./KubeConfig.ts"
+import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "./KubeErrors.ts"
+import { KubeHttp } from "./KubeHttp.ts"
+import { watchLines } from "./WatchLines.ts"
+import {
+  type AccessDecision,
+  type Decoded,
+  decodeAccessReview,
+  decodeJson,
+  decodeListPage,
+  decodeScale,
+  decodeStatus,
+  decodeWatchEvent,
+  type KubeListPage,
+  type ResourceKind,
+  type Status,
+  type WatchEvent
+} from "./KubeWire.ts"
+
+/** One page of a consistent list. */
+export interface ListPageRequest {
+  /** The most objects in the page; absent, the whole list comes at once. */
+  readonly limit?: number | undefined
+  /** What the page before gave. */
+  readonly continue?: string | undefined
+  /** Only this namespace; absent, the whole cluster. */
+  readonly namespace?: NamespaceName | undefined
+}
+
+/** One watch. */
+export interface WatchRequest {
+  /** Tell all that came after this version. */
+  readonly resourceVersion?: ResourceVersion | undefined
+  /** Begin with all objects as they are, then a bookmark with `initialEventsEnd`: a streaming list. */
+  readonly sendInitialEvents: boolean
+  /** After this the server ends the watch. */
+  readonly timeoutSeconds: number
+  /** Only this namespace; absent, the whole cluster. */
+  readonly namespace?: NamespaceName | undefined
+}
+
+/** A question to the cluster's authorizer: may this user do that? */
+export interface AccessQuestion {
+  readonly user: string
+  readonly groups: ReadonlyArray<string>
+  readonly verb: string
+  /** The API group, `""` for the core one. */
+  readonly group: string
+  readonly resource: string
+  readonly subresource?: string | undefined
+  readonly namespace?: string | undefined
+  readonly name?: string | undefined
+}
+
+/** How long to wait for answers. For a watch, `open` is until the server takes it. */
+export interface KubeApiOptions {
+  /** Default: 30 seconds. */
+  readonly listTimeout?: Duration.Input | undefined
+  /** Default: 30 seconds. */
+  readonly openTimeout?: Duration.Input | undefined
+  /** Default: 10 seconds. */
+  readonly scaleTimeout?: Duration.Input | undefined
+  /** Default: 5 seconds. */
+  readonly reviewTimeout?: Duration.Input | undefined
+}
+
+const fieldManager = "kube-resource-api"
+
+const unreachable = (operation: string) => (error: HttpClientError.HttpClientError | KubeConfigError) => {
+  const cause = error._tag === "HttpClientError" ? error.reason.cause : undefined
+  return new KubeUnreachable({ operation, message: cause instanceof Error ? cause.message : error.message })
+}
+
+const timedOut = (operation: string, limit: Duration.Input) =>
+  Effect.timeoutOrElse({
+    duration: limit,
+    orElse: () =>
+      Effect.fail(
+        new KubeUnreachable({
+          operation,
+          message: `no answer within ${Duration.format(Duration.fromInputUnsafe(limit))}`
+        })
+      )
+  })
+
+const decoded =
+  (operation: string) =>
+  <A>(result: Decoded<A>): Effect.Effect<A, KubeDecodeError> =>
+    Effect.fromResult(Result.mapError(result, (message) => new KubeDecodeError({ operation, message })))
+
+const seconds = (text: string | undefined): number | undefined =>
+  text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined
+
+const statusError = (
+  operation: string,
+  status: Status,
+  from: { readonly code: number; readonly retryAfter?: string | undefined; readonly inStream: boolean }
+) => {
+  const retryAfter = seconds(from.retryAfter) ?? status.details?.retryAfterSeconds ?? undefined
+  return new KubeStatusError({
+    operation,
+    code: from.code,
+    reason: status.reason ?? "",
+    message: status.message ?? "",
+    causes: (status.details?.causes ?? []).flatMap((cause) => cause.reason ?? []),
+    ...(retryAfter === undefined ? {} : { retryAfter: Duration.seconds(retryAfter) }),
+    inStream: from.inStream
+  })
+}
+
+const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
+  const client = HttpClient.withScope(yield* KubeHttp)
+  const listTimeout = options.listTimeout ?? "30 seconds"
+  const openTimeout = options.openTimeout ?? "30 seconds"
+  const scaleTimeout = options.scaleTimeout ?? "10 seconds"
+  const reviewTimeout = options.reviewTimeout ?? "5 seconds"
+
+  /** Sends a request; any status but 2xx is a `KubeStatusError`. The response lives as long as the scope. */
+  const send = Effect.fnUntraced(function* (
+    operation: string,
+    request: HttpClientRequest.HttpClientRequest
+  ): Effect.fn.Return<HttpClientResponse.HttpClientResponse, KubeError, Scope.Scope> {
+    const response = yield* Effect.mapError(
+      client.execute(
+        request.pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeader("user-agent", fieldManager))
+      ),
+      unreachable(operation)
+    )
+    if (response.status >= 200 && response.status < 300) {
+      return response
+    }
+    const text = yield* Effect.mapError(response.text, unreachable(operation))
+    // A proxy or an overloaded server may answer with something other than a Status.
+    const status = Result.getOrElse(Result.flatMap(decodeJson(text), decodeStatus), (): Status => ({}))
+    return yield* statusError(operation, status, {
+      code: response.status,
+      retryAfter: response.headers["retry-after"],
+      inStream: false
+    })
+  })
+
+  const ask = <A>(
+    operation: string,
+    request: HttpClientRequest.HttpClientRequest,
+    limit: Duration.Input,
+    decode: (input: unknown) => Decoded<A>
+  ): Effect.Effect<A, KubeError> =>
+    send(operation, request).pipe(
+      Effect.flatMap((response) => Effect.mapError(response.text, unreachable(operation))),
+      Effect.flatMap((text) => decoded(operation)(Result.flatMap(decodeJson(text), decode))),
+      Effect.scoped,
+      timedOut(operation, limit)
+    )
+
+  return KubeApi.of({
+    listPage: (kind, page) =>
+      ask(
+        `list ${kind.resource}`,
+        HttpClientRequest.get(kind.path(page.namespace), {
+          urlParams: { limit: page.limit, continue: page.continue }
+        }),
+        listTimeout,
+        (input) => decodeListPage(kind, input)
+      ),
+
+    watch: <A extends { readonly resourceVersion: ResourceVersion }>(kind: ResourceKind<A>, watch: WatchRequest) => {
+      const operation = `watch ${kind.resource}`
+      const decode = (line: Decoded<string>) =>
+        decoded(operation)(Result.flatMap(Result.flatMap(line, decodeJson), (input) => decodeWatchEvent(kind, input)))
+      const open = send(
+        operation,
+        HttpClientRequest.get(kind.path(watch.namespace), {
+          urlParams: {
+            watch: "true",
+            allowWatchBookmarks: "true",
+            timeoutSeconds: watch.timeoutSeconds,
+            resourceVersion: watch.resourceVersion,
+            ...(watch.sendInitialEvents
+              ? { sendInitialEvents: "true", resourceVersionMatch: "NotOlderThan" }
+              : undefined)
+          }
+        })
+      ).pipe(timedOut(operation, openTimeout))
+      const opened: WatchEvent<A> = { _tag: "Opened" }
+      return Stream.unwrap(
+        Effect.map(open, (response) =>
+          response.stream.pipe(
+            Stream.mapError(unreachable(operation)),
+            watchLines(),
+            Stream.mapEffect(decode),
+            Stream.mapEffect((event): Effect.Effect<WatchEvent<A>, KubeStatusError> =>
+              event._tag === "Failed"
+                ? Effect.fail(statusError(operation, event.status, { code: event.status.code ?? 500, inStream: true }))
+                : Effect.succeed(event)
+            ),
+            (events) => Stream.concat(Stream.succeed(opened), events)
+          )
+        )
+      )
+    },
+
+    scale: (ref, replicas) =>
+      ask(
+        `scale deployment ${ref.namespace}/${ref.name}`,
+        HttpClientRequest.patch(`/apis/apps/v1/namespaces/${ref.namespace}/deployments/${ref.name}/scale`, {
+          urlParams: { fieldManager }
+        }).pipe(HttpClientRequest.bodyText(JSON.stringify({ spec: { replicas } }), "application/merge-patch+json")),
+        scaleTimeout,
+        decodeScale
+      ),
+
+    accessReview: ({ groups, user, ...resourceAttributes }) =>
+      ask(
+        "review access",
+        HttpClientRequest.post("/apis/authorization.k8s.io/v1/subjectaccessreviews").pipe(
+          HttpClientRequest.bodyJsonUnsafe({
+            apiVersion: "authorization.k8s.io/v1",
+            kind: "SubjectAccessReview",
+            spec: { user, groups, resourceAttributes }
+          })
+        ),
+        reviewTimeout,
+        decodeAccessReview
+      )
+  })
+})
+
+/**
+ * The Kubernetes API, request by request. Every method fails with `KubeUnreachable` (no answer, or none in time),
+ * `KubeStatusError` (an answer that is an error) or `KubeDecodeError` (an answer that makes no sense); none retries.
+ */
+export class KubeApi extends Context.Service<
+  KubeApi,
+  {
+    /** One page of a list as of now (a consistent read). */
+    readonly listPage: <A extends { readonly resourceVersion: ResourceVersion }>(
+      kind: ResourceKind<A>,
+      page: ListPageRequest
+    ) => Effect.Effect<KubeListPage<A>, KubeError>
+    /**
+     * A watch, from its `Opened` until the server closes it, which ends the stream. An ERROR event fails it with a
+     * `KubeStatusError` that is `inStream`. Closing the stream's scope closes the connection.
+     */
+    readonly watch: <A extends { readonly resourceVersion: ResourceVersion }>(
+      kind: ResourceKind<A>,
+      watch: WatchRequest
+    ) => Stream.Stream<WatchEvent<A>, KubeError>
+    /** Sets a deployment's replica count through its `scale` subresource; gives it as the cluster accepted it. */
+    readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<DeploymentObject, KubeError>
+    /** Asks the cluster's authorizer, by a `SubjectAccessReview`. */
+    readonly accessReview: (question: AccessQuestion) => Effect.Effect<AccessDecision, KubeError>
+  }
+>()("kube-resource-api/kube/KubeApi") {
+  /** Over HTTP, with these time-outs. */
+  static readonly layerOptions = (options: KubeApiOptions): Layer.Layer<KubeApi, never, KubeHttp> =>
+    Layer.effect(KubeApi, make(options))
+
+  /** Over HTTP. */
+  static readonly layer: Layer.Layer<KubeApi, never, KubeHttp> = KubeApi.layerOptions({})
+}

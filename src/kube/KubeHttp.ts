@@ -1,0 +1,101 @@
+/**
+ * HTTP to the cluster: its base URL, credentials asked for anew with each request, TLS, and sockets on which a dead peer
+ * is noticed.
+ */
+import { NodeHttpClient } from "@effect/platform-node"
+import { Context, Duration, Effect, Layer } from "effect"
+import { HttpClient, type HttpClientError, HttpClientRequest } from "effect/http"
+import * as http from "node:http"
+import * as https from "node:https"
+import type { Duplex } from "node:stream"
+import { Socket } from "node:net"
+import { KubeConfig, type KubeConfigError } from "./KubeConfig.ts"
+
+/** How connections to the cluster are made. */
+export interface KubeHttpOptions {
+  /**
+   * Silence after which the kernel begins to probe the peer. It then gives up after ten probes a second apart, so a
+   * half-open connection is noticed 10 s after this. Default: 15 seconds.
+   */
+  readonly keepAliveDelay?: Duration.Input | undefined
+  /** How long a connection may take to be made, TLS included. Default: 10 seconds. */
+  readonly connectTimeout?: Duration.Input | undefined
+}
+
+const limitConnecting = <S extends Duplex | null | undefined>(socket: S, millis: number, connected: string): S => {
+  if (socket instanceof Socket && socket.connecting) {
+    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${millis} ms`)), millis)
+    const done = () => clearTimeout(timer)
+    socket.once(connected, done)
+    socket.once("close", done)
+  }
+  return socket
+}
+
+class PlainAgent extends http.Agent {
+  readonly connectMillis: number
+  constructor(options: http.AgentOptions, connectMillis: number) {
+    super(options)
+    this.connectMillis = connectMillis
+  }
+  override createConnection(...args: Parameters<http.Agent["createConnection"]>) {
+    return limitConnecting(super.createConnection(...args), this.connectMillis, "connect")
+  }
+}
+
+class TlsAgent extends https.Agent {
+  readonly connectMillis: number
+  constructor(options: https.AgentOptions, connectMillis: number) {
+    super(options)
+    this.connectMillis = connectMillis
+  }
+  override createConnection(...args: Parameters<https.Agent["createConnection"]>) {
+    return limitConnecting(super.createConnection(...args), this.connectMillis, "secureConnect")
+  }
+}
+
+const makeHttp = Effect.fnUntraced(function* (options: KubeHttpOptions) {
+  const config = yield* KubeConfig
+  const connectMillis = Duration.toMillis(options.connectTimeout ?? "10 seconds")
+  // keepAliveMsecs is what sets SO_KEEPALIVE and its initial delay on an agent's sockets; a request's
+  // keepAliveInitialDelay is ignored in favour of it, and its default is one second.
+  const sockets = { keepAlive: true, keepAliveMsecs: Duration.toMillis(options.keepAliveDelay ?? "15 seconds") }
+  const tlsAgent = yield* Effect.acquireRelease(
+    Effect.sync(() => new TlsAgent(sockets, connectMillis)),
+    (agent) => Effect.sync(() => agent.destroy())
+  )
+  const plainAgent = yield* Effect.acquireRelease(
+    Effect.sync(() => new PlainAgent(sockets, connectMillis)),
+    (agent) => Effect.sync(() => agent.destroy())
+  )
+  const client = yield* Effect.provideService(NodeHttpClient.makeNodeHttp, NodeHttpClient.HttpAgent, {
+    http: plainAgent,
+    https: tlsAgent
+  })
+
+  return client.pipe(
+    HttpClient.mapRequestEffect((request) =>
+      Effect.map(config.authorize, ({ headers, tls }) => {
+        // The agent pools sockets by their TLS options, so a rotated certificate gets new connections and leaves
+        // those in use alone.
+        Object.assign(tlsAgent.options, tls)
+        return request.pipe(HttpClientRequest.prependUrl(config.server), HttpClientRequest.setHeaders(headers))
+      })
+    )
+  )
+})
+
+/**
+ * A client whose requests go to the cluster: give it a path. Fails with `KubeConfigError` when there are no credentials.
+ */
+export class KubeHttp extends Context.Service<
+  KubeHttp,
+  HttpClient.HttpClient.With<HttpClientError.HttpClientError | KubeConfigError>
+>()("kube-resource-api/kube/KubeHttp") {}
+
+/** Over `node:http` and `node:https`, with the cluster of `KubeConfig`, connecting as `options` say. */
+export const layerOptions = (options: KubeHttpOptions): Layer.Layer<KubeHttp, never, KubeConfig> =>
+  Layer.effect(KubeHttp, makeHttp(options))
+
+/** Over `node:http` and `node:https`, with the cluster of `KubeConfig`. */
+export const layer: Layer.Layer<KubeHttp, never, KubeConfig> = layerOptions({})

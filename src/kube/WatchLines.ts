@@ -1,0 +1,74 @@
+/**
+ * The framing of a watch: one JSON text a line, in chunks cut anywhere, also within a character.
+ */
+import { Result, Stream } from "effect"
+
+/** The longest line taken, in bytes. etcd holds objects of up to 1.5 MiB; aggregated APIs may send larger ones. */
+export const maxLineBytes = 8 * 1024 * 1024
+
+const newline = 0x0a
+
+/** A line of text, or why there is none. Nothing follows a failure. */
+export type Line = Result.Result<string, string>
+
+const splitter = (limit: number) => {
+  const decoder = new TextDecoder("utf-8", { fatal: true })
+  let parts: Array<Uint8Array> = []
+  let length = 0
+  let broken = false
+
+  const fail = (message: string): Line => {
+    broken = true
+    parts = []
+    return Result.fail(message)
+  }
+
+  const complete = (): Line => {
+    const [only] = parts
+    const line = Result.try({
+      try: () => decoder.decode(parts.length === 1 ? only : Buffer.concat(parts, length)),
+      catch: () => "not UTF-8"
+    })
+    parts = []
+    length = 0
+    return Result.isFailure(line) ? fail(line.failure) : line
+  }
+
+  return {
+    /** The lines that this chunk completes. */
+    push: (chunk: Uint8Array): ReadonlyArray<Line> => {
+      const out: Array<Line> = []
+      let from = 0
+      while (from < chunk.length) {
+        if (broken) {
+          break
+        }
+        // A newline's byte is never part of another character in UTF-8, so bytes can be searched before decoding.
+        const at = chunk.indexOf(newline, from)
+        const part = chunk.subarray(from, at === -1 ? chunk.length : at)
+        parts.push(part)
+        length += part.length
+        from += part.length + 1
+        if (length > limit) {
+          out.push(fail(`a line of more than ${limit} bytes`))
+        } else if (at !== -1) {
+          out.push(complete())
+        }
+      }
+      return out
+    },
+    /** What is left when the stream ends: a line without its newline is one that was cut. */
+    end: (): ReadonlyArray<Line> => (!broken && length > 0 ? [fail("cut in the middle of a line")] : [])
+  }
+}
+
+/** Splits bytes into lines. A line that cannot be given is the last element, and a failed one. */
+export const watchLines =
+  (limit: number = maxLineBytes) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Line, E, R> =>
+    Stream.mapAccumArray(
+      bytes,
+      () => splitter(limit),
+      (state, chunks) => [state, chunks.flatMap(state.push)] as const,
+      { onHalt: (state) => state.end() }
+    )

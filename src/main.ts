@@ -1,0 +1,110 @@
+/**
+ * The composition root: reads the settings, picks the layers, runs until a signal or a defect, and shuts down in order.
+ */
+import { Cause, Context, Effect, Exit, Layer, Runtime } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { randomBytes } from "node:crypto"
+import { resolve } from "node:path"
+import * as Examples from "./Examples.ts"
+import * as Cluster from "./Cluster.ts"
+import * as Config from "./Config.ts"
+import { Lifecycle } from "./api/Lifecycle.ts"
+import * as Server from "./api/Server.ts"
+import { ClusterCache } from "./cache/ClusterCache.ts"
+import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
+import { demoSeed } from "./embedded/Seed.ts"
+import { KubeConfig } from "./kube/KubeConfig.ts"
+import * as Logging from "./observability/Logging.ts"
+import { ClientIdentity } from "./security/Identity.ts"
+import * as Tls from "./security/Tls.ts"
+
+/** Where the cluster is. The demo cluster is reached over its socket like any other, with a token made for this run. */
+const kubeConfig = (settings: Config.Settings) => {
+  if (settings.kubeSource !== "embedded") {
+    return KubeConfig.layer({
+      source: settings.kubeSource,
+      ...(settings.kubeconfig === undefined ? {} : { kubeconfigPath: settings.kubeconfig }),
+      ...(settings.kubeContext === undefined ? {} : { context: settings.kubeContext })
+    })
+  }
+  const token = randomBytes(16).toString("hex")
+  return Layer.unwrap(
+    Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url, token }))
+  ).pipe(Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token] })))
+}
+
+/** Once shutdown has begun a second signal ends the process at once. */
+const exitOnNextSignal = Effect.sync(() => {
+  const exit = () => process.exit(1)
+  process.once("SIGTERM", exit)
+  process.once("SIGINT", exit)
+})
+
+const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
+  const tls = yield* Tls.load(settings)
+  const services = yield* Layer.build(
+    Server.layer(tls, settings).pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(Layer.provide(Cluster.layer, kubeConfig(settings)), ClientIdentity.layerTls, Lifecycle.layer(settings.drainPeriod))
+      )
+    )
+  )
+  const lifecycle = Context.get(services, Lifecycle)
+  const cache = Context.get(services, ClusterCache)
+  // Registered last, so it runs first: the port closes only after the drain period.
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      exitOnNextSignal,
+      Effect.andThen(Effect.logInfo("Shutting down"), lifecycle.beginShutdown)
+    )
+  )
+  const { address } = Context.get(services, HttpServer.HttpServer)
+  const port = NetAddress.isInetAddress(address) ? address.port : settings.port
+  yield* Effect.logInfo("Serving").pipe(
+    Effect.annotateLogs({
+      host: settings.host,
+      port,
+      source: settings.kubeSource,
+      certificateDaysLeft: Tls.daysLeft(tls.expiresAt, Date.now())
+    })
+  )
+  yield* Effect.forkScoped(
+    Effect.andThen(
+      cache.awaitSynced,
+      Effect.andThen(
+        Effect.logInfo("Ready"),
+        settings.examplesDir === undefined
+          ? Effect.void
+          : Effect.logInfo(Examples.text(`https://localhost:${port}`, resolve(settings.examplesDir)))
+      )
+    )
+  )
+  return yield* cache.failed
+})
+
+/** The last words: a setting's error is one line for a person, anything else comes with its cause. */
+const reportFailure = (cause: Cause.Cause<unknown>) => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.logInfo("Stopped")
+  const error = Cause.squash(cause)
+  return error instanceof Error && "setting" in error
+    ? Effect.logFatal(`Cannot start: ${error.message}`)
+    : Effect.logFatal("The service failed", cause)
+}
+
+const main = Effect.gen(function* () {
+  const settings = yield* Config.load
+  return yield* Effect.scoped(serve(settings)).pipe(
+    Effect.tapCause(reportFailure),
+    Effect.provide(Logging.layer(settings, process.stdout.isTTY === true)),
+    Effect.exit
+  )
+}).pipe(Effect.tapCause(reportFailure), Effect.flatten, Effect.provide(NodeServices.layer))
+
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  // An end that was asked for by a signal is no failure.
+  teardown: (exit, onExit) =>
+    Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+})

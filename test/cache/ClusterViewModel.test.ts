@@ -1,0 +1,157 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { bodiesOf } from "./Bodies.ts"
+import * as Given from "./Given.ts"
+import { NaiveModel } from "./NaiveModel.ts"
+
+const namespaceNames = ["a", "a-b", "b", "0"]
+const deploymentNames = ["x", "x.y", "x-y", "x0"]
+
+const NamespaceNames = Schema.Literals(["a", "a-b", "b", "0"])
+const Paths = Schema.Literals(
+  namespaceNames.flatMap((namespace) => deploymentNames.map((name) => `${namespace}/${name}`))
+)
+const Versions = Schema.Union([
+  Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 25 })),
+  Schema.Literals(["opaque", "08"])
+])
+const Counts = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+const Item = Schema.Struct({ path: Paths, replicas: Counts })
+
+const Step = Schema.Union([
+  Schema.TaggedStruct("namespaces", { names: Schema.Array(NamespaceNames), version: Versions }),
+  Schema.TaggedStruct("deployments", { items: Schema.Array(Item), version: Versions }),
+  Schema.TaggedStruct("namespaceApplied", { name: NamespaceNames, version: Versions }),
+  Schema.TaggedStruct("namespaceDeleted", { name: NamespaceNames, version: Versions }),
+  Schema.TaggedStruct("applied", { ...Item.fields, version: Versions }),
+  Schema.TaggedStruct("deleted", { path: Paths, version: Versions }),
+  Schema.TaggedStruct("written", { ...Item.fields, version: Versions })
+])
+type Step = typeof Step.Type
+
+const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEvent => {
+  switch (step._tag) {
+    case "namespaces":
+      return Given.namespaces(step.version, ...step.names)
+    case "deployments":
+      return Given.deployments(
+        step.version,
+        ...new Map(step.items.map(({ path, replicas }) => [path, [path, replicas, step.version] as const])).values()
+      )
+    case "namespaceApplied":
+      return Given.namespaceApplied(step.name, step.version)
+    case "namespaceDeleted":
+      return Given.namespaceDeleted(step.name, step.version)
+    case "applied":
+      return Given.applied(step.path, step.replicas, step.version)
+    case "deleted":
+      return Given.deleted(step.path, step.version)
+  }
+}
+
+const next = (view: View.ClusterView, step: Step): View.ClusterView =>
+  step._tag === "written"
+    ? View.written(view, Given.deployment(step.path, step.replicas, step.version))
+    : View.apply(view, eventOf(step))
+
+const all = (view: View.ClusterView) => bodiesOf(view, namespaceNames, deploymentNames)
+
+describe("ClusterView against a naive model", () => {
+  it.prop(
+    "any sequence of adds, changes, deletes, repeats, reorders, relists and writes gives the model's bodies",
+    [Schema.Array(Step)],
+    ([steps]) => {
+      let view = View.empty
+      const model = new NaiveModel()
+      for (const step of steps) {
+        view = next(view, step)
+        if (step._tag === "written") model.written(Given.deployment(step.path, step.replicas, step.version))
+        else model.apply(eventOf(step))
+        expect(all(view)).toEqual(model.bodies(namespaceNames, deploymentNames))
+        expect(view.namespaceCount).toBe(model.namespaces.size)
+        expect(view.deploymentCount).toBe(
+          [...model.deployments.values()].filter(({ namespace }) => model.namespaces.has(namespace)).length
+        )
+      }
+    },
+    { arbitrary: { runs: 300, size: 60 } }
+  )
+
+  it.prop(
+    "bodies do not depend on when they were first read, and an old view stays as it was",
+    [Schema.Array(Step)],
+    ([steps]) => {
+      const readAtOnce: Array<{
+        readonly view: View.ClusterView
+        readonly bodies: Record<string, string | undefined>
+      }> = []
+      const unread: Array<View.ClusterView> = []
+      let eager = View.empty
+      let late = View.empty
+      for (const step of steps) {
+        eager = next(eager, step)
+        late = next(late, step)
+        readAtOnce.push({ view: eager, bodies: all(eager) })
+        unread.push(late)
+      }
+      expect(readAtOnce.map(({ view }) => all(view))).toEqual(readAtOnce.map(({ bodies }) => bodies))
+      expect(unread.map(all)).toEqual(readAtOnce.map(({ bodies }) => bodies))
+    },
+    { arbitrary: { runs: 100, size: 40 } }
+  )
+
+  it.prop(
+    "a repeated event changes nothing: the view itself comes back",
+    [Schema.Array(Step)],
+    ([steps]) => {
+      let view = View.empty
+      for (const step of steps) {
+        view = next(view, step)
+        if (step._tag !== "namespaces" && step._tag !== "deployments") expect(next(view, step)).toBe(view)
+      }
+    },
+    { arbitrary: { runs: 100, size: 40 } }
+  )
+
+  it("agrees with more than 1,000 deployments in a namespace, while it grows, changes and shrinks to nothing", () => {
+    const model = new NaiveModel()
+    let view = View.empty
+    let version = 100
+    const step = (event: ClusterEvent) => {
+      view = View.apply(view, event)
+      model.apply(event)
+    }
+    const name = (index: number) => `d${(index * 7919) % 1500}`
+    const agree = () =>
+      expect(bodiesOf(view, ["big"], [name(0), name(1), name(749)])).toEqual(
+        model.bodies(["big"], [name(0), name(1), name(749)])
+      )
+    step(Given.namespaces(1, "big", "small"))
+    step(Given.deployments(1, ["small/d0", 1, 1]))
+    for (let index = 0; index < 1500; index++) {
+      step(Given.applied(`big/${name(index)}`, index, version++))
+      if (index % 100 === 0) agree()
+    }
+    agree()
+    const sizes = () =>
+      [...view.namespaces].flatMap(({ deployments }) => deployments.blocks.map((b) => b.entries.length))
+    expect(Math.max(...sizes())).toBeLessThanOrEqual(128)
+    for (let index = 0; index < 1500; index += 7) step(Given.applied(`big/${name(index)}`, index + 1, version++))
+    agree()
+    step(
+      Given.deployments(
+        version++,
+        ...Array.from({ length: 1500 }, (_, index) => [`big/${name(index)}`, index, version++] as const)
+      )
+    )
+    agree()
+    for (let index = 0; index < 1500; index++) {
+      step(Given.deleted(`big/${name(index)}`, version++))
+      if (index % 100 === 0) agree()
+    }
+    agree()
+    expect(sizes()).toEqual([])
+  })
+})

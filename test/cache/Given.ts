@@ -1,0 +1,57 @@
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
+import type { DeploymentObject, DeploymentRef } from "../../src/domain/ReadModel.ts"
+import { ReplicaCount } from "../../src/domain/ReplicaCount.ts"
+import { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+
+export const ns = (name: string) => NamespaceName.make(name)
+export const dep = (name: string) => DeploymentName.make(name)
+export const rv = (version: number | string) => ResourceVersion.make(String(version))
+
+export const ref = (path: string): DeploymentRef => {
+  const [namespace = "", name = ""] = path.split("/")
+  return { namespace: ns(namespace), name: dep(name) }
+}
+
+export const deployment = (path: string, replicas: number, version: number | string): DeploymentObject => ({
+  ...ref(path),
+  replicas: ReplicaCount.make(replicas),
+  resourceVersion: rv(version)
+})
+
+export const namespaces = (version: number | string, ...names: ReadonlyArray<string>): ClusterEvent => ({
+  _tag: "NamespacesReplaced",
+  items: names.map((name) => ({ name: ns(name), resourceVersion: rv(1) })),
+  resourceVersion: rv(version)
+})
+
+export const deployments = (
+  version: number | string,
+  ...items: ReadonlyArray<readonly [path: string, replicas: number, version: number | string]>
+): ClusterEvent => ({
+  _tag: "DeploymentsReplaced",
+  items: items.map(([path, replicas, version]) => deployment(path, replicas, version)),
+  resourceVersion: rv(version)
+})
+
+export const namespaceApplied = (name: string, version: number | string): ClusterEvent => ({
+  _tag: "NamespaceApplied",
+  object: { name: ns(name), resourceVersion: rv(version) }
+})
+
+export const namespaceDeleted = (name: string, version: number | string): ClusterEvent => ({
+  _tag: "NamespaceDeleted",
+  name: ns(name),
+  resourceVersion: rv(version)
+})
+
+export const applied = (path: string, replicas: number, version: number | string): ClusterEvent => ({
+  _tag: "DeploymentApplied",
+  object: deployment(path, replicas, version)
+})
+
+export const deleted = (path: string, version: number | string): ClusterEvent => ({
+  _tag: "DeploymentDeleted",
+  ref: ref(path),
+  resourceVersion: rv(version)
+})

@@ -1,0 +1,57 @@
+import { Deferred, Effect, type Scope } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { file } from "./Pki.ts"
+
+/** A started instance: what it has printed so far, and how it ended. */
+export interface Instance {
+  readonly child: ChildProcess
+  readonly output: () => string
+  readonly exited: Effect.Effect<number>
+  readonly printed: (text: string) => Effect.Effect<void>
+  readonly port: Effect.Effect<number>
+}
+
+/** The settings of an instance over the demo cluster, on a free port. */
+export const demoSettings = {
+  KUBE_SOURCE: "embedded",
+  HOST: "127.0.0.1",
+  PORT: "0",
+  DRAIN_PERIOD: "300ms",
+  TLS_CERT_FILE: file("server.crt"),
+  TLS_KEY_FILE: file("server.key"),
+  TLS_CLIENT_CA_FILE: file("ca.crt")
+}
+
+/** Starts the program as a supervisor would, with only these settings; it is killed with the scope. */
+export const start = (environment: Readonly<Record<string, string>>): Effect.Effect<Instance, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const ended = yield* Deferred.make<number>()
+    let text = ""
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const process_ = spawn(process.execPath, ["src/main.ts"], {
+          cwd: new URL("../..", import.meta.url),
+          env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment },
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+        process_.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
+        process_.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()))
+        process_.once("exit", (code) => Deferred.doneUnsafe(ended, Effect.succeed(code ?? -1)))
+        return process_
+      }),
+      (process_) => Effect.sync(() => process_.kill("SIGKILL"))
+    )
+    const printed = (expected: string): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (text.includes(expected)) return Effect.void
+        if (child.exitCode !== null) return Effect.die(new Error(`ended without "${expected}":\n${text}`))
+        return Effect.andThen(Effect.sleep(20), printed(expected))
+      })
+    return {
+      child,
+      output: () => text,
+      exited: Deferred.await(ended),
+      printed,
+      port: Effect.map(printed('"port"'), () => Number(/"port":\s*([0-9]+)/.exec(text)?.[1]))
+    }
+  })

@@ -1,0 +1,60 @@
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { agent, send } from "./Https.ts"
+import { TestService, withService } from "./TestService.ts"
+
+const paths = [
+  "/namespaces",
+  "/namespaces/personal/deployments",
+  "/namespaces/ANY/deployments",
+  "/namespaces/personal/deployments/nginx/replica_count",
+  "/namespaces/personal/deployments/ANY/replica_count",
+  "/namespaces/ANY/deployments/ANY/replica_count",
+  "/namespaces/ANY/deployments/nginx/replica_count",
+  "/namespaces/absent/deployments",
+  "/livez",
+  "/readyz"
+]
+
+withService()("reads never touch the cluster", (it) => {
+  it.effect("10,000 reads of endpoints 1-3 and 5-6 make no request to the cluster", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { port } = yield* TestService
+      const pool = yield* agent("viewer", 16)
+      yield* kube.clearRequests
+      const statuses = yield* Effect.forEach(
+        Array.from({ length: 10_000 }, (_, index) => paths[index % paths.length] ?? "/"),
+        (path) => Effect.map(send(port, { client: "viewer", path, agent: pool }), ({ status }) => status),
+        { concurrency: 16 }
+      )
+      assert.strictEqual(statuses.filter((status) => status === 200).length, 9000)
+      assert.strictEqual(statuses.filter((status) => status === 410).length, 1000)
+      assert.deepStrictEqual(yield* kube.requests, [])
+    })
+  )
+
+  it.effect("through an outage of the cluster reads go on, /readyz stays 200 and Age grows", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { port } = yield* TestService
+      yield* kube.faults.unavailable(true)
+      yield* kube.faults.dropWatches()
+      yield* Effect.sleep(2200)
+      const answer = yield* send(port, { client: "viewer", path: "/namespaces" })
+      assert.strictEqual(answer.status, 200)
+      assert.isAtLeast(Number(answer.headers["age"]), 1)
+      assert.strictEqual((yield* send(port, { client: "none", path: "/readyz" })).status, 200)
+      assert.strictEqual(
+        (yield* send(port, {
+          client: "admin",
+          method: "PUT",
+          path: "/namespaces/personal/deployments/nginx/replica_count/1"
+        })).status,
+        503
+      )
+      yield* kube.faults.unavailable(false)
+    })
+  )
+})

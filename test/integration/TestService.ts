@@ -1,0 +1,89 @@
+import { layer } from "@effect/vitest"
+import { Context, Duration, Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { NodeServices } from "@effect/platform-node"
+import * as Cluster from "../../src/Cluster.ts"
+import { Lifecycle } from "../../src/api/Lifecycle.ts"
+import * as Server from "../../src/api/Server.ts"
+import { ClusterCache } from "../../src/cache/ClusterCache.ts"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import { ClientIdentity } from "../../src/security/Identity.ts"
+import * as Tls from "../../src/security/Tls.ts"
+import { file } from "./Pki.ts"
+
+/** What a test changes of the settings. */
+export interface Overrides extends Partial<Server.ServerSettings> {
+  readonly tlsClientAuth?: "optional" | "require"
+  readonly tlsCrlFile?: string
+  /** Runs before the service starts; it is then not waited for until it has synced. */
+  readonly unsynced?: Effect.Effect<void, never, EmbeddedKube>
+}
+
+const defaults: Server.ServerSettings = {
+  host: "127.0.0.1",
+  port: 0,
+  maxTargetBytes: 2048,
+  maxHeaderBytes: 8192,
+  maxBodyBytes: 4096,
+  readyMaxStaleness: undefined,
+  headersTimeout: Duration.seconds(10),
+  requestTimeout: Duration.seconds(15),
+  keepAliveTimeout: Duration.seconds(65),
+  shutdownTimeout: Duration.seconds(5)
+}
+
+/** The whole service on a free port, over an embedded cluster that the test can change and break. */
+export class TestService extends Context.Service<
+  TestService,
+  {
+    readonly port: number
+    readonly cache: ClusterCache["Service"]
+    readonly lifecycle: Lifecycle["Service"]
+  }
+>()("test/TestService") {
+  static readonly layer = (overrides: Overrides = {}) =>
+    Layer.effect(
+      TestService,
+      Effect.gen(function* () {
+        const { url } = yield* EmbeddedKube
+        if (overrides.unsynced !== undefined) yield* overrides.unsynced
+        const tls = yield* Tls.load({
+          tlsCertFile: file("server.crt"),
+          tlsKeyFile: file("server.key"),
+          tlsClientCaFile: file("ca.crt"),
+          tlsCrlFile: overrides.tlsCrlFile,
+          tlsClientAuth: overrides.tlsClientAuth ?? "optional",
+          tlsCiphers: "TLS_AES_128_GCM_SHA256"
+        })
+        const services = yield* Layer.build(
+          Server.layer(tls, { ...defaults, ...overrides }).pipe(
+            Layer.provideMerge(
+              Layer.mergeAll(
+                Layer.provide(Cluster.layer, KubeConfig.layerEndpoint({ url, token: "test" })),
+                ClientIdentity.layerTls,
+                Lifecycle.layer(Duration.zero)
+              )
+            )
+          )
+        )
+        const { address } = Context.get(services, HttpServer.HttpServer)
+        const cache = Context.get(services, ClusterCache)
+        if (overrides.unsynced === undefined) yield* cache.awaitSynced
+        return {
+          port: NetAddress.isInetAddress(address) ? address.port : 0,
+          cache,
+          lifecycle: Context.get(services, Lifecycle)
+        }
+      })
+    ).pipe(
+      Layer.provideMerge(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })),
+      Layer.provide(NodeServices.layer)
+    )
+}
+
+/** Runs tests, on real time and real sockets, over a service that they share. */
+export const withService = (overrides: Overrides = {}) =>
+  layer(TestService.layer(overrides), { excludeTestServices: true })

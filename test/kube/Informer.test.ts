@@ -1,0 +1,447 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  added,
+  bookmark,
+  deleted,
+  garbage,
+  informed,
+  initialEnd,
+  modified,
+  page,
+  status,
+  unreachable
+} from "./ScriptedKube.ts"
+
+const synced = { says: [added("a", 1), added("b", 2), initialEnd(5)], then: "hang" } as const
+const syncedThen = <T>(then: T, ...more: ReadonlyArray<unknown>) => ({
+  says: [added("a", 1), added("b", 2), initialEnd(5), ...more],
+  then
+})
+
+const isBetween = (value: number | undefined, low: number, high: number) => {
+  assert.isDefined(value)
+  assert.isAtLeast(value ?? Number.NaN, low)
+  assert.isAtMost(value ?? Number.NaN, high)
+}
+
+describe("list", () => {
+  it.effect("streams the list in and tells it as one Replaced event", () =>
+    Effect.gen(function* () {
+      const { asked, relists, told } = yield* informed({
+        watches: [{ says: [added("a", 1), added("b", 2), 10, deleted("a", 3), initialEnd(5)], then: "hang" }]
+      })
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(told(), [])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(told(), ["=b@5"])
+      assert.deepStrictEqual(relists, ["start"])
+      assert.strictEqual(asked[0]?.sendInitialEvents, true)
+      assert.isUndefined(asked[0]?.resourceVersion)
+    })
+  )
+
+  it.effect.each([400, 403, 404, 422])(
+    "falls back to the paged list when the server answers %d, and remembers",
+    (code) =>
+      Effect.gen(function* () {
+        const { asked, ends, told } = yield* informed({
+          watches: [status(code), { says: [2], then: status(410) }, { says: [], then: "hang" }],
+          pages: [page(["a", "b"], 7, "more"), page(["c"], 7), page(["z"], 9)]
+        })
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(told(), ["=a,b,c@7", "heard"])
+        assert.strictEqual(ends[0], "unsupported")
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(told(), ["=a,b,c@7", "heard", "lost", "=z@9", "heard"])
+        assert.deepStrictEqual(
+          asked.map(({ what, limit, continue: token, resourceVersion, sendInitialEvents }) =>
+            what === "page" ? [limit, token] : [sendInitialEvents, resourceVersion]
+          ),
+          [
+            [true, undefined],
+            [500, undefined],
+            [500, "more"],
+            [false, "7"],
+            [500, undefined],
+            [false, "9"]
+          ]
+        )
+      })
+  )
+
+  it.effect("falls back to the paged list when the initial events stop before their end", () =>
+    Effect.gen(function* () {
+      const { asked, ends, told } = yield* informed({
+        watches: [
+          { says: [added("a", 1)], then: "hang" },
+          { says: [], then: "hang" }
+        ],
+        pages: [page(["a", "b"], 7)]
+      })
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(asked.length, 1)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ends, ["stalled"])
+      assert.deepStrictEqual(told(), ["=a,b@7", "heard"])
+    })
+  )
+
+  it.effect("begins the paged list again when its continue token expires, and takes it whole the second time", () =>
+    Effect.gen(function* () {
+      const { asked, told } = yield* informed(
+        {
+          watches: [{ says: [], then: "hang" }],
+          pages: [page(["a"], 7, "one"), status(410), page(["a"], 8, "two"), status(410), page(["a", "b"], 9)]
+        },
+        { streamingList: false }
+      )
+      // The list comes before the first watch.
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(told(), ["=a,b@9", "heard"])
+      assert.deepStrictEqual(
+        asked.filter(({ what }) => what === "page").map((asked) => [asked.limit, asked.continue]),
+        [
+          [500, undefined],
+          [500, "one"],
+          [500, undefined],
+          [500, "two"],
+          [undefined, undefined]
+        ]
+      )
+    })
+  )
+
+  it.effect("drops a streaming list that breaks before its end, and begins it again", () =>
+    Effect.gen(function* () {
+      const { told } = yield* informed({
+        watches: [{ says: [added("a", 1)], then: unreachable }, { says: [added("b", 2)], then: "close" }, synced]
+      })
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(told(), ["=a,b@5"])
+    })
+  )
+})
+
+describe("watch", () => {
+  it.effect("tells what is added, changed and deleted, with the version of each", () =>
+    Effect.gen(function* () {
+      const { told } = yield* informed({
+        watches: [syncedThen("hang", added("c", 6), modified("a", 7), deleted("b", 8), bookmark(9))]
+      })
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(told(), ["=a,b@5", "+c@6", "+a@7", "-b@8", "heard"])
+    })
+  )
+
+  it.effect("resumes at once from the last version of an event or bookmark when the server closes it", () =>
+    Effect.gen(function* () {
+      const { asked, told } = yield* informed({
+        watches: [
+          syncedThen("close", 2, added("c", 6)),
+          { says: [2, bookmark(17)], then: "close" },
+          { says: [2], then: "close" },
+          { says: [], then: "hang" }
+        ]
+      })
+      yield* TestClock.adjust("6 seconds")
+      assert.deepStrictEqual(
+        asked.map(({ at, resourceVersion, sendInitialEvents }) => [at, resourceVersion, sendInitialEvents]),
+        [
+          [0, undefined, true],
+          [2, "6", false],
+          [4, "17", false],
+          [6, "17", false]
+        ]
+      )
+      assert.deepStrictEqual(told(), ["=a,b@5", "+c@6", "lost", "heard", "heard", "lost", "heard", "lost", "heard"])
+    })
+  )
+
+  it.effect("asks for 5 to 10 minutes, at random", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [syncedThen("close", 2), ...Array.from({ length: 30 }, () => ({ says: [2], then: "close" as const }))]
+      })
+      yield* TestClock.adjust("1 minute")
+      const timeouts = asked.map(({ timeoutSeconds }) => timeoutSeconds)
+      timeouts.forEach((timeout) => isBetween(timeout, 300, 600))
+      assert.isAbove(new Set(timeouts).size, 1)
+    })
+  )
+
+  it.effect("tears down a watch that outlives its time by 30 seconds, and resumes", () =>
+    Effect.gen(function* () {
+      const { asked, ends, told } = yield* informed({ watches: [synced, { says: [], then: "hang" }] })
+      yield* TestClock.adjust(0)
+      const limit = (asked[0]?.timeoutSeconds ?? 0) + 30
+      yield* TestClock.adjust(Duration.seconds(limit - 1))
+      assert.deepStrictEqual(told(), ["=a,b@5"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ends, ["deadline"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "lost", "heard"])
+      assert.strictEqual(asked[1]?.resourceVersion, "5")
+    })
+  )
+
+  it.effect("tears down a watch whose bookmarks have stopped for 3 minutes, and resumes", () =>
+    Effect.gen(function* () {
+      const { asked, ends } = yield* informed({
+        watches: [syncedThen("hang", 60, bookmark(6), 30, added("c", 7)), { says: [], then: "hang" }]
+      })
+      yield* TestClock.adjust(Duration.seconds(90 + 179))
+      assert.deepStrictEqual(ends, [])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ends, ["silent"])
+      assert.strictEqual(asked[1]?.resourceVersion, "7")
+    })
+  )
+
+  it.effect("leaves a watch alone that never had a bookmark, however quiet", () =>
+    Effect.gen(function* () {
+      const { ends } = yield* informed({ watches: [synced] })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(ends, [])
+    })
+  )
+
+  it.effect("does not go back to an older version when events are told again", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [syncedThen("close", 2, added("c", 10), modified("a", 9)), { says: [], then: "hang" }]
+      })
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(asked[1]?.resourceVersion, "10")
+    })
+  )
+})
+
+describe("expired version", () => {
+  it.effect.each([
+    { how: "the answer", answer: status(410) },
+    { how: "an ERROR event", answer: { says: [], then: status(410, { reason: "Expired", inStream: true }) } }
+  ])("410 as $how lists again at once: one Replaced event, no empty moment", ({ answer }) =>
+    Effect.gen(function* () {
+      const { asked, relists, told, warnings } = yield* informed({
+        watches: [
+          syncedThen("close", 2, added("c", 6)),
+          answer,
+          { says: [added("x", 20), 3, added("y", 21), initialEnd(30)], then: "hang" }
+        ]
+      })
+      yield* TestClock.adjust("4 seconds")
+      const before = told().filter((event) => event !== "heard" && event !== "lost")
+      assert.deepStrictEqual(before, ["=a,b@5", "+c@6"])
+      yield* TestClock.adjust("1 second")
+      const after = told().filter((event) => event !== "heard" && event !== "lost")
+      assert.deepStrictEqual(after, ["=a,b@5", "+c@6", "=x,y@30"])
+      assert.deepStrictEqual(relists, ["start", "expired"])
+      assert.strictEqual(asked[2]?.at, 2)
+      assert.deepStrictEqual(warnings, [])
+    })
+  )
+
+  it.effect("backs off when each new list expires at once", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: Array.from({ length: 100 }, () => syncedThen(status(410, { inStream: true })))
+      })
+      yield* TestClock.adjust("30 seconds")
+      isBetween(asked.length, 5, 9)
+    })
+  )
+
+  it.effect.each([
+    { reason: "version-too-large", error: status(504, { causes: ["ResourceVersionTooLarge"] }) },
+    { reason: "refused", error: status(400) }
+  ])("lists again when the server calls the version $reason", ({ error, reason }) =>
+    Effect.gen(function* () {
+      const { asked, relists } = yield* informed({ watches: [syncedThen("close", 2), error, synced] })
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(relists, ["start", reason])
+      assert.strictEqual(asked[2]?.sendInitialEvents, true)
+    })
+  )
+
+  it.effect("resumes and does not list again when a gateway times out", () =>
+    Effect.gen(function* () {
+      const { asked, relists } = yield* informed({
+        watches: [syncedThen("close", 2), status(504), { says: [], then: "hang" }]
+      })
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(relists, ["start"])
+      assert.strictEqual(asked[2]?.resourceVersion, "5")
+    })
+  )
+})
+
+describe("broken stream", () => {
+  it.effect("reconnects after a line that cannot be read, and resumes", () =>
+    Effect.gen(function* () {
+      const { asked, relists, told } = yield* informed({
+        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], then: "hang" }]
+      })
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(asked[1]?.resourceVersion, "5")
+      assert.deepStrictEqual(relists, ["start"])
+      assert.strictEqual(told().at(-1), "+c@6")
+    })
+  )
+
+  it.effect.each([
+    { how: "a line that cannot be read", error: garbage },
+    { how: "an ERROR event", error: status(500, { inStream: true }) }
+  ])("lists again after $how twice at the same version", ({ error }) =>
+    Effect.gen(function* () {
+      const { relists } = yield* informed({ watches: [syncedThen(error, 2), { says: [], then: error }, synced] })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(relists, ["start", "broken"])
+    })
+  )
+
+  it.effect("does not list again when there was progress between two broken streams", () =>
+    Effect.gen(function* () {
+      const { relists } = yield* informed({
+        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], then: garbage }, { says: [], then: "hang" }]
+      })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(relists, ["start"])
+    })
+  )
+
+  it.effect("lists ever more slowly when lists do not cure broken streams", () =>
+    Effect.gen(function* () {
+      const { relists } = yield* informed({ watches: Array.from({ length: 200 }, () => syncedThen(garbage)) })
+      yield* TestClock.adjust("2 minutes")
+      isBetween(relists.length, 3, 12)
+    })
+  )
+})
+
+describe("back-off", () => {
+  it.effect("waits from 0.8 to 30 seconds, doubling, 20 % either way", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({ watches: Array.from({ length: 10 }, () => unreachable) })
+      yield* TestClock.adjust("10 minutes")
+      const waits = asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? Number.NaN))
+      assert.strictEqual(waits.length, 10)
+      const expected = [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30, 30]
+      waits.forEach((wait, index) => {
+        isBetween(wait, 0.799 * (expected[index] ?? 0), 1.201 * (expected[index] ?? 0))
+      })
+    })
+  )
+
+  it.effect("begins again at 0.8 seconds after progress", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [unreachable, unreachable, unreachable, unreachable, syncedThen(unreachable, 2), synced]
+      })
+      yield* TestClock.adjust("5 minutes")
+      isBetween((asked[5]?.at ?? 0) - (asked[4]?.at ?? 0) - 2, 0.63, 0.97)
+    })
+  )
+
+  it.effect("begins again at 0.8 seconds after a quiet watch that lived long", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [
+          syncedThen(unreachable, 2),
+          unreachable,
+          unreachable,
+          unreachable,
+          { says: [40], then: unreachable },
+          { says: [], then: "hang" }
+        ]
+      })
+      yield* TestClock.adjust("4 minutes")
+      isBetween((asked[5]?.at ?? 0) - (asked[4]?.at ?? 0) - 40, 0.63, 0.97)
+    })
+  )
+
+  it.effect("waits as long as Retry-After asks, of lists and of watches", () =>
+    Effect.gen(function* () {
+      const patience = { retryAfter: Duration.seconds(25) }
+      const { asked } = yield* informed(
+        { watches: [status(429, patience), { says: [], then: "hang" }], pages: [status(503, patience), page([], 4)] },
+        { streamingList: false }
+      )
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(
+        asked.map(({ at, what }) => [what, at]),
+        [
+          ["page", 0],
+          ["page", 25],
+          ["watch", 25],
+          ["watch", 50]
+        ]
+      )
+    })
+  )
+
+  it.effect("waits after a watch that ends at once without news", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [syncedThen("close", 2), ...Array.from({ length: 100 }, () => ({ says: [], then: "close" as const }))]
+      })
+      yield* TestClock.adjust("30 seconds")
+      isBetween(asked.length, 5, 8)
+    })
+  )
+
+  it.effect("waits after a watch that ends at once with nothing but what was known", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: [
+          syncedThen("close", 2),
+          ...Array.from({ length: 100 }, () => ({ says: [bookmark(5)], then: "close" as const }))
+        ]
+      })
+      yield* TestClock.adjust("30 seconds")
+      isBetween(asked.length, 5, 8)
+    })
+  )
+
+  it.effect("tells Lost once for the whole of an outage", () =>
+    Effect.gen(function* () {
+      const { told } = yield* informed({
+        watches: [
+          syncedThen(unreachable, 2),
+          unreachable,
+          unreachable,
+          unreachable,
+          { says: [added("c", 6)], then: "hang" }
+        ]
+      })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(told(), ["=a,b@5", "lost", "heard", "+c@6"])
+    })
+  )
+})
+
+describe("permission", () => {
+  it.effect("keeps trying when it is denied, and warns once, naming verb and resource", () =>
+    Effect.gen(function* () {
+      const denied = status(403)
+      const { told, warnings } = yield* informed(
+        { watches: [synced], pages: [denied, denied, denied, denied, page(["a"], 4)] },
+        { streamingList: false }
+      )
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(told()[0], "=a@4")
+      assert.strictEqual(warnings.length, 1)
+      assert.match(warnings[0] ?? "", /does not permit .* list and watch on namespaces/)
+    })
+  )
+
+  it.effect("warns again when the trouble changes, or comes back after progress", () =>
+    Effect.gen(function* () {
+      const { warnings } = yield* informed({
+        watches: [unreachable, unreachable, status(401), status(401), syncedThen(unreachable, 2), synced]
+      })
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(warnings.length, 3)
+    })
+  )
+})

@@ -1,0 +1,185 @@
+/**
+ * A KubeApi that answers from a script, for the tests of what is made of its answers, and what the tests see of an
+ * informer that runs against it.
+ */
+import { Clock, Duration, Effect, Layer, Logger, Result, Stream } from "effect"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+import * as Informer from "../../src/kube/Informer.ts"
+import { InformerObserver } from "../../src/kube/InformerObserver.ts"
+import { KubeApi } from "../../src/kube/KubeApi.ts"
+import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
+import {
+  decodeListPage,
+  decodeWatchEvent,
+  namespaces,
+  type ResourceKind,
+  type WatchEvent
+} from "../../src/kube/KubeWire.ts"
+
+/** One answer to a watch: what it says in turn (a number is a pause, in seconds), and how it ends. */
+export interface WatchAnswer {
+  readonly says: ReadonlyArray<unknown>
+  readonly then: "close" | "hang" | KubeError
+}
+
+/** The answers to the watches and to the list pages, in turn. What comes after the script never answers. */
+export interface Script {
+  readonly watches: ReadonlyArray<WatchAnswer | KubeError>
+  readonly pages?: ReadonlyArray<unknown>
+}
+
+/** A request as the scripted cluster received it, `at` seconds after the start. */
+export interface Asked {
+  readonly at: number
+  readonly what: "watch" | "page"
+  readonly resourceVersion?: string | undefined
+  readonly sendInitialEvents?: boolean | undefined
+  readonly timeoutSeconds?: number | undefined
+  readonly limit?: number | undefined
+  readonly continue?: string | undefined
+}
+
+const object = (name: string, resourceVersion: number) => ({
+  metadata: { name, resourceVersion: String(resourceVersion) }
+})
+
+export const added = (name: string, version: number) => ({ type: "ADDED", object: object(name, version) })
+export const modified = (name: string, version: number) => ({ type: "MODIFIED", object: object(name, version) })
+export const deleted = (name: string, version: number) => ({ type: "DELETED", object: object(name, version) })
+export const bookmark = (version: number) => ({
+  type: "BOOKMARK",
+  object: { metadata: { resourceVersion: String(version) } }
+})
+export const initialEnd = (version: number) => ({
+  type: "BOOKMARK",
+  object: {
+    metadata: { resourceVersion: String(version), annotations: { "k8s.io/initial-events-end": "true" } }
+  }
+})
+export const page = (names: ReadonlyArray<string>, version: number, next?: string) => ({
+  metadata: { resourceVersion: String(version), continue: next },
+  items: names.map((name, index) => object(name, index + 1))
+})
+
+export const status = (
+  code: number,
+  more: {
+    readonly reason?: string
+    readonly causes?: ReadonlyArray<string>
+    readonly retryAfter?: Duration.Duration
+    readonly inStream?: boolean
+  } = {}
+) =>
+  new KubeStatusError({
+    operation: "ask",
+    code,
+    reason: more.reason ?? "",
+    message: "",
+    causes: more.causes ?? [],
+    ...(more.retryAfter === undefined ? {} : { retryAfter: more.retryAfter }),
+    inStream: more.inStream ?? false
+  })
+export const garbage = new KubeDecodeError({ operation: "watch namespaces", message: "not JSON" })
+export const unreachable = new KubeUnreachable({ operation: "watch namespaces", message: "ECONNREFUSED" })
+
+const isKubeError = (value: unknown): value is KubeError =>
+  value instanceof KubeStatusError || value instanceof KubeDecodeError || value instanceof KubeUnreachable
+
+const nowSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+
+const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
+  const watches = [...script.watches]
+  const pages = [...(script.pages ?? [])]
+  const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
+    kind: ResourceKind<A>,
+    answer: WatchAnswer
+  ): Stream.Stream<WatchEvent<A>, KubeError> => {
+    const opened: WatchEvent<A> = { _tag: "Opened" }
+    const said = Stream.fromIterable(answer.says).pipe(
+      Stream.rechunk(1),
+      Stream.flatMap((word) =>
+        typeof word === "number"
+          ? Stream.fromEffectDrain(Effect.sleep(Duration.seconds(word)))
+          : Stream.succeed(Result.getOrThrow(decodeWatchEvent(kind, word)))
+      )
+    )
+    const end =
+      answer.then === "close" ? Stream.empty : answer.then === "hang" ? Stream.never : Stream.fail(answer.then)
+    return Stream.succeed(opened).pipe(Stream.concat(said), Stream.concat(end))
+  }
+  return Layer.succeed(KubeApi, {
+    listPage: (kind, request) =>
+      Effect.gen(function* () {
+        asked.push({ at: yield* nowSeconds, what: "page", ...request })
+        const answer = pages.shift()
+        return isKubeError(answer)
+          ? yield* answer
+          : answer === undefined
+            ? yield* Effect.never
+            : Result.getOrThrow(decodeListPage(kind, answer))
+      }),
+    watch: (kind, request) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          asked.push({ at: yield* nowSeconds, what: "watch", ...request })
+          const answer = watches.shift()
+          return isKubeError(answer) ? Stream.fail(answer) : answer === undefined ? Stream.never : speak(kind, answer)
+        })
+      ),
+    scale: () => Effect.never,
+    accessReview: () => Effect.never
+  })
+}
+
+/** Starts an informer of the namespaces on a scripted cluster. What is recorded grows while it runs. */
+export const informed = Effect.fnUntraced(function* (script: Script, options?: Informer.InformerOptions) {
+  const asked: Array<Asked> = []
+  const events: Array<ClusterEvent> = []
+  const relists: Array<string> = []
+  const ends: Array<string> = []
+  const warnings: Array<string> = []
+  yield* Stream.runForEach(Informer.make(namespaces, options), (event) => Effect.sync(() => events.push(event))).pipe(
+    Effect.provide(layer(script, asked)),
+    Effect.provideService(InformerObserver, {
+      relisted: (_, reason) => Effect.sync(() => relists.push(reason)),
+      watchStarted: () => Effect.void,
+      watchEnded: (_, end) => Effect.sync(() => ends.push(end)),
+      decodeError: () => Effect.void,
+      bookmark: () => Effect.void
+    }),
+    Effect.provide(
+      Logger.layer([
+        Logger.make(({ logLevel, message }) => {
+          if (logLevel === "Warn") {
+            warnings.push(String(message))
+          }
+        })
+      ])
+    ),
+    Effect.forkScoped
+  )
+  return { asked, events, relists, ends, warnings, told: () => events.map(told) }
+})
+
+/** An event in a few characters: `=a,b@9` a whole list, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
+export const told = (event: ClusterEvent): string => {
+  switch (event._tag) {
+    case "NamespacesReplaced":
+      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}`
+    case "DeploymentsReplaced":
+      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}`
+    case "NamespaceApplied":
+      return `+${event.object.name}@${event.object.resourceVersion}`
+    case "DeploymentApplied":
+      return `+${event.object.namespace}/${event.object.name}:${event.object.replicas}@${event.object.resourceVersion}`
+    case "NamespaceDeleted":
+      return `-${event.name}@${event.resourceVersion}`
+    case "DeploymentDeleted":
+      return `-${event.ref.namespace}/${event.ref.name}@${event.resourceVersion}`
+    case "Heard":
+      return "heard"
+    case "Lost":
+      return "lost"
+  }
+}
