@@ -40,7 +40,7 @@ policy = any
 copy_extensions = none
 [any]
 organizationName = optional
-commonName = supplied
+commonName = optional
 EOF
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$1.key" -out "$1.crt" -days 3650 \
     -subj "/CN=$2" -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign >>"$log" 2>&1
@@ -72,7 +72,7 @@ if [ -n "$faulty" ]; then
   issue ca expired "/O=platform/CN=admin" clientAuth "" -startdate 20200101000000Z -enddate 20200201000000Z
   issue ca expired-server "/CN=localhost" serverAuth "DNS:localhost" -startdate 20200101000000Z -enddate 20200201000000Z
   issue ca wrong-usage "/O=platform/CN=admin" serverAuth ""
-  issue ca nameless "/O=platform/CN= " clientAuth ""
+  issue ca nameless "/O=platform" clientAuth ""
   issue ca revoked "/O=platform/CN=admin" clientAuth ""
   openssl ca -config ca.db/ca.cnf -revoke revoked.crt >>"$log" 2>&1
   openssl ca -config ca.db/ca.cnf -gencrl -out ca.crl >>"$log" 2>&1

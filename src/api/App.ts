@@ -32,7 +32,7 @@ export const make = <E>(
   routes: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     E,
-    HttpServerRequest.HttpServerRequest | Scope.Scope | RequestContext
+    HttpServerRequest.HttpServerRequest | Scope.Scope
   >,
   limits: RequestLimits
 ): Effect.Effect<

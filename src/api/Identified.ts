@@ -10,7 +10,7 @@ import { HttpApiError } from "effect/http-api"
  * The endpoint is for identified callers only, and its path parameters are checked: whoever showed no valid certificate
  * is refused before the parameters are looked at.
  */
-export class Identified extends HttpApiMiddleware.Service<Identified, { requires: RequestContext }>()(
+export class Identified extends HttpApiMiddleware.Service<Identified>()(
   "kube-resource-api/api/Identified",
   { error: [UnidentifiedProblem, BadRequestProblem] }
 ) {

@@ -162,7 +162,10 @@ export const makeFaults = (switches: FaultSwitches, disconnectAll: () => void): 
   const inject = (fault: WatchFault) => toWatches((watch) => watch.inject(fault))
 
   return {
-    dropWatches: toWatches((watch) => watch.drop()),
+    dropWatches: toWatches((watch) => {
+      watch.drop()
+      switches.watches.delete(watch)
+    }),
     stallWatches: toWatches((watch) => watch.stall()),
     releaseWatches: toWatches((watch) => watch.release()),
     cutMidLine: inject("cut"),

@@ -1,5 +1,6 @@
 import type { WatchedResource } from "../domain/ClusterEvent.ts"
 import type { KubeVerb } from "./Faults.ts"
+import { flagIn } from "./ListOptions.ts"
 
 /** What a request is addressed to. `namespace` undefined: the whole cluster. */
 export type KubeTarget =
@@ -64,9 +65,8 @@ const targetOf = (path: ReadonlyArray<string>): KubeTarget | undefined => {
 const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): KubeVerb | undefined => {
   switch (target._tag) {
     case "Collection": {
-      const watch = query.get("watch")
       if (method !== "GET") return undefined
-      return watch === "true" || watch === "1" ? "watch" : "list"
+      return flagIn(query, "watch") === true ? "watch" : "list"
     }
     case "Scale":
       if (method === "PATCH") return "patch"

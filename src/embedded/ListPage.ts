@@ -5,6 +5,7 @@ import { rangeOf } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import { listChunks } from "./KubeObjects.ts"
 import { KubeStatus, statusOf, tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
+import { invalidOptions, numberIn, refuseSelectors } from "./ListOptions.ts"
 
 /** One page of a list: its text in chunks, made as they are taken, and how many items it holds. */
 export interface ListPage {
@@ -21,31 +22,6 @@ const decodeToken = Schema.decodeUnknownOption(ContinueToken)
 
 const encodeToken = (resourceVersion: number, start: string): string =>
   Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: resourceVersion, start })).toString("base64url")
-
-const decimal = /^(?:0|[1-9][0-9]{0,15})$/
-
-/** A query's number; absent or empty counts as none. Fails with 400 for anything but a decimal number. */
-export const numberIn = (query: URLSearchParams, name: string): Effect.Effect<number | undefined, KubeStatus> => {
-  const text = query.get(name)
-  if (text === null || text === "") return Effect.succeed(undefined)
-  return decimal.test(text)
-    ? Effect.succeed(Number(text))
-    : Effect.fail(statusOf(400, `invalid value for ${name}: ${JSON.stringify(text)}`))
-}
-
-/** The 422 of list options that do not go together. */
-export const invalidOptions = (field: string, message: string): KubeStatus =>
-  statusOf(422, `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${message}`, {
-    group: "meta.k8s.io",
-    kind: "ListOptions",
-    causes: [{ reason: "FieldValueForbidden", message: `Forbidden: ${message}`, field }]
-  })
-
-/** Selectors are not served; to ignore one would answer another question than was asked. */
-export const refuseSelectors = (query: URLSearchParams): Effect.Effect<void, KubeStatus> =>
-  (query.get("labelSelector") ?? "") !== "" || (query.get("fieldSelector") ?? "") !== ""
-    ? Effect.fail(statusOf(400, "selectors are not supported by the embedded cluster"))
-    : Effect.void
 
 const snapshotAt = (
   store: ClusterStore,
@@ -101,10 +77,7 @@ export const listPage = Effect.fnUntraced(function* (
     )
   }
   if (match !== "" && continued !== "") {
-    return yield* invalidOptions(
-      "resourceVersionMatch",
-      "resourceVersionMatch is forbidden when continue is provided"
-    )
+    return yield* invalidOptions("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
   }
   if (continued !== "" && requested !== undefined && requested !== 0) {
     return yield* statusOf(400, "specifying resource version is not allowed when using continue")

@@ -49,10 +49,7 @@ export const recordEvent = Effect.fnUntraced(function* (
   )
   const { metadata } = event
   if (metadata.namespace !== undefined && metadata.namespace !== namespace) {
-    return yield* statusOf(
-      400,
-      `the namespace of the provided object does not match the namespace sent on the request`
-    )
+    return yield* statusOf(400, `the namespace of the provided object does not match the namespace sent on the request`)
   }
   const suffix = resourceVersion.toString(36).padStart(5, "0")
   const name = metadata.name ?? (metadata.generateName === undefined ? "" : `${metadata.generateName}${suffix}`)

@@ -18,28 +18,31 @@ export interface LoggedRequest {
   readonly items: number | undefined
 }
 
+type Entry = { -readonly [K in keyof LoggedRequest]: LoggedRequest[K] }
+
 const keptRequests = 20_000
 
 /** The requests received, oldest first; the latest 20,000 are kept. */
 export class RequestLog {
-  #requests: Array<{ -readonly [K in keyof LoggedRequest]: LoggedRequest[K] }> = []
+  #requests: Array<Entry> = []
 
   /** Logs the request; the function returned completes its entry. */
   add(
     request: Omit<LoggedRequest, "status" | "items">
   ): (answer: { readonly status: number; readonly items?: number }) => void {
-    const entry = { ...request, status: undefined, items: undefined } as const
-    const stored: (typeof this.#requests)[number] = { ...entry }
-    this.#requests.push(stored)
+    const entry: Entry = { ...request, status: undefined, items: undefined }
+    this.#requests.push(entry)
     if (this.#requests.length > 2 * keptRequests) this.#requests = this.#requests.slice(-keptRequests)
     return ({ status, items }) => {
-      stored.status = status
-      stored.items = items
+      entry.status = status
+      entry.items = items
     }
   }
 
   get all(): ReadonlyArray<LoggedRequest> {
-    return this.#requests.slice(-keptRequests).map((request) => ({ ...request }))
+    const copies: Array<LoggedRequest> = []
+    for (const request of this.#requests.slice(-keptRequests)) copies.push({ ...request })
+    return copies
   }
 
   clear(): void {

@@ -9,7 +9,9 @@ const Body = Schema.fromJsonString(
       Schema.NullOr(
         Schema.Struct({
           replicas: Schema.optionalKey(
-            Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: -maxReplicaCount - 1, maximum: maxReplicaCount })))
+            Schema.NullOr(
+              Schema.Int.check(Schema.isBetween({ minimum: -maxReplicaCount - 1, maximum: maxReplicaCount }))
+            )
           )
         })
       )

@@ -4,7 +4,7 @@ import type { ClusterStore } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import type { KubeStatus } from "./KubeStatus.ts"
 import { tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
-import { invalidOptions, numberIn, refuseSelectors } from "./ListPage.ts"
+import { flagIn, invalidOptions, numberIn, refuseSelectors } from "./ListOptions.ts"
 import type { WatchPlan } from "./OpenWatch.ts"
 
 /** What the embedded cluster is set to do for watches. */
@@ -34,23 +34,24 @@ export const startWatch = Effect.fnUntraced(function* (
 ): Effect.fn.Return<WatchStart, KubeStatus> {
   yield* refuseSelectors(query)
   const requested = (yield* numberIn(query, "resourceVersion")) ?? 0
-  const timeoutSeconds = (yield* numberIn(query, "timeoutSeconds")) ?? defaultTimeoutSeconds
-  const bookmarks = query.get("allowWatchBookmarks") === "true" || query.get("allowWatchBookmarks") === "1"
-  const sendInitialEvents = query.get("sendInitialEvents")
+  // Kubernetes takes 0 as no wish, too.
+  const timeoutSeconds = (yield* numberIn(query, "timeoutSeconds")) || defaultTimeoutSeconds
+  const bookmarks = flagIn(query, "allowWatchBookmarks") ?? false
+  const sendInitialEvents = flagIn(query, "sendInitialEvents")
   const match = query.get("resourceVersionMatch") ?? ""
-  if (sendInitialEvents === null && match !== "") {
+  if (sendInitialEvents === undefined && match !== "") {
     return yield* invalidOptions(
       "resourceVersionMatch",
       "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
     )
   }
-  if (sendInitialEvents !== null && !settings.streamingLists) {
+  if (sendInitialEvents !== undefined && !settings.streamingLists) {
     return yield* invalidOptions(
       "sendInitialEvents",
       "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
     )
   }
-  if (sendInitialEvents !== null && match !== "NotOlderThan") {
+  if (sendInitialEvents !== undefined && match !== "NotOlderThan") {
     return yield* invalidOptions(
       "resourceVersionMatch",
       "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
@@ -58,7 +59,7 @@ export const startWatch = Effect.fnUntraced(function* (
   }
 
   const current = store.resourceVersion
-  if (requested > current && (sendInitialEvents !== null || !quirks.silentFutureWatch)) {
+  if (requested > current && (sendInitialEvents !== undefined || !quirks.silentFutureWatch)) {
     return yield* tooLargeResourceVersion(requested, current)
   }
   const now = yield* Clock.currentTimeMillis
@@ -70,10 +71,10 @@ export const startWatch = Effect.fnUntraced(function* (
     bookmarkInterval: bookmarks ? Duration.toMillis(settings.bookmarkInterval) : Infinity
   }
   // A watch from no version, or from 0, tells the present objects first even where no streaming list is asked for.
-  if (sendInitialEvents === "true" || (sendInitialEvents === null && requested === 0)) {
+  if (sendInitialEvents === true || (sendInitialEvents === undefined && requested === 0)) {
     const initial = store.snapshot(resource)
     const position = store.latest(resource)
-    const markInitialEnd = sendInitialEvents === "true" && bookmarks
+    const markInitialEnd = sendInitialEvents === true && bookmarks
     return {
       _tag: "Serve",
       plan: { ...common, after: initial.resourceVersion, position, initial, markInitialEnd }

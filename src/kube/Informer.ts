@@ -22,8 +22,8 @@ export interface InformerOptions {
   /** How long after its time a watch that the server did not end is torn down. Default: 30 seconds. */
   readonly watchGrace?: Duration.Input | undefined
   /**
-   * Silence after which a watch that has had a periodic bookmark is torn down. Default: 3 minutes, three times the
-   * period of kube-apiserver. A watch without bookmarks may be as quiet as it likes.
+   * Silence after which a watch is torn down, once the server has been seen to send periodic bookmarks. Default: 3
+   * minutes, three times the period of kube-apiserver. Without bookmarks a watch may be as quiet as it likes.
    */
   readonly silenceLimit?: Duration.Input | undefined
   /** Silence within the initial events of a streaming list after which the paged list is used. Default: 30 seconds. */
@@ -103,6 +103,8 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
   /** Watches that broke at `resumeFrom`. */
   let doubts = 0
   let streamingList = options.streamingList ?? true
+  /** Whether the server has been seen to send periodic bookmarks. */
+  let sendsBookmarks = false
   let live = false
   /** The trouble last warned of, so that it is said once and not at every attempt. */
   let trouble: string | undefined
@@ -195,7 +197,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     const listing = resumeFrom === undefined
     let initial: Map<string, A> | undefined = listing ? new Map() : undefined
     let lastHeard = started
-    let bookmarked = false
+    let spoke = false
     let news = false
 
     // The event is passed on first: interrupted between the two, it comes again, and is not lost.
@@ -211,6 +213,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
 
     const take = Effect.fnUntraced(function* (event: WatchEvent<A>) {
       lastHeard = yield* Clock.currentTimeMillis
+      spoke ||= event._tag !== "Opened"
       switch (event._tag) {
         case "Opened":
           yield* observer.watchStarted(resource)
@@ -227,7 +230,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
         case "Bookmark":
           yield* observer.bookmark(resource, event.resourceVersion)
           if (initial === undefined) {
-            bookmarked = true
+            sendsBookmarks = true
             return yield* advance({ _tag: "Heard", resource }, event.resourceVersion)
           }
           if (event.initialEventsEnd) {
@@ -250,7 +253,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
         if (initial !== undefined && quiet >= listSilenceMillis) {
           return { end: "stalled" } satisfies Ended
         }
-        if (bookmarked && quiet >= silenceMillis) {
+        if (sendsBookmarks && quiet >= silenceMillis) {
           return { end: "silent" } satisfies Ended
         }
         const silence = initial === undefined ? silenceMillis : listSilenceMillis
@@ -268,7 +271,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
 
     const ended: Ended = yield* Effect.raceFirst(watching, watchdog)
     const lived = (yield* Clock.currentTimeMillis) - started
-    return { ...ended, lived, news, listed: initial === undefined, listing }
+    return { ...ended, lived, news, spoke, listed: initial === undefined, listing }
   })
 
   while (true) {
@@ -282,7 +285,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       }
     }
 
-    const { end, error, listed, listing, lived, news } = yield* watch
+    const { end, error, listed, listing, lived, news, spoke } = yield* watch
     // A server that answers so to a streaming list has none, or allows none (before Kubernetes 1.32 it is off by
     // default, and the parameters are invalid); the paged list needs nothing special.
     const unsupported =
@@ -300,6 +303,13 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       yield* Effect.logInfo("the cluster gives no streaming list: using the paged list").pipe(
         Effect.annotateLogs({ resource, ...(error === undefined ? {} : { error: error.message }) })
       )
+      continue
+    }
+
+    if (end === "silent" && !spoke) {
+      // A watch cache takes a watch from a version that it has not reached, and says nothing until it has: after the
+      // store was restored from a backup that may be never.
+      relist("silent")
       continue
     }
 

@@ -11,15 +11,16 @@ import type { KubeDecodeError } from "./KubeErrors.ts"
  * - `version-too-large`: the server has not seen that version; its store went back.
  * - `refused`: the server will not resume from that version at all.
  * - `broken`: watches from that version keep breaking with lines that cannot be read, or with ERROR events.
+ * - `silent`: a server that sends bookmarks said nothing at all on the watch resumed from it.
  */
-export type RelistReason = "start" | "expired" | "version-too-large" | "refused" | "broken"
+export type RelistReason = "start" | "expired" | "version-too-large" | "refused" | "broken" | "silent"
 
 /**
  * Why a watch ended.
  *
  * - `closed`: the server ended it, as it does when its time is up.
  * - `deadline`: its time was up and the server did not end it.
- * - `silent`: its bookmarks stopped.
+ * - `silent`: its bookmarks stopped, or, on a server that sends them, never came.
  * - `stalled`: the initial events of a streaming list stopped before their end.
  * - `unsupported`: the server has no streaming list.
  * - `expired`, `failed`, `forbidden`: the server's answer or ERROR event.

@@ -66,9 +66,16 @@ const splitter = (limit: number) => {
 export const watchLines =
   (limit: number = maxLineBytes) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Line, E, R> =>
-    Stream.mapAccumArray(
-      bytes,
-      () => splitter(limit),
-      (state, chunks) => [state, chunks.flatMap(state.push)] as const,
-      { onHalt: (state) => state.end() }
-    )
+    Stream.suspend(() => {
+      const split = splitter(limit)
+      const lines = Stream.mapAccumArray(
+        bytes,
+        () => undefined,
+        (_, chunks) => [undefined, chunks.flatMap(split.push)] as const
+      )
+      // Only a clean end leaves a cut line to tell of: a connection that broke has told its own error.
+      return Stream.concat(
+        lines,
+        Stream.suspend(() => Stream.fromIterable(split.end()))
+      )
+    })

@@ -58,6 +58,8 @@ const next = (view: View.ClusterView, step: Step): View.ClusterView =>
 
 const all = (view: View.ClusterView) => bodiesOf(view, namespaceNames, deploymentNames)
 
+const name = (index: number) => `d${(index * 7919) % 1500}`
+
 describe("ClusterView against a naive model", () => {
   it.prop(
     "any sequence of adds, changes, deletes, repeats, reorders, relists and writes gives the model's bodies",
@@ -76,7 +78,7 @@ describe("ClusterView against a naive model", () => {
         )
       }
     },
-    { arbitrary: { runs: 300, size: 60 } }
+    { arbitrary: { runs: 600, size: 80 } }
   )
 
   it.prop(
@@ -123,7 +125,6 @@ describe("ClusterView against a naive model", () => {
       view = View.apply(view, event)
       model.apply(event)
     }
-    const name = (index: number) => `d${(index * 7919) % 1500}`
     const agree = () =>
       expect(bodiesOf(view, ["big"], [name(0), name(1), name(749)])).toEqual(
         model.bodies(["big"], [name(0), name(1), name(749)])

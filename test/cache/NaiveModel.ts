@@ -53,7 +53,10 @@ export class NaiveModel {
         const key = `${namespace}/${name}`
         const held = this.deployments.get(key)?.resourceVersion
         if (held === resourceVersion) {
-          if (this.unconfirmed.delete(key)) tell(this.deploymentsPast, resourceVersion)
+          if (this.unconfirmed.delete(key)) {
+            this.deployments.set(key, event.object)
+            tell(this.deploymentsPast, resourceVersion)
+          }
           return
         }
         if (!isNews(held, this.deploymentsPast, key, resourceVersion)) return

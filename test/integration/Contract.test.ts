@@ -124,7 +124,6 @@ withService()("the contract, over mutual TLS", (it) => {
     const long = (length: number) => "a".repeat(length)
     for (const path of [
       "/namespaces/Personal/deployments",
-      "/namespaces/any/deployments",
       "/namespaces/-personal/deployments",
       "/namespaces/per_sonal/deployments",
       "/namespaces/a.b/deployments",

@@ -70,11 +70,11 @@ export const rawConnection = (port: number, client: Client) =>
     (socket) => Effect.sync(() => socket.destroy())
   )
 
-/** Writes `pieces` one after the other, `pauseMillis` apart, and gives all that came back until the server closed. */
+/** Writes `pieces` one after the other, `pauseMillis` apart, and gives all that came back until the server closed; `halfClose`: says that no more will come. */
 export const rawExchange = (
   port: number,
   pieces: ReadonlyArray<string | Buffer>,
-  options: { readonly client?: Client; readonly pauseMillis?: number } = {}
+  options: { readonly client?: Client; readonly pauseMillis?: number; readonly halfClose?: boolean } = {}
 ): Effect.Effect<string, Error> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -92,6 +92,7 @@ export const rawExchange = (
         socket.write(piece)
         if (options.pauseMillis !== undefined) yield* Effect.sleep(options.pauseMillis)
       }
+      if (options.halfClose === true) socket.end()
       yield* closed
       return Buffer.concat(chunks).toString("latin1")
     })

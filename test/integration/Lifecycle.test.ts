@@ -89,7 +89,7 @@ describe("lifecycle of the process", () => {
       const written = yield* Fiber.join(write)
       assert.strictEqual(written.status, 200)
       assert.strictEqual(yield* instance.exited, 0)
-      const { deployments } = yield* kube.cluster.snapshot
+      const { deployments } = yield* kube.snapshot
       assert.isTrue(deployments.some((one) => one.name === "nginx" && one.replicas === 7))
       assert.notInclude(instance.output(), "s3cret-token")
     }).pipe(Effect.provide(cluster))

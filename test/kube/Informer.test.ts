@@ -206,6 +206,19 @@ describe("watch", () => {
     })
   )
 
+  it.effect("lists again when a resumed watch says nothing, on a server that sends bookmarks", () =>
+    Effect.gen(function* () {
+      const { asked, relists } = yield* informed({
+        watches: [syncedThen("close", 60, bookmark(900)), { says: [], then: "hang" }, synced]
+      })
+      yield* TestClock.adjust(Duration.seconds(60 + 179))
+      assert.strictEqual(asked.length, 2)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(relists, ["start", "silent"])
+      assert.isUndefined(asked[2]?.resourceVersion)
+    })
+  )
+
   it.effect("does not go back to an older version when events are told again", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
@@ -324,7 +337,7 @@ describe("back-off", () => {
     Effect.gen(function* () {
       const { asked } = yield* informed({ watches: Array.from({ length: 10 }, () => unreachable) })
       yield* TestClock.adjust("10 minutes")
-      const waits = asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? Number.NaN))
+      const waits = asked.slice(1, 11).map(({ at }, index) => at - (asked[index]?.at ?? Number.NaN))
       assert.strictEqual(waits.length, 10)
       const expected = [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30, 30]
       waits.forEach((wait, index) => {

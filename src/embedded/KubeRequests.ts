@@ -1,0 +1,328 @@
+/**
+ * Serves the requests of the embedded cluster: faults first, then authentication, authorization and the resource
+ * itself, in the order of kube-apiserver's own filters.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { Cause, Duration, Effect, Schema } from "effect"
+import { accessReviewJson, AccessReviewBody, type AccessQuestion, type DecideAccess } from "./AccessReview.ts"
+import type { ClusterStore } from "./ClusterStore.ts"
+import type { FaultSwitches } from "./Faults.ts"
+import { errorLine, objectJson, scaleJson } from "./KubeObjects.ts"
+import { type KubeRoute, parseRoute } from "./KubeRoute.ts"
+import { type KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts"
+import { listPage } from "./ListPage.ts"
+import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
+import { recordEvent, type RecordedEvent } from "./RecordedEvent.ts"
+import { readBody } from "./RequestBody.ts"
+import type { RequestLog } from "./RequestLog.ts"
+import { writeChunks } from "./ResponseBody.ts"
+import { decodeScaleWrite } from "./ScaleBody.ts"
+import { startWatch } from "./WatchStart.ts"
+
+/** What the requests are served from. The fields without `readonly` may change while the server runs. */
+export interface KubeBackend {
+  readonly store: ClusterStore
+  readonly switches: FaultSwitches
+  readonly log: RequestLog
+  readonly events: Array<RecordedEvent>
+  readonly accessQuestions: Array<AccessQuestion>
+  decideAccess: DecideAccess
+  readonly bookmarkInterval: Duration.Duration
+  readonly streamingLists: boolean
+  readonly maxPageSize: number
+  /** The user a request is from; undefined when it has shown no accepted credential. */
+  readonly authenticate: (request: IncomingMessage) => string | undefined
+  /** Called after the set of open watches has changed. */
+  readonly watchesChanged: () => void
+}
+
+type Reply =
+  | { readonly _tag: "Json"; readonly status: number; readonly body: string }
+  | { readonly _tag: "List"; readonly chunks: Iterable<string>; readonly items: number }
+  | { readonly _tag: "Watch"; readonly plan: WatchPlan }
+  | { readonly _tag: "GoneWatch"; readonly line: string }
+
+const keptRecords = 10_000
+
+const json = (status: number, body: string): Reply => ({ _tag: "Json", status, body })
+
+const version = json(
+  200,
+  JSON.stringify({ major: "1", minor: "35", gitVersion: "v1.35.0+embedded", platform: "linux/amd64" })
+)
+
+const scalePatchTypes = new Set(["application/merge-patch+json", "application/strategic-merge-patch+json"])
+
+const contentType = (request: IncomingMessage): string =>
+  (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
+
+const acceptsJson = (request: IncomingMessage): boolean => {
+  const accept = request.headers.accept ?? ""
+  return accept === "" || /application\/(?:json|\*)|\*\/\*/.test(accept)
+}
+
+const forbidden = (user: string, route: KubeRoute): KubeStatus => {
+  const resource = route.group === "" ? route.resource : route.resource.replace(/(?=\/|$)/, `.${route.group}`)
+  const name = "name" in route.target ? route.target.name : ""
+  const scope = route.namespace === undefined ? "at the cluster scope" : `in the namespace "${route.namespace}"`
+  return statusOf(
+    403,
+    `${resource}${name === "" ? "" : ` ${JSON.stringify(name)}`} is forbidden: User ${JSON.stringify(user)} cannot ` +
+      `${route.verb} resource "${route.resource}" in API group "${route.group}" ${scope}`,
+    {
+      ...(name === "" ? {} : { name }),
+      ...(route.group === "" ? {} : { group: route.group }),
+      kind: route.resource.split("/")[0] ?? route.resource
+    }
+  )
+}
+
+const decodeReview = Schema.decodeUnknownEffect(AccessReviewBody)
+
+const keep = <A>(records: Array<A>, record: A): void => {
+  records.push(record)
+  if (records.length > keptRecords) records.shift()
+}
+
+const review = Effect.fnUntraced(function* (backend: KubeBackend, request: IncomingMessage) {
+  const body = yield* readBody(request)
+  const { spec } = yield* decodeReview(body).pipe(
+    Effect.mapError((error) =>
+      statusOf(400, `SubjectAccessReview in version "v1" cannot be handled as a SubjectAccessReview: ${error.message}`)
+    )
+  )
+  if ((spec.resourceAttributes === undefined) === (spec.nonResourceAttributes === undefined)) {
+    return yield* statusOf(
+      422,
+      `SubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: ` +
+        `exactly one of nonResourceAttributes or resourceAttributes must be specified`
+    )
+  }
+  keep(backend.accessQuestions, spec)
+  return json(201, accessReviewJson(spec, backend.decideAccess(spec)))
+})
+
+const writeScale = Effect.fnUntraced(function* (
+  store: ClusterStore,
+  request: IncomingMessage,
+  namespace: string,
+  name: string,
+  verb: "patch" | "update"
+) {
+  const type = contentType(request)
+  if (verb === "patch" ? !scalePatchTypes.has(type) : type !== "application/json" && type !== "") {
+    return yield* statusOf(
+      415,
+      "the body of the request was in an unknown format - accepted media types include: " +
+        (verb === "patch" ? [...scalePatchTypes].join(", ") : "application/json")
+    )
+  }
+  const write = yield* decodeScaleWrite(name, yield* readBody(request))
+  const existing = store.getDeployment(namespace, name)
+  if (existing === undefined) return yield* notFound("deployments", "apps", name)
+  if (write.resourceVersion !== undefined && write.resourceVersion !== String(existing.resourceVersion)) {
+    return yield* statusOf(
+      409,
+      `Operation cannot be fulfilled on deployments.apps ${JSON.stringify(name)}: the object has been modified; ` +
+        `please apply your changes to the latest version and try again`,
+      { name, group: "apps", kind: "deployments" }
+    )
+  }
+  // A whole Scale without a count asks for 0; a patch without one asks for nothing.
+  const replicas = write.replicas ?? (verb === "update" ? 0 : existing.replicas)
+  const scaled = replicas === undefined ? existing : store.scale(namespace, name, replicas)
+  return json(200, scaleJson(scaled ?? existing))
+})
+
+const serveTarget = Effect.fnUntraced(function* (
+  backend: KubeBackend,
+  request: IncomingMessage,
+  route: KubeRoute
+): Effect.fn.Return<Reply, KubeStatus> {
+  const { store, switches } = backend
+  const { target, verb, query } = route
+  switch (target._tag) {
+    case "Version":
+      return version
+    case "Health":
+      return json(200, "ok")
+    case "Collection": {
+      if (verb === "watch") {
+        const start = yield* startWatch(store, target.resource, target.namespace, query, backend, switches.quirks)
+        return start._tag === "Serve"
+          ? { _tag: "Watch", plan: start.plan }
+          : { _tag: "GoneWatch", line: errorLine(statusJson(start.gone)) }
+      }
+      const page = yield* listPage(
+        store,
+        target.resource,
+        target.namespace,
+        query,
+        backend.maxPageSize,
+        switches.quirks
+      )
+      return { _tag: "List", ...page }
+    }
+    case "Namespace": {
+      const namespace = store.getNamespace(target.name)
+      return namespace === undefined
+        ? yield* notFound("namespaces", "", target.name)
+        : json(200, objectJson(namespace, false))
+    }
+    case "Deployment": {
+      const deployment = store.getDeployment(target.namespace, target.name)
+      return deployment === undefined
+        ? yield* notFound("deployments", "apps", target.name)
+        : json(200, objectJson(deployment, false))
+    }
+    case "Scale": {
+      if (verb === "patch" || verb === "update") {
+        return yield* writeScale(store, request, target.namespace, target.name, verb)
+      }
+      const deployment = store.getDeployment(target.namespace, target.name)
+      return deployment === undefined
+        ? yield* notFound("deployments", "apps", target.name)
+        : json(200, scaleJson(deployment))
+    }
+    case "Events": {
+      const body = yield* readBody(request)
+      if (store.getNamespace(target.namespace) === undefined) {
+        return yield* notFound("namespaces", "", target.namespace)
+      }
+      const event = yield* recordEvent(target.group, target.namespace, body, store.next())
+      keep(backend.events, event)
+      return json(201, JSON.stringify(event.object))
+    }
+    case "AccessReview":
+      return yield* review(backend, request)
+  }
+})
+
+const decide = Effect.fnUntraced(function* (
+  backend: KubeBackend,
+  request: IncomingMessage,
+  route: ReturnType<typeof parseRoute>
+): Effect.fn.Return<Reply, KubeStatus> {
+  const { switches } = backend
+  if (typeof route !== "string") {
+    const failure = switches.takeFailure(route.resource, route.verb)
+    if (failure !== undefined) {
+      const { retryAfter, status } = failure
+      return yield* statusOf(
+        status,
+        `scripted failure ${status}`,
+        retryAfter === undefined ? undefined : { retryAfterSeconds: retryAfter }
+      )
+    }
+  }
+  const open = typeof route !== "string" && (route.target._tag === "Health" || route.target._tag === "Version")
+  const user = backend.authenticate(request)
+  if (user === undefined && !open) return yield* statusOf(401, "Unauthorized")
+  if (route === "unknown-path") return yield* statusOf(404, "the server could not find the requested resource", {})
+  if (route === "unknown-method") {
+    return yield* statusOf(405, "the server does not allow this method on the requested resource", {})
+  }
+  if (switches.isDenied(route.resource, route.verb)) return yield* forbidden(user ?? "system:anonymous", route)
+  if (!acceptsJson(request) && !open) {
+    return yield* statusOf(406, "only the following media types are accepted: application/json")
+  }
+  return yield* serveTarget(backend, request, route)
+})
+
+const endWith = (response: ServerResponse, status: KubeStatus): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const retryAfter = status.details?.retryAfterSeconds
+    if (retryAfter !== undefined) response.setHeader("retry-after", String(retryAfter))
+    response.statusCode = status.code
+    response.end(statusJson(status))
+  })
+
+const serveWatch = (backend: KubeBackend, response: ServerResponse, plan: WatchPlan): Effect.Effect<void> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      response.flushHeaders()
+      const watch = new OpenWatch(plan, backend.store, response)
+      backend.switches.watches.add(watch)
+      backend.watchesChanged()
+      if (backend.switches.closeNewWatches) watch.inject("close")
+      return watch
+    }),
+    (watch) => watch.serve,
+    (watch) =>
+      Effect.sync(() => {
+        backend.switches.watches.delete(watch)
+        backend.watchesChanged()
+      })
+  )
+
+/**
+ * Serves one request to the end of its response. Never fails; the caller interrupts it when the connection is gone.
+ */
+export const serveRequest = Effect.fnUntraced(function* (
+  backend: KubeBackend,
+  request: IncomingMessage,
+  response: ServerResponse
+) {
+  const { switches, log } = backend
+  const method = request.method ?? "GET"
+  const path = request.url ?? "/"
+  const route = parseRoute(method, path)
+  const known = typeof route === "string" ? undefined : route
+  const answered = log.add({
+    method,
+    path,
+    query: known?.query ?? new URLSearchParams(),
+    verb: known?.verb,
+    resource: known?.resource ?? "",
+    userAgent: request.headers["user-agent"] ?? ""
+  })
+  response.setHeader("content-type", "application/json")
+  response.setHeader("cache-control", "no-cache, private")
+  yield* switches.answering.await
+  if (Duration.isPositive(switches.delay)) yield* Effect.sleep(switches.delay)
+  const reply = yield* Effect.match(decide(backend, request, route), {
+    onFailure: (status) => ({ _tag: "Refused", status }) as const,
+    onSuccess: (reply) => reply
+  })
+  switch (reply._tag) {
+    case "Refused":
+      answered({ status: reply.status.code })
+      return yield* endWith(response, reply.status)
+    case "Json":
+      answered({ status: reply.status })
+      response.statusCode = reply.status
+      response.end(reply.body)
+      return undefined
+    case "List":
+      answered({ status: 200, items: reply.items })
+      yield* writeChunks(response, reply.chunks)
+      response.end()
+      return undefined
+    case "GoneWatch":
+      answered({ status: 200 })
+      response.end(reply.line)
+      return undefined
+    case "Watch":
+      answered({ status: 200 })
+      return yield* serveWatch(backend, response, reply.plan)
+  }
+})
+
+/** As `serveRequest`; a defect is logged and the connection destroyed. */
+export const serveSafely = (
+  backend: KubeBackend,
+  request: IncomingMessage,
+  response: ServerResponse
+): Effect.Effect<void> =>
+  serveRequest(backend, request, response).pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.andThen(
+            Effect.logError("the embedded cluster failed to serve a request", cause),
+            Effect.sync(() => {
+              response.destroy()
+            })
+          )
+    )
+  )

@@ -1,0 +1,141 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Clock, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent, WatchedResource } from "../../src/domain/ClusterEvent.ts"
+import { applied, dep, deployment, deployments, namespaces, ns } from "./Given.ts"
+
+const heard = (resource: WatchedResource): ClusterEvent => ({ _tag: "Heard", resource })
+const lost = (resource: WatchedResource): ClusterEvent => ({ _tag: "Lost", resource })
+
+const age = Effect.gen(function* () {
+  const cache = yield* ClusterCache
+  return cache.age(yield* Clock.currentTimeMillis)
+})
+
+const feed = (...events: ReadonlyArray<ClusterEvent>) =>
+  CacheFeed.use((feed) => Effect.forEach(events, feed.apply, { discard: true }))
+
+describe("ClusterCache", () => {
+  it.effect("follows the stream of events, and is synced once both lists are in", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<ClusterEvent>()
+      yield* Effect.gen(function* () {
+        const cache = yield* ClusterCache
+        const synced = yield* Effect.forkChild(cache.awaitSynced, { startImmediately: true })
+        yield* Queue.offer(queue, namespaces(1, "ns"))
+        yield* TestClock.adjust(1)
+        expect([cache.isSynced(), synced.pollUnsafe()]).toEqual([false, undefined])
+        expect(View.hasNamespace(cache.current(), ns("ns"))).toBe(true)
+        yield* Queue.offer(queue, deployments(1, ["ns/x", 3, 1]))
+        yield* Fiber.join(synced)
+        expect(cache.isSynced()).toBe(true)
+        expect(View.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":3')
+      }).pipe(Effect.provide(ClusterCache.layer(Stream.fromQueue(queue))))
+    })
+  )
+
+  it.effect("a write is seen at once, and by a view taken before it never", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const before = cache.current()
+      yield* cache.written(deployment("ns/x", 7, 5))
+      expect(View.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":7')
+      expect(View.replicaCountBody(before, ns("ns"), dep("x"))).toContain('"replica_count":3')
+    }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
+  )
+
+  it.effect("Age is 0 while both watches are live, then seconds since the lost one was last heard", () =>
+    Effect.gen(function* () {
+      expect(yield* age).toBe(0)
+      yield* TestClock.adjust("1 hour")
+      expect(yield* age).toBe(0)
+      yield* feed(heard("namespaces"))
+      yield* TestClock.adjust("5 seconds")
+      yield* feed(heard("deployments"))
+      yield* TestClock.adjust("1 seconds")
+      yield* feed(lost("deployments"))
+      expect(yield* age).toBe(1)
+      yield* TestClock.adjust("1999 millis")
+      expect(yield* age).toBe(2)
+      yield* feed(lost("namespaces"))
+      expect(yield* age).toBe(7)
+      yield* feed(heard("namespaces"), heard("deployments"))
+      expect(yield* age).toBe(0)
+    }).pipe(Effect.provide(ClusterCache.layerMemory([heard("namespaces"), heard("deployments")])))
+  )
+
+  it.effect("Age counts from the start while nothing was heard, and is renewed by a list without the watch", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("9 seconds")
+      expect(yield* age).toBe(9)
+      yield* feed(namespaces(1), deployments(1))
+      expect(yield* age).toBe(0)
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* age).toBe(3)
+      yield* feed(applied("ns/x", 1, 2), heard("namespaces"))
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* age).toBe(0)
+    }).pipe(Effect.provide(ClusterCache.layerMemory()))
+  )
+
+  it.effect("a defect in the stream is not lost", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const exit = yield* Effect.exit(cache.failed)
+      expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toEqual(new Error("boom"))
+      expect(View.hasNamespace(cache.current(), ns("ns"))).toBe(true)
+    }).pipe(
+      Effect.provide(ClusterCache.layer(Stream.concat(Stream.make(namespaces(1, "ns")), Stream.die(new Error("boom")))))
+    )
+  )
+
+  it.effect("the end of the stream is a defect too", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const exit = yield* Effect.exit(cache.failed)
+      expect(Exit.isFailure(exit) && Cause.hasDies(exit.cause)).toBe(true)
+    }).pipe(Effect.provide(ClusterCache.layer(Stream.make(namespaces(1, "ns")))))
+  )
+
+  it.effect("closing its scope ends the stream and is no failure", () =>
+    Effect.gen(function* () {
+      let ended = false
+      const events = Stream.ensuring(
+        Stream.never,
+        Effect.sync(() => {
+          ended = true
+        })
+      )
+      const failed = yield* Effect.gen(function* () {
+        const cache = yield* ClusterCache
+        yield* TestClock.adjust(1)
+        return yield* Effect.forkDetach(cache.failed, { startImmediately: true })
+      }).pipe(Effect.provide(ClusterCache.layer(events)))
+      expect([ended, failed.pollUnsafe()]).toEqual([true, undefined])
+      yield* Fiber.interrupt(failed)
+    })
+  )
+
+  it.effect("tells the observer each event and when it was taken in", () => {
+    const told: Array<readonly [string, number]> = []
+    return Effect.gen(function* () {
+      yield* TestClock.adjust(250)
+      yield* feed(heard("deployments"), applied("ns/x", 1, 2))
+      expect(told).toEqual([
+        ["NamespacesReplaced", 0],
+        ["Heard", 250],
+        ["DeploymentApplied", 250]
+      ])
+    }).pipe(
+      Effect.provide(
+        ClusterCache.layerMemory([namespaces(1)]).pipe(
+          Layer.provide(
+            Layer.succeed(CacheObserver, { applied: (event, atMillis) => void told.push([event, atMillis]) })
+          )
+        )
+      )
+    )
+  })
+})

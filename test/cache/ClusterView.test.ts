@@ -1,0 +1,298 @@
+import { describe, expect, it } from "@effect/vitest"
+import { longText } from "../../src/cache/Body.ts"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { text } from "./Bodies.ts"
+import * as Given from "./Given.ts"
+import {
+  applied,
+  dep,
+  deleted,
+  deployment,
+  deployments,
+  namespaceApplied,
+  namespaceDeleted,
+  namespaces,
+  ns
+} from "./Given.ts"
+
+const after = (...events: ReadonlyArray<ClusterEvent>): View.ClusterView => events.reduce(View.apply, View.empty)
+
+const replicas = (view: View.ClusterView, path: string): number | undefined =>
+  View.getDeployment(view, Given.ref(path))?.replicas
+
+const example = after(
+  namespaces(20, "personal", "kube-system", "empty"),
+  deployments(
+    20,
+    ["personal/resource-access", 2, 3],
+    ["personal/nginx", 12, 5],
+    ["personal/kafka", 3, 4],
+    ["kube-system/coredns", 2, 6],
+    ["kube-system/nginx", 1, 7]
+  )
+)
+
+describe("bodies", () => {
+  it("1: namespaces, sorted", () => {
+    expect(text(View.namespacesBody(example))).toBe('{"namespaces":["empty","kube-system","personal"]}')
+    expect(text(View.namespacesBody(View.empty))).toBe('{"namespaces":[]}')
+  })
+
+  it("2: a namespace's deployments, sorted; an empty list where it has none; none where it does not exist", () => {
+    expect(text(View.deploymentsBody(example, ns("personal")))).toBe(
+      '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}'
+    )
+    expect(text(View.deploymentsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
+    expect(View.deploymentsBody(example, ns("absent"))).toBe(undefined)
+  })
+
+  it("2A: every namespace, also those with none", () => {
+    expect(text(View.allDeploymentsBody(example))).toBe(
+      '[{"namespace":"empty","deployments":[]},{"namespace":"kube-system","deployments":["coredns","nginx"]},' +
+        '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}]'
+    )
+    expect(text(View.allDeploymentsBody(View.empty))).toBe("[]")
+  })
+
+  it("3: the replica count of a deployment; none where it does not exist", () => {
+    expect(View.replicaCountBody(example, ns("personal"), dep("nginx"))).toBe(
+      '{"namespace":"personal","deployment":"nginx","replica_count":12}'
+    )
+    expect(View.replicaCountBody(example, ns("personal"), dep("coredns"))).toBe(undefined)
+    expect(View.replicaCountBody(example, ns("absent"), dep("nginx"))).toBe(undefined)
+  })
+
+  it("3A: the replica counts of a namespace", () => {
+    expect(text(View.replicaCountsBody(example, ns("kube-system")))).toBe(
+      '{"namespace":"kube-system","deployments":[{"deployment":"coredns","replica_count":2},{"deployment":"nginx","replica_count":1}]}'
+    )
+    expect(text(View.replicaCountsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
+    expect(View.replicaCountsBody(example, ns("absent"))).toBe(undefined)
+  })
+
+  it("3B: array of 3A bodies, one per namespace", () => {
+    const bodies = ["empty", "kube-system", "personal"].map((name) => text(View.replicaCountsBody(example, ns(name))))
+    expect(text(View.allReplicaCountsBody(example))).toBe(`[${bodies.join(",")}]`)
+  })
+
+  it("3C: array of 3 bodies, one per namespace that has it; none where it is absent everywhere", () => {
+    const bodies = ["kube-system", "personal"].map((name) =>
+      text(View.replicaCountBody(example, ns(name), dep("nginx")))
+    )
+    expect(text(View.replicaCountEverywhereBody(example, dep("nginx")))).toBe(`[${bodies.join(",")}]`)
+    expect(text(View.replicaCountEverywhereBody(example, dep("kafka")))).toBe(
+      '[{"namespace":"personal","deployment":"kafka","replica_count":3}]'
+    )
+    expect(View.replicaCountEverywhereBody(example, dep("absent"))).toBe(undefined)
+  })
+
+  it("names in lists are sorted by code unit", () => {
+    const names = ["b", "a", "a.b", "a-b", "a0", "ab", "0", "10", "9"]
+    const view = after(namespaces(1, "ns"), deployments(2, ...names.map((name) => [`ns/${name}`, 1, 1] as const)))
+    expect(text(View.deploymentsBody(view, ns("ns")))).toBe(
+      '{"namespace":"ns","deployments":["0","10","9","a","a-b","a.b","a0","ab","b"]}'
+    )
+  })
+
+  it("a body is rendered once, and again only when what it shows changes", () => {
+    const names = Array.from({ length: 1000 }, (_, index) => [`big/d${index}`, 1, 1] as const)
+    const view = after(namespaces(1, "big", "other"), deployments(2, ...names, ["other/x", 1, 1]))
+    const counts = View.allReplicaCountsBody(view)
+    const list = View.deploymentsBody(view, ns("big"))
+    expect(counts).toBeInstanceOf(Uint8Array)
+    expect(counts.length).toBeGreaterThan(longText)
+    expect(View.allReplicaCountsBody(view)).toBe(counts)
+    const touched = View.apply(view, applied("big/d7", 1, 3))
+    expect(View.allReplicaCountsBody(touched)).toBe(counts)
+    const scaled = View.apply(touched, applied("big/d7", 2, 4))
+    expect(View.allReplicaCountsBody(scaled)).not.toEqual(counts)
+    expect(View.deploymentsBody(scaled, ns("big"))).toBe(list)
+    expect(View.allReplicaCountsBody(view)).toBe(counts)
+  })
+})
+
+describe("a namespace exists while its object is known", () => {
+  it("deployments that come before their namespace are shown with it", () => {
+    const early = after(deployments(5, ["late/x", 4, 1]), namespaces(5, "other"))
+    expect(View.hasNamespace(early, ns("late"))).toBe(false)
+    expect(View.replicaCountBody(early, ns("late"), dep("x"))).toBe(undefined)
+    expect(View.replicaCountEverywhereBody(early, dep("x"))).toBe(undefined)
+    expect([early.namespaceCount, early.deploymentCount]).toEqual([1, 0])
+    const shown = View.apply(early, namespaceApplied("late", 6))
+    expect(replicas(shown, "late/x")).toBe(4)
+    expect(text(View.replicaCountEverywhereBody(shown, dep("x")))).toBe(
+      '[{"namespace":"late","deployment":"x","replica_count":4}]'
+    )
+    expect([shown.namespaceCount, shown.deploymentCount]).toEqual([2, 1])
+  })
+
+  it("a deleted namespace hides its deployments", () => {
+    const view = View.apply(example, namespaceDeleted("personal", 30))
+    expect(View.replicaCountsBody(view, ns("personal"))).toBe(undefined)
+    expect(View.replicaCountBody(view, ns("personal"), dep("nginx"))).toBe(undefined)
+    expect(text(View.replicaCountEverywhereBody(view, dep("nginx")))).toBe(
+      '[{"namespace":"kube-system","deployment":"nginx","replica_count":1}]'
+    )
+    expect(text(View.allDeploymentsBody(view))).not.toContain("personal")
+  })
+})
+
+describe("the view never goes back", () => {
+  it("an older event changes nothing", () => {
+    expect(View.apply(example, applied("personal/nginx", 1, 4))).toBe(example)
+    expect(View.apply(example, deleted("personal/nginx", 4))).toBe(example)
+    expect(View.apply(example, namespaceDeleted("personal", 0))).toBe(example)
+  })
+
+  it("versions compare as numbers, not as text", () => {
+    const view = View.apply(example, applied("personal/nginx", 13, 100))
+    expect(replicas(View.apply(view, applied("personal/nginx", 1, 99)), "personal/nginx")).toBe(13)
+  })
+
+  it("an event whose version is not decimal is newer", () => {
+    expect(replicas(View.apply(example, applied("personal/nginx", 1, "opaque")), "personal/nginx")).toBe(1)
+  })
+
+  it("a late event does not bring back what was deleted, and a later one does", () => {
+    const view = View.apply(example, deleted("personal/nginx", 30))
+    expect(View.apply(view, applied("personal/nginx", 12, 5))).toBe(view)
+    expect(View.apply(view, applied("personal/nginx", 12, 29))).toBe(view)
+    expect(replicas(View.apply(view, applied("personal/nginx", 9, 31)), "personal/nginx")).toBe(9)
+  })
+
+  it("a deletion that overtakes the addition wins", () => {
+    const view = after(namespaces(1, "ns"), deployments(1), deleted("ns/x", 9), applied("ns/x", 3, 8))
+    expect(replicas(view, "ns/x")).toBe(undefined)
+  })
+
+  it("an addition overtaken by an event of another object is not lost", () => {
+    const view = after(namespaces(1, "ns"), deployments(1), applied("ns/b", 1, 9), applied("ns/a", 3, 8))
+    expect(replicas(view, "ns/a")).toBe(3)
+  })
+
+  it("what a list no longer has stays gone, whatever late event tells of it", () => {
+    const view = View.apply(example, deployments(40, ["personal/kafka", 3, 4]))
+    expect(View.apply(view, applied("personal/nginx", 12, 39))).toBe(view)
+    expect(replicas(View.apply(view, applied("personal/nginx", 12, 41)), "personal/nginx")).toBe(12)
+  })
+
+  it("many deletions are remembered, and the memory of them stays bounded", () => {
+    let view = after(namespaces(1, "ns"), deployments(1))
+    for (let index = 0; index < 5000; index++) {
+      view = View.apply(view, applied(`ns/d${index}`, 1, 10 + 2 * index))
+      view = View.apply(view, deleted(`ns/d${index}`, 11 + 2 * index))
+    }
+    for (let index = 0; index < 5000; index += 250) {
+      expect(View.apply(view, applied(`ns/d${index}`, 1, 10 + 2 * index))).toBe(view)
+    }
+    const { recent, older } = view.deploymentHistory
+    expect(recent.size + older.size).toBeLessThanOrEqual(2048)
+  })
+})
+
+describe("relist", () => {
+  it("swaps the whole list in one step: no event makes the view emptier than both lists", () => {
+    const view = View.apply(
+      example,
+      deployments(50, ["personal/nginx", 15, 45], ["personal/new", 1, 44], ["kube-system/coredns", 2, 6])
+    )
+    expect(text(View.allReplicaCountsBody(view))).toBe(
+      '[{"namespace":"empty","deployments":[]},' +
+        '{"namespace":"kube-system","deployments":[{"deployment":"coredns","replica_count":2}]},' +
+        '{"namespace":"personal","deployments":[{"deployment":"new","replica_count":1},{"deployment":"nginx","replica_count":15}]}]'
+    )
+    expect(text(View.allReplicaCountsBody(example))).toContain("resource-access")
+  })
+
+  it("of the same objects renders nothing anew", () => {
+    const items = [
+      ["personal/resource-access", 2, 3],
+      ["personal/nginx", 12, 5],
+      ["personal/kafka", 3, 4],
+      ["kube-system/coredns", 2, 6],
+      ["kube-system/nginx", 1, 7]
+    ] as const
+    const view = View.apply(example, deployments(60, ...items))
+    expect(view.namespaces).toBe(example.namespaces)
+    expect(view.bodies).toBe(example.bodies)
+  })
+
+  it("a list read in pages that holds an object twice gives the newer", () => {
+    const view = after(namespaces(1, "ns"), deployments(9, ["ns/x", 2, 8], ["ns/x", 1, 7]))
+    expect(replicas(view, "ns/x")).toBe(2)
+  })
+
+  it("of a cluster that went back, as one restored from a backup, is taken as it is", () => {
+    const written = View.written(
+      View.apply(View.apply(example, applied("personal/nginx", 20, 1000)), deleted("personal/kafka", 1001)),
+      deployment("kube-system/coredns", 9, 1002)
+    )
+    const restored = View.apply(
+      written,
+      deployments(500, ["personal/nginx", 12, 5], ["personal/kafka", 3, 4], ["kube-system/coredns", 2, 6])
+    )
+    expect(["personal/nginx", "personal/kafka", "kube-system/coredns"].map((path) => replicas(restored, path))).toEqual(
+      [12, 3, 2]
+    )
+    expect(replicas(View.apply(restored, applied("personal/nginx", 7, 501)), "personal/nginx")).toBe(7)
+  })
+
+  it("both lists make the view synced, in either order", () => {
+    const order = [namespaces(1), deployments(1)]
+    expect(View.isSynced(after(...order.slice(0, 1)))).toBe(false)
+    expect(View.isSynced(after(...order.slice(1)))).toBe(false)
+    expect(View.isSynced(after(...order))).toBe(true)
+    expect(View.isSynced(after(...order.toReversed()))).toBe(true)
+  })
+})
+
+describe("read-your-writes", () => {
+  const wrote = View.written(example, deployment("personal/nginx", 50, 100))
+
+  it("a read after the write sees the new count, before the watch event arrives", () => {
+    expect(View.replicaCountBody(wrote, ns("personal"), dep("nginx"))).toBe(
+      '{"namespace":"personal","deployment":"nginx","replica_count":50}'
+    )
+    expect(text(View.replicaCountsBody(wrote, ns("personal")))).toContain('{"deployment":"nginx","replica_count":50}')
+    expect(text(View.allReplicaCountsBody(wrote))).toContain('{"deployment":"nginx","replica_count":50}')
+    expect(text(View.replicaCountEverywhereBody(wrote, dep("nginx")))).toContain('"replica_count":50')
+  })
+
+  it("an older watch event never takes it back, and a newer one does", () => {
+    expect(View.apply(wrote, applied("personal/nginx", 12, 99))).toBe(wrote)
+    expect(View.apply(wrote, deleted("personal/nginx", 99))).toBe(wrote)
+    expect(replicas(View.apply(wrote, applied("personal/nginx", 4, 101)), "personal/nginx")).toBe(4)
+    expect(replicas(View.apply(wrote, deleted("personal/nginx", 101)), "personal/nginx")).toBe(undefined)
+  })
+
+  it("a list read before the write does not take it back, and one read after it does", () => {
+    const before = View.apply(wrote, deployments(90, ["personal/nginx", 12, 5]))
+    expect(replicas(before, "personal/nginx")).toBe(50)
+    expect(replicas(before, "personal/kafka")).toBe(undefined)
+    const goneBefore = View.apply(wrote, deployments(90))
+    expect(replicas(goneBefore, "personal/nginx")).toBe(50)
+    expect(replicas(View.apply(before, deployments(120, ["personal/nginx", 8, 110])), "personal/nginx")).toBe(8)
+    expect(replicas(View.apply(before, deployments(120)), "personal/nginx")).toBe(undefined)
+  })
+
+  it("a write that its watch event confirmed is no longer remembered", () => {
+    const confirmed = View.apply(wrote, applied("personal/nginx", 50, 100))
+    expect(replicas(confirmed, "personal/nginx")).toBe(50)
+    expect(View.apply(confirmed, applied("personal/nginx", 50, 100))).toBe(confirmed)
+    expect(replicas(View.apply(confirmed, deployments(90, ["personal/nginx", 12, 5])), "personal/nginx")).toBe(12)
+  })
+
+  it("a write older than what the watch has told changes nothing", () => {
+    const newer = View.apply(example, applied("personal/nginx", 4, 101))
+    expect(View.written(newer, deployment("personal/nginx", 50, 100))).toBe(newer)
+    const gone = View.apply(example, deleted("personal/nginx", 101))
+    expect(View.written(gone, deployment("personal/nginx", 50, 100))).toBe(gone)
+  })
+
+  it("a write to a deployment the watch has not told of yet shows it", () => {
+    const view = View.written(example, deployment("personal/new", 3, 100))
+    expect(replicas(view, "personal/new")).toBe(3)
+    expect(View.written(example, deployment("personal/old", 3, 19))).toBe(example)
+  })
+})

@@ -1,0 +1,662 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Queue } from "effect"
+import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { decodeObject, end, nextEvent, nextEvents, send, sendFor, watch } from "./WireClient.ts"
+
+const namespaces = "/api/v1/namespaces"
+const deployments = "/apis/apps/v1/deployments"
+const nginxScale = "/apis/apps/v1/namespaces/personal/deployments/nginx/scale"
+const streaming = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+
+const served = (options: EmbeddedKubeOptions = {}) => Effect.provide(EmbeddedKube.layer({ seed: demoSeed, ...options }))
+
+const patch = (body: string, type = "application/merge-patch+json") => ({
+  method: "PATCH",
+  headers: { "content-type": type },
+  body
+})
+
+const post = (body: object) => ({
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body)
+})
+
+/** A watch of deployments from the present version, open on both sides. */
+const openWatch = Effect.fnUntraced(function* (query = "") {
+  const kube = yield* EmbeddedKube
+  const { resourceVersion } = yield* kube.snapshot
+  const before = yield* kube.openWatches()
+  const opened = yield* watch(`${deployments}?watch=1&resourceVersion=${resourceVersion}${query}`)
+  yield* kube.awaitWatches(before + 1)
+  return opened
+})
+
+describe("lists", () => {
+  it.live("give every object, without kind on the items, and the list's version", () =>
+    Effect.gen(function* () {
+      const { headers, object, status } = yield* sendFor(namespaces)
+      assert.strictEqual(status, 200)
+      assert.strictEqual(headers["content-type"], "application/json")
+      assert.strictEqual(object.kind, "NamespaceList")
+      assert.deepStrictEqual(
+        object.items?.map(({ kind, metadata }) => [kind, metadata.name]),
+        [
+          [undefined, "default"],
+          [undefined, "kube-system"],
+          [undefined, "personal"]
+        ]
+      )
+      const { resourceVersion } = yield* (yield* EmbeddedKube).snapshot
+      assert.strictEqual(object.metadata.resourceVersion, resourceVersion)
+    }).pipe(served())
+  )
+
+  it.live("of one namespace hold its deployments alone", () =>
+    Effect.gen(function* () {
+      const { object } = yield* sendFor("/apis/apps/v1/namespaces/personal/deployments")
+      assert.deepStrictEqual(
+        object.items?.map(({ metadata, spec }) => [metadata.name, spec.replicas]),
+        [
+          ["kafka", 3],
+          ["nginx", 12],
+          ["resource-access", 2]
+        ]
+      )
+    }).pipe(served())
+  )
+
+  it.live("go on by continue, all pages as of the first one's version", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const first = (yield* sendFor(`${deployments}?limit=4`)).object
+      assert.strictEqual(first.metadata.remainingItemCount, 2)
+      yield* kube.cluster.deleteDeployment("personal", "nginx")
+      const path = `${deployments}?limit=4&continue=${first.metadata.continue ?? ""}`
+      const second = (yield* sendFor(path)).object
+      assert.deepStrictEqual(
+        [...(first.items ?? []), ...(second.items ?? [])].map(({ metadata }) => metadata.name),
+        ["fred", "jane", "sally", "kafka", "nginx", "resource-access"]
+      )
+      assert.strictEqual(second.metadata.resourceVersion, first.metadata.resourceVersion)
+      assert.isUndefined(second.metadata.continue)
+      assert.deepStrictEqual(
+        (yield* kube.requests).map(({ items, status, verb }) => [verb, status, items]),
+        [
+          ["list", 200, 4],
+          ["list", 200, 2]
+        ]
+      )
+    }).pipe(served())
+  )
+
+  it.live("whose continue has expired are refused with 410 and an inconsistent token to go on with", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const first = (yield* sendFor(`${deployments}?limit=4`)).object
+      yield* kube.compact
+      const expired = yield* sendFor(`${deployments}?limit=4&continue=${first.metadata.continue ?? ""}`)
+      assert.deepStrictEqual([expired.status, expired.object.reason], [410, "Expired"])
+      const onward = yield* sendFor(`${deployments}?limit=4&continue=${expired.object.metadata.continue ?? ""}`)
+      assert.deepStrictEqual(
+        onward.object.items?.map(({ metadata }) => metadata.name),
+        ["nginx", "resource-access"]
+      )
+      assert.strictEqual((yield* send(`${deployments}?continue=rubbish`)).status, 400)
+    }).pipe(served())
+  )
+
+  it.live("are capped at the page size, and whole for resourceVersion 0", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* sendFor(`${deployments}?limit=500`)).object.items?.length, 2)
+      assert.strictEqual((yield* sendFor(`${deployments}?limit=1&resourceVersion=0`)).object.items?.length, 6)
+    }).pipe(served({ maxPageSize: 2 }))
+  )
+
+  it.live("from a version not reached are refused with 504 and Retry-After", () =>
+    Effect.gen(function* () {
+      const { headers, object, status } = yield* sendFor(`${deployments}?resourceVersion=999999`)
+      assert.deepStrictEqual([status, object.reason, headers["retry-after"]], [504, "Timeout", "1"])
+      assert.include(JSON.stringify(object.details), "ResourceVersionTooLarge")
+    }).pipe(served())
+  )
+
+  it.live("without items show it as the quirk says", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      const path = "/apis/apps/v1/namespaces/default/deployments"
+      assert.deepStrictEqual((yield* sendFor(path)).object.items, [])
+      yield* faults.setQuirks({ emptyItems: "null" })
+      assert.isNull((yield* sendFor(path)).object.items)
+      yield* faults.setQuirks({ emptyItems: "absent" })
+      assert.notProperty((yield* sendFor(path)).object, "items")
+    }).pipe(served())
+  )
+
+  it.live("leave out replicas where the object says none", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      yield* kube.cluster.putDeployment("default", "plain", undefined)
+      const { object } = yield* sendFor("/apis/apps/v1/namespaces/default/deployments")
+      assert.deepStrictEqual(object.items?.[0]?.spec, {})
+      assert.strictEqual((yield* kube.snapshot).deployments[0]?.replicas, 1)
+    }).pipe(served())
+  )
+
+  it.live("of many padded objects arrive whole", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      yield* kube.cluster.seedMany(3, 500, { padding: 3000 })
+      const { object, text } = yield* sendFor(deployments)
+      assert.strictEqual(object.items?.length, 1500)
+      assert.isAbove(text.length / 1500, 3500)
+      assert.isBelow(text.length / 1500, 4500)
+    }).pipe(served({ seed: {} }))
+  )
+})
+
+describe("watches", () => {
+  it.live("send the changes after their version, in order", () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      yield* cluster.putDeployment("default", "web", 1)
+      yield* cluster.scale("default", "web", 2)
+      yield* cluster.scale("default", "web", 2)
+      yield* cluster.deleteDeployment("default", "web")
+      assert.deepStrictEqual(yield* nextEvents(opened, 3), ["ADDED web", "MODIFIED web", "DELETED web"])
+    }).pipe(served())
+  )
+
+  it.live("resume from an older version with what was missed", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      yield* kube.cluster.scale("personal", "nginx", 13)
+      yield* kube.cluster.scale("personal", "kafka", 4)
+      const opened = yield* watch(`${deployments}?watch=1&resourceVersion=${resourceVersion}`)
+      assert.deepStrictEqual(yield* nextEvents(opened, 2), ["MODIFIED nginx", "MODIFIED kafka"])
+    }).pipe(served())
+  )
+
+  it.live("of one namespace send its changes alone", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      const opened = yield* watch(
+        `/apis/apps/v1/namespaces/personal/deployments?watch=1&resourceVersion=${resourceVersion}`
+      )
+      yield* kube.cluster.scale("kube-system", "jane", 5)
+      yield* kube.cluster.scale("personal", "nginx", 13)
+      assert.deepStrictEqual(yield* nextEvents(opened, 1), ["MODIFIED nginx"])
+    }).pipe(served())
+  )
+
+  it.live("see a namespace terminate, its deployments go, then itself", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      const ofNamespaces = yield* watch(`${namespaces}?watch=1&resourceVersion=${resourceVersion}`)
+      const ofDeployments = yield* watch(`${deployments}?watch=1&resourceVersion=${resourceVersion}`)
+      yield* kube.cluster.deleteNamespace("kube-system")
+      assert.deepStrictEqual(yield* nextEvents(ofNamespaces, 2), ["MODIFIED kube-system", "DELETED kube-system"])
+      assert.deepStrictEqual(yield* nextEvents(ofDeployments, 3), ["DELETED fred", "DELETED jane", "DELETED sally"])
+      assert.deepStrictEqual((yield* kube.snapshot).namespaces, ["default", "personal"])
+    }).pipe(served())
+  )
+
+  it.live("from no version tell the present objects first", () =>
+    Effect.gen(function* () {
+      const opened = yield* watch(`${namespaces}?watch=1`)
+      assert.deepStrictEqual(yield* nextEvents(opened, 3), ["ADDED default", "ADDED kube-system", "ADDED personal"])
+    }).pipe(served())
+  )
+
+  it.live("as a streaming list mark the end of the present objects, then go on", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      const opened = yield* watch(`${namespaces}?${streaming}`)
+      assert.deepStrictEqual(yield* nextEvents(opened, 3), ["ADDED default", "ADDED kube-system", "ADDED personal"])
+      assert.deepStrictEqual(yield* nextEvent(opened), {
+        type: "BOOKMARK",
+        object: {
+          kind: "Namespace",
+          apiVersion: "v1",
+          metadata: { resourceVersion, annotations: { "k8s.io/initial-events-end": "true" } }
+        }
+      })
+      yield* kube.cluster.createNamespace("later")
+      assert.deepStrictEqual(yield* nextEvents(opened, 1), ["ADDED later"])
+    }).pipe(served())
+  )
+
+  it.live("as a streaming list are refused with 422 by a server without the feature", () =>
+    Effect.gen(function* () {
+      const { object, status } = yield* sendFor(`${namespaces}?${streaming}`)
+      assert.deepStrictEqual([status, object.reason], [422, "Invalid"])
+    }).pipe(served({ streamingLists: false }))
+  )
+
+  it.live("get bookmarks of the present version when they ask for them", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      const opened = yield* openWatch("&allowWatchBookmarks=true")
+      assert.deepStrictEqual(yield* nextEvent(opened), {
+        type: "BOOKMARK",
+        object: { kind: "Deployment", apiVersion: "apps/v1", metadata: { resourceVersion } }
+      })
+    }).pipe(served({ bookmarkInterval: "5 millis" }))
+  )
+
+  it.live("end properly at their timeout", () =>
+    Effect.gen(function* () {
+      const opened = yield* openWatch("&timeoutSeconds=1")
+      assert.deepStrictEqual(yield* end(opened), { _tag: "End", clean: true, partial: "" })
+      assert.strictEqual(yield* (yield* EmbeddedKube).openWatches(), 0)
+    }).pipe(served())
+  )
+
+  it.live("from a compacted version get an ERROR event of 410, or the status 410", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const { resourceVersion } = yield* kube.snapshot
+      yield* kube.cluster.scale("personal", "nginx", 1)
+      yield* kube.compact
+      const path = `${deployments}?watch=1&resourceVersion=${resourceVersion}`
+      const opened = yield* watch(path)
+      assert.strictEqual(opened.status, 200)
+      const { object, type } = yield* nextEvent(opened)
+      assert.deepStrictEqual([type, object.kind, object.code, object.reason], ["ERROR", "Status", 410, "Expired"])
+      assert.isTrue((yield* end(opened)).clean)
+      yield* kube.faults.setQuirks({ goneMode: "status" })
+      assert.strictEqual((yield* send(path)).status, 410)
+    }).pipe(served())
+  )
+
+  it.live("already open go on after a compaction", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      yield* kube.cluster.scale("personal", "nginx", 1)
+      yield* kube.compact
+      yield* kube.cluster.scale("personal", "kafka", 1)
+      assert.deepStrictEqual(yield* nextEvents(opened, 2), ["MODIFIED nginx", "MODIFIED kafka"])
+    }).pipe(served())
+  )
+
+  it.live("from a version not reached are refused, or silent until it is reached", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const ahead = Number((yield* kube.snapshot).resourceVersion) + 1
+      const path = `${deployments}?watch=1&resourceVersion=${ahead}`
+      assert.strictEqual((yield* send(path)).status, 504)
+      yield* kube.faults.setQuirks({ silentFutureWatch: true })
+      const opened = yield* watch(path)
+      yield* kube.cluster.scale("personal", "nginx", 1)
+      yield* kube.cluster.scale("personal", "kafka", 1)
+      assert.deepStrictEqual(yield* nextEvents(opened, 1), ["MODIFIED kafka"])
+    }).pipe(served())
+  )
+})
+
+describe("the scale subresource", () => {
+  it.live("takes a merge patch, answers with the Scale and tells the watches", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      const { object, status } = yield* sendFor(
+        `${nginxScale}?fieldManager=test`,
+        patch(JSON.stringify({ spec: { replicas: 5 } }))
+      )
+      assert.deepStrictEqual([status, object.kind, object.spec?.replicas], [200, "Scale", 5])
+      const event = yield* nextEvent(opened)
+      assert.deepStrictEqual(event.object.spec?.replicas, 5)
+      assert.strictEqual(object.metadata.resourceVersion, event.object.metadata.resourceVersion)
+      assert.strictEqual((yield* sendFor(nginxScale)).object.spec?.replicas, 5)
+      assert.strictEqual((yield* kube.requests).find(({ verb }) => verb === "patch")?.query.get("fieldManager"), "test")
+    }).pipe(served())
+  )
+
+  it.live("leaves a count of 0 out of the Scale's spec, as Go does", () =>
+    Effect.gen(function* () {
+      const { object } = yield* sendFor(nginxScale, patch(JSON.stringify({ spec: { replicas: 0 } })))
+      assert.deepStrictEqual(object.spec, {})
+      assert.include(JSON.stringify(object.status), `"replicas":0`)
+    }).pipe(served())
+  )
+
+  it.live("takes a whole Scale by PUT, unless the object has changed since", () =>
+    Effect.gen(function* () {
+      const put = (resourceVersion: string, replicas: number) => ({
+        ...post({ metadata: { resourceVersion }, spec: { replicas } }),
+        method: "PUT"
+      })
+      const first = (yield* sendFor(nginxScale)).object.metadata.resourceVersion ?? ""
+      const answer = yield* sendFor(nginxScale, put(first, 7))
+      assert.deepStrictEqual([answer.status, answer.object.spec?.replicas], [200, 7])
+      assert.strictEqual((yield* send(nginxScale, put(first, 8))).status, 409)
+    }).pipe(served())
+  )
+
+  it.live.each([
+    [404, "NotFound", nginxScale.replace("nginx", "absent"), patch(`{"spec":{"replicas":1}}`)],
+    [422, "Invalid", nginxScale, patch(`{"spec":{"replicas":-1}}`)],
+    [400, "BadRequest", nginxScale, patch(`{"spec":{"replicas":"many"}}`)],
+    [400, "BadRequest", nginxScale, patch(`{"spec":{"replicas":2147483648}}`)],
+    [400, "BadRequest", nginxScale, patch(`{"spec":`)],
+    [415, "UnsupportedMediaType", nginxScale, patch(`[]`, "application/json-patch+json")],
+    [404, "NotFound", "/apis/apps/v1/replicasets", {}],
+    [405, "MethodNotAllowed", deployments, { method: "DELETE" }],
+    [406, "NotAcceptable", deployments, { headers: { accept: "application/vnd.kubernetes.protobuf" } }]
+  ] as const)("and its neighbours refuse with Status %s %s", ([code, reason, path, request]) =>
+    Effect.gen(function* () {
+      const { object, status } = yield* sendFor(path, request)
+      assert.deepStrictEqual([status, object.kind, object.code, object.reason], [code, "Status", code, reason])
+    }).pipe(served())
+  )
+})
+
+describe("the other resources", () => {
+  it.live("access reviews are denied until a test decides otherwise", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+      const question = { user: "ann", resourceAttributes: { verb: "get", resource: "deployments" } }
+      const denied = yield* sendFor(path, post({ spec: question, metadata: {} }))
+      assert.deepStrictEqual([denied.status, denied.object.status], [201, { allowed: false }])
+      yield* kube.setAccess(({ user }) => ({ allowed: user === "ann", reason: "she may" }))
+      const allowed = yield* sendFor(path, post({ spec: question, metadata: {} }))
+      assert.deepStrictEqual(allowed.object.status, { allowed: true, reason: "she may" })
+      assert.deepStrictEqual(yield* kube.accessQuestions, [question, question])
+    }).pipe(served())
+  )
+
+  it.live("events are stored, and refused where a required field or the namespace is missing", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const body = {
+        metadata: { generateName: "scaled-", namespace: "personal" },
+        eventTime: "2026-01-01T00:00:00.000000Z",
+        reportingController: "test",
+        reportingInstance: "test-1",
+        action: "Scale",
+        reason: "Scaled",
+        type: "Normal",
+        regarding: { kind: "Deployment", name: "nginx", namespace: "personal" }
+      }
+      const path = "/apis/events.k8s.io/v1/namespaces/personal/events"
+      assert.strictEqual((yield* send(path, post(body))).status, 201)
+      const { reason: _, ...unreasoned } = body
+      assert.strictEqual((yield* send(path, post(unreasoned))).status, 422)
+      assert.strictEqual((yield* send(path.replace("personal", "default"), post(body))).status, 400)
+      const core = yield* send("/api/v1/namespaces/absent/events", post({ metadata: { name: "x" } }))
+      assert.strictEqual(core.status, 404)
+      const stored = yield* kube.events
+      assert.strictEqual(stored.length, 1)
+      assert.match(stored[0]?.name ?? "", /^scaled-/)
+    }).pipe(served())
+  )
+
+  it.live("version, readiness, and single objects answer", () =>
+    Effect.gen(function* () {
+      assert.include((yield* send("/version")).text, "gitVersion")
+      assert.strictEqual((yield* send("/readyz")).text, "ok")
+      const namespace = yield* sendFor(`${namespaces}/personal`)
+      assert.strictEqual(namespace.object.kind, "Namespace")
+      const deployment = yield* sendFor("/apis/apps/v1/namespaces/personal/deployments/nginx")
+      assert.strictEqual(deployment.object.spec?.replicas, 12)
+    }).pipe(served())
+  )
+})
+
+describe("authentication", () => {
+  it.live("accepts the tokens it was given and answers 401 to all others", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const bearing = (token: string) => send(namespaces, { headers: { authorization: `Bearer ${token}` } })
+      assert.strictEqual((yield* bearing("good")).status, 200)
+      assert.strictEqual((yield* bearing("bad")).status, 401)
+      const { object, status } = yield* sendFor(namespaces)
+      assert.deepStrictEqual([status, object.reason], [401, "Unauthorized"])
+      assert.strictEqual((yield* send("/readyz")).status, 200)
+      yield* kube.setTokens(["bad"])
+      assert.strictEqual((yield* bearing("good")).status, 401)
+      assert.strictEqual((yield* bearing("bad")).status, 200)
+    }).pipe(served({ tokens: ["good"] }))
+  )
+})
+
+describe("faults", () => {
+  it.live("dropWatches destroys the watches of its target alone", () =>
+    Effect.gen(function* () {
+      const { cluster, faults, openWatches } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.dropWatches("namespaces"), 0)
+      yield* cluster.scale("personal", "nginx", 1)
+      yield* nextEvents(opened, 1)
+      assert.strictEqual(yield* faults.dropWatches(), 1)
+      assert.isFalse((yield* end(opened)).clean)
+      assert.strictEqual(yield* openWatches(), 0)
+    }).pipe(served())
+  )
+
+  it.live("stallWatches silences the open watches until they are released; new ones work", () =>
+    Effect.gen(function* () {
+      const { cluster, faults } = yield* EmbeddedKube
+      const stalled = yield* openWatch("&allowWatchBookmarks=true")
+      yield* nextEvent(stalled)
+      assert.strictEqual(yield* faults.stallWatches("deployments"), 1)
+      const fresh = yield* openWatch()
+      yield* Queue.clear(stalled.pieces)
+      yield* cluster.scale("personal", "nginx", 1)
+      assert.deepStrictEqual(yield* nextEvents(fresh, 1), ["MODIFIED nginx"])
+      assert.strictEqual(yield* Queue.size(stalled.pieces), 0)
+      yield* faults.releaseWatches()
+      assert.deepStrictEqual(yield* nextEvents(stalled, 1), ["MODIFIED nginx"])
+    }).pipe(served({ bookmarkInterval: "5 millis" }))
+  )
+
+  it.live("cutMidLine leaves half a line and a broken connection", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.cutMidLine(), 1)
+      const { clean, partial } = yield* end(opened)
+      assert.isFalse(clean)
+      assert.match(partial, /^\{"type":"MODIFIED"/)
+    }).pipe(served())
+  )
+
+  it.live("garbageLine is followed by sound lines", () =>
+    Effect.gen(function* () {
+      const { cluster, faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.garbageLine(), 1)
+      const garbage = yield* Queue.take(opened.pieces)
+      assert.strictEqual(garbage._tag, "Line")
+      assert.throws(() => JSON.parse(garbage._tag === "Line" ? garbage.text : "{}"))
+      yield* cluster.scale("personal", "nginx", 1)
+      assert.deepStrictEqual(yield* nextEvents(opened, 1), ["MODIFIED nginx"])
+    }).pipe(served())
+  )
+
+  it.live("goneNow ends the watches with an ERROR event of 410", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.goneNow(), 1)
+      const { object, type } = yield* nextEvent(opened)
+      assert.deepStrictEqual([type, object.code], ["ERROR", 410])
+      assert.isTrue((yield* end(opened)).clean)
+    }).pipe(served())
+  )
+
+  it.live("closeWatchesCleanly ends the open watches, closeNewWatches those to come", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.closeWatchesCleanly(), 1)
+      assert.deepStrictEqual(yield* end(opened), { _tag: "End", clean: true, partial: "" })
+      yield* faults.closeNewWatches(true)
+      const next = yield* watch(`${deployments}?watch=1&resourceVersion=2`)
+      yield* nextEvents(next, 6)
+      assert.isTrue((yield* end(next)).clean)
+    }).pipe(served())
+  )
+
+  it.live("duplicateNextEvents sends changes twice, as often as told", () =>
+    Effect.gen(function* () {
+      const { cluster, faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.duplicateNextEvents(1), 1)
+      yield* cluster.scale("personal", "nginx", 1)
+      yield* cluster.scale("personal", "kafka", 1)
+      assert.deepStrictEqual(yield* nextEvents(opened, 3), ["MODIFIED nginx", "MODIFIED nginx", "MODIFIED kafka"])
+    }).pipe(served())
+  )
+
+  it.live("reorderNextEvents swaps two changes", () =>
+    Effect.gen(function* () {
+      const { cluster, faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      assert.strictEqual(yield* faults.reorderNextEvents(), 1)
+      yield* cluster.scale("personal", "nginx", 1)
+      yield* cluster.scale("personal", "kafka", 1)
+      yield* cluster.scale("personal", "nginx", 2)
+      assert.deepStrictEqual(yield* nextEvents(opened, 3), ["MODIFIED kafka", "MODIFIED nginx", "MODIFIED nginx"])
+    }).pipe(served())
+  )
+
+  it.live("failNext fails the requests it names, then no more", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.failNext(2, { status: 429, retryAfter: 7, on: "list", resource: "deployments" })
+      assert.strictEqual((yield* send(namespaces)).status, 200)
+      const { headers, object, status } = yield* sendFor(deployments)
+      assert.deepStrictEqual([status, object.reason, headers["retry-after"]], [429, "TooManyRequests", "7"])
+      assert.strictEqual(yield* faults.pendingFailures, 1)
+      assert.strictEqual((yield* send(deployments)).status, 429)
+      assert.strictEqual((yield* send(deployments)).status, 200)
+      yield* faults.failNext(1, { status: 500, on: "any" })
+      assert.strictEqual((yield* send(nginxScale, patch(`{"spec":{"replicas":1}}`))).status, 500)
+    }).pipe(served())
+  )
+
+  it.live("slow holds requests back", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.slow("1 hour")
+      const slowed = yield* Effect.timeoutOption(send(namespaces), "30 millis")
+      assert.strictEqual(slowed._tag, "None")
+      yield* faults.slow(0)
+      assert.strictEqual((yield* send(namespaces)).status, 200)
+    }).pipe(served())
+  )
+
+  it.live("unavailable destroys connections, open and new, until it is over", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      const opened = yield* openWatch()
+      yield* faults.unavailable(true)
+      assert.isFalse((yield* end(opened)).clean)
+      assert.strictEqual((yield* Effect.flip(send(namespaces)))._tag, "ConnectionLost")
+      yield* faults.unavailable(false)
+      assert.strictEqual((yield* send(namespaces)).status, 200)
+    }).pipe(served())
+  )
+
+  it.live("hang accepts requests and answers them only when it is over", () =>
+    Effect.gen(function* () {
+      const { faults, requests } = yield* EmbeddedKube
+      yield* faults.hang(true)
+      const [response] = yield* Effect.all(
+        [
+          send(namespaces),
+          Effect.gen(function* () {
+            while ((yield* requests).length === 0) yield* Effect.sleep(1)
+            assert.isUndefined((yield* requests)[0]?.status)
+            yield* faults.hang(false)
+          })
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(response.status, 200)
+    }).pipe(served())
+  )
+
+  it.live("denyVerb refuses with 403 and Kubernetes' words", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.denyVerb("deployments", "watch")
+      yield* faults.denyVerb("deployments/scale", "patch")
+      const { object, status } = yield* sendFor(`${deployments}?watch=1`)
+      assert.deepStrictEqual([status, object.reason], [403, "Forbidden"])
+      assert.strictEqual(
+        object.message,
+        `deployments.apps is forbidden: User "system:admin" cannot watch resource "deployments" in API group "apps" ` +
+          `at the cluster scope`
+      )
+      const scale = yield* sendFor(nginxScale, patch(`{"spec":{"replicas":1}}`))
+      assert.strictEqual(
+        scale.object.message,
+        `deployments.apps "nginx" is forbidden: User "system:admin" cannot patch resource "deployments/scale" in API ` +
+          `group "apps" in the namespace "personal"`
+      )
+      assert.strictEqual((yield* send(deployments)).status, 200)
+      yield* faults.allowAll
+      assert.strictEqual((yield* send(nginxScale, patch(`{"spec":{"replicas":1}}`))).status, 200)
+    }).pipe(served())
+  )
+
+  it.live("restart drops all, forgets history and goes on from a lower version", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const before = yield* kube.snapshot
+      const opened = yield* openWatch()
+      yield* kube.restart({ resourceVersion: 4 })
+      assert.isFalse((yield* end(opened)).clean)
+      const after = yield* kube.snapshot
+      assert.strictEqual(after.resourceVersion, "4")
+      assert.deepStrictEqual(
+        after.deployments.map(({ name, replicas }) => [name, replicas]),
+        before.deployments.map(({ name, replicas }) => [name, replicas])
+      )
+      assert.strictEqual((yield* send(`${deployments}?watch=1&resourceVersion=${before.resourceVersion}`)).status, 504)
+      const behind = yield* watch(`${deployments}?watch=1&resourceVersion=3`)
+      assert.strictEqual((yield* nextEvent(behind)).object.code, 410)
+    }).pipe(served())
+  )
+
+  it.live("reset turns everything off", () =>
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.failNext(9, { status: 500, on: "any" })
+      yield* faults.denyVerb("namespaces", "list")
+      yield* faults.hang(true)
+      yield* faults.unavailable(true)
+      yield* faults.reset
+      assert.strictEqual((yield* decodeObject((yield* send(namespaces)).text)).kind, "NamespaceList")
+    }).pipe(served())
+  )
+})
+
+describe("operations", () => {
+  it.live("on what the cluster does not hold fail", () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* EmbeddedKube
+      const failures = yield* Effect.all([
+        Effect.flip(cluster.scale("personal", "absent", 1)),
+        Effect.flip(cluster.putDeployment("absent", "web", 1)),
+        Effect.flip(cluster.deleteNamespace("absent"))
+      ])
+      assert.deepStrictEqual(
+        failures.map(({ key }) => key),
+        ["personal/absent", "absent", "absent"]
+      )
+      assert.include(failures[0]?.message, "personal/absent")
+    }).pipe(served())
+  )
+})

@@ -1,0 +1,246 @@
+/** The informers over real sockets, against a cluster with each fault of the switchboard. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Queue, Stream } from "effect"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
+import type { InformerOptions } from "../../src/kube/Informer.ts"
+import { InformerObserver } from "../../src/kube/InformerObserver.ts"
+import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+import { kubeApi } from "./HttpCluster.ts"
+import { told } from "./ScriptedKube.ts"
+
+const seed = { personal: { nginx: 12, kafka: undefined }, "kube-system": {} }
+
+const quick: InformerOptions = {
+  backoffFirst: "20 millis",
+  backoffLongest: "100 millis",
+  listSilenceLimit: "200 millis"
+}
+
+/** What the events so far amount to: what a reader of the cache would see. */
+class View {
+  readonly namespaces = new Set<string>()
+  readonly deployments = new Map<string, number>()
+  readonly events: Array<string> = []
+  readonly relists: Array<string> = []
+  readonly ends: Array<string> = []
+  emptied = 0
+
+  take(event: ClusterEvent): void {
+    this.events.push(told(event))
+    switch (event._tag) {
+      case "NamespacesReplaced":
+        this.namespaces.clear()
+        event.items.forEach((item) => this.namespaces.add(item.name))
+        break
+      case "DeploymentsReplaced":
+        this.deployments.clear()
+        event.items.forEach((item) => this.deployments.set(`${item.namespace}/${item.name}`, item.replicas))
+        if (event.items.length === 0) {
+          this.emptied += 1
+        }
+        break
+      case "NamespaceApplied":
+        this.namespaces.add(event.object.name)
+        break
+      case "NamespaceDeleted":
+        this.namespaces.delete(event.name)
+        break
+      case "DeploymentApplied":
+        this.deployments.set(`${event.object.namespace}/${event.object.name}`, event.object.replicas)
+        break
+      case "DeploymentDeleted":
+        this.deployments.delete(`${event.ref.namespace}/${event.ref.name}`)
+        break
+      default:
+    }
+  }
+}
+
+const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
+  const kube = yield* EmbeddedKube
+  const view = new View()
+  const changes = yield* Queue.unbounded<void>()
+  yield* Stream.unwrap(Effect.map(KubeWatch, ({ events }) => events)).pipe(
+    Stream.runForEach((event) => {
+      view.take(event)
+      return Queue.offer(changes, undefined)
+    }),
+    Effect.provide(KubeWatch.layerOptions(options).pipe(Layer.provide(kubeApi(kube.url)))),
+    Effect.provideService(InformerObserver, {
+      relisted: (resource, reason) => Effect.sync(() => view.relists.push(`${resource} ${reason}`)),
+      watchStarted: () => Effect.void,
+      watchEnded: (resource, end) => Effect.sync(() => view.ends.push(`${resource} ${end}`)),
+      decodeError: () => Effect.void,
+      bookmark: () => Effect.void
+    }),
+    Effect.forkScoped
+  )
+  /** Waits until the view is so. */
+  const until = (is: (view: View) => boolean) =>
+    Effect.gen(function* () {
+      while (!is(view)) {
+        yield* Queue.take(changes)
+      }
+    })
+  yield* until(({ deployments, namespaces }) => deployments.size === 2 && namespaces.size === 2)
+  yield* kube.awaitWatches(2)
+  return { kube, view, until }
+})
+
+const faulty = <E>(name: string, test: Effect.Effect<void, E, EmbeddedKube>, options: EmbeddedKubeOptions = {}) =>
+  it.live(name, () => Effect.provide(test, EmbeddedKube.layer({ seed, tokens: ["secret"], ...options })))
+
+/** A change is seen after the fault, and nothing ever looked empty. */
+const recovers = Effect.fnUntraced(function* (fault: (kube: EmbeddedKube["Service"]) => Effect.Effect<unknown>) {
+  const view = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const all = yield* watched()
+      yield* fault(all.kube)
+      yield* all.kube.cluster.scale("personal", "nginx", 99)
+      yield* all.kube.cluster.deleteDeployment("personal", "kafka")
+      yield* all.until(({ deployments }) => deployments.get("personal/nginx") === 99 && deployments.size === 1)
+      return all.view
+    })
+  )
+  assert.strictEqual(view.emptied, 0)
+  return view
+})
+
+describe("informers against a faulty cluster", () => {
+  faulty(
+    "dropped watches are resumed, without a list",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) => faults.dropWatches())
+      assert.deepStrictEqual(view.relists.toSorted(), ["deployments start", "namespaces start"])
+      assert.include(view.ends, "deployments unreachable")
+    })
+  )
+
+  faulty(
+    "a line cut in the middle is no event; the watch is resumed",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) => faults.cutMidLine())
+      assert.strictEqual(view.relists.length, 2)
+    })
+  )
+
+  faulty(
+    "a line that is no JSON ends the watch, which is resumed",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) => faults.garbageLine())
+      assert.include(view.ends, "deployments undecodable")
+      assert.strictEqual(view.relists.length, 2)
+    })
+  )
+
+  faulty(
+    "410 as an ERROR event gives a new list, in one step",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) => faults.goneNow())
+      assert.include(view.relists, "deployments expired")
+    })
+  )
+
+  for (const goneMode of ["event", "status"] as const) {
+    faulty(
+      `history compacted away while disconnected, told by ${goneMode}, gives a new list`,
+      Effect.gen(function* () {
+        const view = yield* recovers(({ cluster, compact, faults }) =>
+          Effect.gen(function* () {
+            yield* faults.setQuirks({ goneMode })
+            yield* faults.dropWatches()
+            yield* Effect.orDie(cluster.putDeployment("personal", "kafka", 4))
+            yield* compact
+          })
+        )
+        assert.include(view.relists, "deployments expired")
+      })
+    )
+  }
+
+  faulty(
+    "a restart from an older backup gives a new list",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ restart }) => restart({ resourceVersion: 3 }))
+      assert.isTrue(
+        view.relists.some((relist) => relist === "deployments version-too-large" || relist === "deployments expired")
+      )
+    }),
+    { seed: { ...seed, other: {} } }
+  )
+
+  faulty(
+    "clean ends are resumed at once",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) => faults.closeWatchesCleanly())
+      assert.include(view.ends, "deployments closed")
+      assert.strictEqual(view.relists.length, 2)
+    })
+  )
+
+  faulty(
+    "an outage is waited out",
+    Effect.gen(function* () {
+      const view = yield* recovers(({ faults }) =>
+        Effect.gen(function* () {
+          yield* faults.unavailable(true)
+          yield* Effect.sleep("100 millis")
+          yield* faults.unavailable(false)
+        })
+      )
+      assert.strictEqual(view.relists.length, 2)
+      assert.isAtMost(view.events.filter((event) => event === "lost").length, 2)
+    })
+  )
+
+  faulty(
+    "failures of the server are waited out",
+    recovers(({ faults }) => Effect.andThen(faults.failNext(3, { status: 503, on: "any" }), faults.dropWatches()))
+  )
+
+  faulty(
+    "events told twice and out of order are passed on",
+    recovers(({ faults }) => Effect.andThen(faults.duplicateNextEvents(2), Effect.void))
+  )
+
+  faulty(
+    "a stalled watch is torn down once its bookmarks stop",
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { kube, until, view } = yield* watched({ ...quick, silenceLimit: "300 millis" })
+        yield* until(({ events }) => events.filter((event) => event === "heard").length > 2)
+        assert.isAbove(yield* kube.faults.stallWatches(), 0)
+        yield* kube.cluster.scale("personal", "nginx", 99)
+        yield* until(({ deployments }) => deployments.get("personal/nginx") === 99)
+        assert.include(view.ends, "deployments silent")
+        assert.strictEqual(view.relists.length, 2)
+      })
+    ),
+    { bookmarkInterval: "50 millis" }
+  )
+
+  faulty(
+    "denied permission is waited out",
+    recovers(({ faults }) =>
+      Effect.gen(function* () {
+        yield* faults.denyVerb("deployments", "watch")
+        yield* faults.dropWatches()
+        yield* Effect.sleep("100 millis")
+        yield* faults.allowAll
+      })
+    )
+  )
+
+  faulty(
+    "a server without streaming lists is paged, and its missing items are an empty list",
+    Effect.gen(function* () {
+      const { faults, requests } = yield* EmbeddedKube
+      yield* faults.setQuirks({ emptyItems: "null" })
+      const view = yield* recovers(() => Effect.void)
+      assert.include(view.ends, "deployments unsupported")
+      assert.isAbove((yield* requests).filter(({ verb }) => verb === "list").length, 2)
+    }),
+    { streamingLists: false, maxPageSize: 1 }
+  )
+})

@@ -1,0 +1,123 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
+import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
+import { ReplicaCount } from "../../src/domain/ReplicaCount.ts"
+import { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+import { KubeApi } from "../../src/kube/KubeApi.ts"
+import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
+import * as KubeScaler from "../../src/kube/KubeScaler.ts"
+
+const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
+const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: ResourceVersion.make("9") }
+
+/** What the scaler makes of a cluster that answers so, and how often it asked. */
+const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) {
+  let asked = 0
+  const api = Layer.succeed(KubeApi, {
+    listPage: () => Effect.never,
+    watch: () => Stream.never,
+    scale: () =>
+      Effect.suspend(() => {
+        const answer = answers[asked]
+        asked += 1
+        return answer === undefined ? Effect.succeed(accepted) : Effect.fail(answer)
+      }),
+    accessReview: () => Effect.never
+  })
+  const fiber = yield* Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, accepted.replicas)).pipe(
+    Effect.result,
+    Effect.provide(Layer.provide(KubeScaler.layer, api)),
+    Effect.forkChild
+  )
+  yield* TestClock.adjust("5 seconds")
+  return { result: yield* Fiber.join(fiber), asked }
+})
+
+const answered = (code: number, message = "", retryAfter?: Duration.Duration) =>
+  new KubeStatusError({
+    operation: "scale",
+    code,
+    reason: "",
+    message,
+    causes: [],
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+    inStream: false
+  })
+
+describe("KubeScaler", () => {
+  it.effect("gives the deployment as the cluster accepted it", () =>
+    Effect.gen(function* () {
+      const { result } = yield* scaling([])
+      assert(result._tag === "Success")
+      assert.deepStrictEqual(result.success, accepted)
+    })
+  )
+
+  it.effect.each([
+    { code: 404, tag: "NotFound" },
+    { code: 401, tag: "ClusterForbade" },
+    { code: 403, tag: "ClusterForbade" },
+    { code: 400, tag: "ClusterForbade" },
+    { code: 422, tag: "ClusterForbade" },
+    { code: 429, tag: "ClusterUnavailable" },
+    { code: 500, tag: "ClusterUnavailable" },
+    { code: 503, tag: "ClusterUnavailable" }
+  ])("translates $code to $tag, without asking again", ({ code, tag }) =>
+    Effect.gen(function* () {
+      const { asked, result } = yield* scaling([answered(code)])
+      assert(result._tag === "Failure")
+      assert.strictEqual(result.failure._tag, tag)
+      assert.strictEqual(asked, 1)
+    })
+  )
+
+  it.effect("gives the cluster's own reason for refusing", () =>
+    Effect.gen(function* () {
+      const { result } = yield* scaling([answered(403, "nginx is frozen")])
+      assert(result._tag === "Failure" && result.failure._tag === "ClusterForbade")
+      assert.strictEqual(result.failure.reason, "nginx is frozen")
+    })
+  )
+
+  it.effect("gives Retry-After in whole seconds, at least one", () =>
+    Effect.gen(function* () {
+      for (const [asks, gives] of [
+        [Duration.millis(6500), 7],
+        [Duration.zero, 1],
+        [undefined, 1]
+      ] as const) {
+        const { result } = yield* scaling([answered(429, "", asks)])
+        assert(result._tag === "Failure" && result.failure._tag === "ClusterUnavailable")
+        assert.strictEqual(result.failure.retryAfterSeconds, gives)
+      }
+    })
+  )
+
+  it.effect("tries a conflict again, and gives up after five attempts", () =>
+    Effect.gen(function* () {
+      const cured = yield* scaling([answered(409), answered(409)])
+      assert.strictEqual(cured.result._tag, "Success")
+      assert.strictEqual(cured.asked, 3)
+      const stubborn = yield* scaling(Array.from({ length: 20 }, () => answered(409)))
+      assert(stubborn.result._tag === "Failure")
+      assert.strictEqual(stubborn.result.failure._tag, "ClusterUnavailable")
+      assert.strictEqual(stubborn.asked, 5)
+    })
+  )
+
+  it.effect("never tells where the cluster is", () =>
+    Effect.gen(function* () {
+      const message = "connect ECONNREFUSED 10.0.0.1:6443"
+      for (const error of [
+        new KubeUnreachable({ operation: "scale", message }),
+        new KubeDecodeError({ operation: "scale", message })
+      ]) {
+        const { result } = yield* scaling([error])
+        assert(result._tag === "Failure" && result.failure._tag === "ClusterUnavailable")
+        assert.notInclude(JSON.stringify(result.failure), "10.0.0.1")
+      }
+    })
+  )
+})

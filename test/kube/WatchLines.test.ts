@@ -1,0 +1,71 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Schema, Stream } from "effect"
+import { type Line, watchLines } from "../../src/kube/WatchLines.ts"
+
+const cutInto = (bytes: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const chunks: Array<Uint8Array> = []
+  let from = 0
+  for (const size of sizes) {
+    chunks.push(bytes.subarray(from, from + size))
+    from += size
+  }
+  return [...chunks, bytes.subarray(from)]
+}
+
+const read = (chunks: ReadonlyArray<Uint8Array>, limit?: number): Effect.Effect<ReadonlyArray<Line>> =>
+  Stream.runCollect(Stream.fromIterable(chunks).pipe(watchLines(limit)))
+
+const encode = (text: string) => new TextEncoder().encode(text)
+
+const JsonLine = Schema.fromJsonString(Schema.Array(Schema.String))
+const jsonText = Schema.encodeSync(JsonLine)
+
+describe("watchLines", () => {
+  it.effect.prop(
+    "gives the lines, however the bytes are cut",
+    {
+      lines: Schema.Array(Schema.Array(Schema.String)),
+      sizes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 })))
+    },
+    ({ lines, sizes }) =>
+      Effect.gen(function* () {
+        const texts = [...lines, ["ü", "日本", "🙂"]].map((line) => jsonText(line))
+        const bytes = encode(texts.map((text) => `${text}\n`).join(""))
+        const given = yield* read(cutInto(bytes, sizes))
+        // A lone surrogate has no UTF-8; the encoder replaces it, and so does this.
+        assert.deepStrictEqual(
+          given,
+          texts.map((text) => Result.succeed(text.toWellFormed()))
+        )
+      })
+  )
+
+  it.effect("gives the same when each byte is a chunk of its own", () =>
+    Effect.gen(function* () {
+      const bytes = encode('{"a":"日本🙂"}\n{}\n')
+      const given = yield* read([...bytes].map((byte) => Uint8Array.of(byte)))
+      assert.deepStrictEqual(given, [Result.succeed('{"a":"日本🙂"}'), Result.succeed("{}")])
+    })
+  )
+
+  it.effect("gives the lines before one that was cut, then says that it was cut", () =>
+    Effect.gen(function* () {
+      const given = yield* read([encode('{"a":1}\n{"b"')])
+      assert.deepStrictEqual(given, [Result.succeed('{"a":1}'), Result.fail("cut in the middle of a line")])
+    })
+  )
+
+  it.effect("refuses a line longer than the limit before its end has come, and says nothing more", () =>
+    Effect.gen(function* () {
+      const given = yield* read([encode("short\nlong"), encode("er than ten"), encode(" bytes\nnext\n")], 10)
+      assert.deepStrictEqual(given, [Result.succeed("short"), Result.fail("a line of more than 10 bytes")])
+    })
+  )
+
+  it.effect("refuses what is not UTF-8", () =>
+    Effect.gen(function* () {
+      const given = yield* read([Uint8Array.of(0xff, 0xfe, 0x0a), encode("next\n")])
+      assert.deepStrictEqual(given, [Result.fail("not UTF-8")])
+    })
+  )
+})
