@@ -1,7 +1,7 @@
 /**
  * The composition root: reads the settings, picks the layers, runs until a signal or a defect, and shuts down in order.
  */
-import { Cause, Context, Effect, Exit, Layer, Runtime } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Predicate, Runtime } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -13,6 +13,7 @@ import * as Config from "./Config.ts"
 import { Lifecycle } from "./api/Lifecycle.ts"
 import * as Server from "./api/Server.ts"
 import { ClusterCache } from "./cache/ClusterCache.ts"
+import { SettingError } from "./domain/SettingError.ts"
 import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
 import { KubeConfig } from "./kube/KubeConfig.ts"
@@ -42,6 +43,33 @@ const exitOnNextSignal = Effect.sync(() => {
   process.once("SIGINT", exit)
 })
 
+const cannotListen = (settings: Config.Settings, cause: unknown) => {
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  switch (code) {
+    case "EADDRINUSE":
+      return new SettingError({
+        setting: "PORT",
+        value: String(settings.port),
+        problem: "the port is in use",
+        fix: "Stop what listens on it, or name another."
+      })
+    case "EACCES":
+      return new SettingError({
+        setting: "PORT",
+        value: String(settings.port),
+        problem: "this process may not listen on it",
+        fix: "Name a port above 1023."
+      })
+    default:
+      return new SettingError({
+        setting: "HOST",
+        value: settings.host,
+        problem: `it cannot be listened on (${String(code)})`,
+        fix: "Name an address of this machine, or 0.0.0.0 for all."
+      })
+  }
+}
+
 const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
   const tls = yield* Tls.load(settings)
   const services = yield* Layer.build(
@@ -50,7 +78,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
         Layer.mergeAll(Layer.provide(Cluster.layer, kubeConfig(settings)), ClientIdentity.layerTls, Lifecycle.layer(settings.drainPeriod))
       )
     )
-  )
+  ).pipe(Effect.catchTag("ServeError", (error) => Effect.fail(cannotListen(settings, error.cause))))
   const lifecycle = Context.get(services, Lifecycle)
   const cache = Context.get(services, ClusterCache)
   // Registered last, so it runs first: the port closes only after the drain period.
@@ -93,14 +121,17 @@ const reportFailure = (cause: Cause.Cause<unknown>) => {
     : Effect.logFatal("The service failed", cause)
 }
 
-const main = Effect.gen(function* () {
-  const settings = yield* Config.load
-  return yield* Effect.scoped(serve(settings)).pipe(
-    Effect.tapCause(reportFailure),
-    Effect.provide(Logging.layer(settings, process.stdout.isTTY === true)),
-    Effect.exit
-  )
-}).pipe(Effect.tapCause(reportFailure), Effect.flatten, Effect.provide(NodeServices.layer))
+const reported = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.onExit(effect, (exit) => (Exit.isFailure(exit) ? reportFailure(exit.cause) : Effect.void))
+
+const main = reported(Config.load).pipe(
+  Effect.flatMap((settings) =>
+    reported(Effect.scoped(serve(settings))).pipe(
+      Effect.provide(Logging.layer(settings, process.stdout.isTTY === true))
+    )
+  ),
+  Effect.provide(NodeServices.layer)
+)
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,

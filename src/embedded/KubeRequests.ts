@@ -62,7 +62,9 @@ const acceptsJson = (request: IncomingMessage): boolean => {
 }
 
 const forbidden = (user: string, route: KubeRoute): KubeStatus => {
-  const resource = route.group === "" ? route.resource : route.resource.replace(/(?=\/|$)/, `.${route.group}`)
+  // The message names the resource alone, also where the subresource is what was denied.
+  const plural = route.resource.split("/")[0] ?? ""
+  const resource = route.group === "" ? plural : `${plural}.${route.group}`
   const name = "name" in route.target ? route.target.name : ""
   const scope = route.namespace === undefined ? "at the cluster scope" : `in the namespace "${route.namespace}"`
   return statusOf(
@@ -72,7 +74,7 @@ const forbidden = (user: string, route: KubeRoute): KubeStatus => {
     {
       ...(name === "" ? {} : { name }),
       ...(route.group === "" ? {} : { group: route.group }),
-      kind: route.resource.split("/")[0] ?? route.resource
+      kind: plural
     }
   )
 }

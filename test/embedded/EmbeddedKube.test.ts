@@ -23,6 +23,11 @@ const post = (body: object) => ({
   body: JSON.stringify(body)
 })
 
+const putScale = (resourceVersion: string, replicas: number) => ({
+  ...post({ metadata: { resourceVersion }, spec: { replicas } }),
+  method: "PUT"
+})
+
 /** A watch of deployments from the present version, open on both sides. */
 const openWatch = Effect.fnUntraced(function* (query = "") {
   const kube = yield* EmbeddedKube
@@ -330,14 +335,10 @@ describe("the scale subresource", () => {
 
   it.live("takes a whole Scale by PUT, unless the object has changed since", () =>
     Effect.gen(function* () {
-      const put = (resourceVersion: string, replicas: number) => ({
-        ...post({ metadata: { resourceVersion }, spec: { replicas } }),
-        method: "PUT"
-      })
       const first = (yield* sendFor(nginxScale)).object.metadata.resourceVersion ?? ""
-      const answer = yield* sendFor(nginxScale, put(first, 7))
+      const answer = yield* sendFor(nginxScale, putScale(first, 7))
       assert.deepStrictEqual([answer.status, answer.object.spec?.replicas], [200, 7])
-      assert.strictEqual((yield* send(nginxScale, put(first, 8))).status, 409)
+      assert.strictEqual((yield* send(nginxScale, putScale(first, 8))).status, 409)
     }).pipe(served())
   )
 
@@ -450,12 +451,14 @@ describe("faults", () => {
       yield* nextEvent(stalled)
       assert.strictEqual(yield* faults.stallWatches("deployments"), 1)
       const fresh = yield* openWatch()
-      yield* Queue.clear(stalled.pieces)
       yield* cluster.scale("personal", "nginx", 1)
       assert.deepStrictEqual(yield* nextEvents(fresh, 1), ["MODIFIED nginx"])
-      assert.strictEqual(yield* Queue.size(stalled.pieces), 0)
+      // Bookmarks sent before the stall may still arrive.
+      assert.notInclude(JSON.stringify(yield* Queue.clear(stalled.pieces)), "MODIFIED")
       yield* faults.releaseWatches()
-      assert.deepStrictEqual(yield* nextEvents(stalled, 1), ["MODIFIED nginx"])
+      let event = yield* nextEvent(stalled)
+      while (event.type === "BOOKMARK") event = yield* nextEvent(stalled)
+      assert.deepStrictEqual([event.type, event.object.metadata.name], ["MODIFIED", "nginx"])
     }).pipe(served({ bookmarkInterval: "5 millis" }))
   )
 

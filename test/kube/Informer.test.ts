@@ -14,10 +14,10 @@ import {
   unreachable
 } from "./ScriptedKube.ts"
 
-const synced = { says: [added("a", 1), added("b", 2), initialEnd(5)], then: "hang" } as const
-const syncedThen = <T>(then: T, ...more: ReadonlyArray<unknown>) => ({
+const synced = { says: [added("a", 1), added("b", 2), initialEnd(5)], end: "hang" } as const
+const syncedThen = <T>(end: T, ...more: ReadonlyArray<unknown>) => ({
   says: [added("a", 1), added("b", 2), initialEnd(5), ...more],
-  then
+  end
 })
 
 const isBetween = (value: number | undefined, low: number, high: number) => {
@@ -30,7 +30,7 @@ describe("list", () => {
   it.effect("streams the list in and tells it as one Replaced event", () =>
     Effect.gen(function* () {
       const { asked, relists, told } = yield* informed({
-        watches: [{ says: [added("a", 1), added("b", 2), 10, deleted("a", 3), initialEnd(5)], then: "hang" }]
+        watches: [{ says: [added("a", 1), added("b", 2), 10, deleted("a", 3), initialEnd(5)], end: "hang" }]
       })
       yield* TestClock.adjust("9 seconds")
       assert.deepStrictEqual(told(), [])
@@ -47,7 +47,7 @@ describe("list", () => {
     (code) =>
       Effect.gen(function* () {
         const { asked, ends, told } = yield* informed({
-          watches: [status(code), { says: [2], then: status(410) }, { says: [], then: "hang" }],
+          watches: [status(code), { says: [2], end: status(410) }, { says: [], end: "hang" }],
           pages: [page(["a", "b"], 7, "more"), page(["c"], 7), page(["z"], 9)]
         })
         yield* TestClock.adjust(0)
@@ -75,8 +75,8 @@ describe("list", () => {
     Effect.gen(function* () {
       const { asked, ends, told } = yield* informed({
         watches: [
-          { says: [added("a", 1)], then: "hang" },
-          { says: [], then: "hang" }
+          { says: [added("a", 1)], end: "hang" },
+          { says: [], end: "hang" }
         ],
         pages: [page(["a", "b"], 7)]
       })
@@ -92,7 +92,7 @@ describe("list", () => {
     Effect.gen(function* () {
       const { asked, told } = yield* informed(
         {
-          watches: [{ says: [], then: "hang" }],
+          watches: [{ says: [], end: "hang" }],
           pages: [page(["a"], 7, "one"), status(410), page(["a"], 8, "two"), status(410), page(["a", "b"], 9)]
         },
         { streamingList: false }
@@ -116,7 +116,7 @@ describe("list", () => {
   it.effect("drops a streaming list that breaks before its end, and begins it again", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
-        watches: [{ says: [added("a", 1)], then: unreachable }, { says: [added("b", 2)], then: "close" }, synced]
+        watches: [{ says: [added("a", 1)], end: unreachable }, { says: [added("b", 2)], end: "close" }, synced]
       })
       yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(told(), ["=a,b@5"])
@@ -140,9 +140,9 @@ describe("watch", () => {
       const { asked, told } = yield* informed({
         watches: [
           syncedThen("close", 2, added("c", 6)),
-          { says: [2, bookmark(17)], then: "close" },
-          { says: [2], then: "close" },
-          { says: [], then: "hang" }
+          { says: [2, bookmark(17)], end: "close" },
+          { says: [2], end: "close" },
+          { says: [], end: "hang" }
         ]
       })
       yield* TestClock.adjust("6 seconds")
@@ -162,7 +162,7 @@ describe("watch", () => {
   it.effect("asks for 5 to 10 minutes, at random", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
-        watches: [syncedThen("close", 2), ...Array.from({ length: 30 }, () => ({ says: [2], then: "close" as const }))]
+        watches: [syncedThen("close", 2), ...Array.from({ length: 30 }, () => ({ says: [2], end: "close" as const }))]
       })
       yield* TestClock.adjust("1 minute")
       const timeouts = asked.map(({ timeoutSeconds }) => timeoutSeconds)
@@ -173,7 +173,7 @@ describe("watch", () => {
 
   it.effect("tears down a watch that outlives its time by 30 seconds, and resumes", () =>
     Effect.gen(function* () {
-      const { asked, ends, told } = yield* informed({ watches: [synced, { says: [], then: "hang" }] })
+      const { asked, ends, told } = yield* informed({ watches: [synced, { says: [], end: "hang" }] })
       yield* TestClock.adjust(0)
       const limit = (asked[0]?.timeoutSeconds ?? 0) + 30
       yield* TestClock.adjust(Duration.seconds(limit - 1))
@@ -188,7 +188,7 @@ describe("watch", () => {
   it.effect("tears down a watch whose bookmarks have stopped for 3 minutes, and resumes", () =>
     Effect.gen(function* () {
       const { asked, ends } = yield* informed({
-        watches: [syncedThen("hang", 60, bookmark(6), 30, added("c", 7)), { says: [], then: "hang" }]
+        watches: [syncedThen("hang", 60, bookmark(6), 30, added("c", 7)), { says: [], end: "hang" }]
       })
       yield* TestClock.adjust(Duration.seconds(90 + 179))
       assert.deepStrictEqual(ends, [])
@@ -209,7 +209,7 @@ describe("watch", () => {
   it.effect("lists again when a resumed watch says nothing, on a server that sends bookmarks", () =>
     Effect.gen(function* () {
       const { asked, relists } = yield* informed({
-        watches: [syncedThen("close", 60, bookmark(900)), { says: [], then: "hang" }, synced]
+        watches: [syncedThen("close", 60, bookmark(900)), { says: [], end: "hang" }, synced]
       })
       yield* TestClock.adjust(Duration.seconds(60 + 179))
       assert.strictEqual(asked.length, 2)
@@ -222,7 +222,7 @@ describe("watch", () => {
   it.effect("does not go back to an older version when events are told again", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
-        watches: [syncedThen("close", 2, added("c", 10), modified("a", 9)), { says: [], then: "hang" }]
+        watches: [syncedThen("close", 2, added("c", 10), modified("a", 9)), { says: [], end: "hang" }]
       })
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(asked[1]?.resourceVersion, "10")
@@ -233,14 +233,14 @@ describe("watch", () => {
 describe("expired version", () => {
   it.effect.each([
     { how: "the answer", answer: status(410) },
-    { how: "an ERROR event", answer: { says: [], then: status(410, { reason: "Expired", inStream: true }) } }
+    { how: "an ERROR event", answer: { says: [], end: status(410, { reason: "Expired", inStream: true }) } }
   ])("410 as $how lists again at once: one Replaced event, no empty moment", ({ answer }) =>
     Effect.gen(function* () {
       const { asked, relists, told, warnings } = yield* informed({
         watches: [
           syncedThen("close", 2, added("c", 6)),
           answer,
-          { says: [added("x", 20), 3, added("y", 21), initialEnd(30)], then: "hang" }
+          { says: [added("x", 20), 3, added("y", 21), initialEnd(30)], end: "hang" }
         ]
       })
       yield* TestClock.adjust("4 seconds")
@@ -280,7 +280,7 @@ describe("expired version", () => {
   it.effect("resumes and does not list again when a gateway times out", () =>
     Effect.gen(function* () {
       const { asked, relists } = yield* informed({
-        watches: [syncedThen("close", 2), status(504), { says: [], then: "hang" }]
+        watches: [syncedThen("close", 2), status(504), { says: [], end: "hang" }]
       })
       yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(relists, ["start"])
@@ -293,7 +293,7 @@ describe("broken stream", () => {
   it.effect("reconnects after a line that cannot be read, and resumes", () =>
     Effect.gen(function* () {
       const { asked, relists, told } = yield* informed({
-        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], then: "hang" }]
+        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], end: "hang" }]
       })
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(asked[1]?.resourceVersion, "5")
@@ -307,7 +307,7 @@ describe("broken stream", () => {
     { how: "an ERROR event", error: status(500, { inStream: true }) }
   ])("lists again after $how twice at the same version", ({ error }) =>
     Effect.gen(function* () {
-      const { relists } = yield* informed({ watches: [syncedThen(error, 2), { says: [], then: error }, synced] })
+      const { relists } = yield* informed({ watches: [syncedThen(error, 2), { says: [], end: error }, synced] })
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(relists, ["start", "broken"])
     })
@@ -316,7 +316,7 @@ describe("broken stream", () => {
   it.effect("does not list again when there was progress between two broken streams", () =>
     Effect.gen(function* () {
       const { relists } = yield* informed({
-        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], then: garbage }, { says: [], then: "hang" }]
+        watches: [syncedThen(garbage, 2), { says: [added("c", 6)], end: garbage }, { says: [], end: "hang" }]
       })
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(relists, ["start"])
@@ -364,8 +364,8 @@ describe("back-off", () => {
           unreachable,
           unreachable,
           unreachable,
-          { says: [40], then: unreachable },
-          { says: [], then: "hang" }
+          { says: [40], end: unreachable },
+          { says: [], end: "hang" }
         ]
       })
       yield* TestClock.adjust("4 minutes")
@@ -377,7 +377,7 @@ describe("back-off", () => {
     Effect.gen(function* () {
       const patience = { retryAfter: Duration.seconds(25) }
       const { asked } = yield* informed(
-        { watches: [status(429, patience), { says: [], then: "hang" }], pages: [status(503, patience), page([], 4)] },
+        { watches: [status(429, patience), { says: [], end: "hang" }], pages: [status(503, patience), page([], 4)] },
         { streamingList: false }
       )
       yield* TestClock.adjust("2 minutes")
@@ -396,7 +396,7 @@ describe("back-off", () => {
   it.effect("waits after a watch that ends at once without news", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
-        watches: [syncedThen("close", 2), ...Array.from({ length: 100 }, () => ({ says: [], then: "close" as const }))]
+        watches: [syncedThen("close", 2), ...Array.from({ length: 100 }, () => ({ says: [], end: "close" as const }))]
       })
       yield* TestClock.adjust("30 seconds")
       isBetween(asked.length, 5, 8)
@@ -408,7 +408,7 @@ describe("back-off", () => {
       const { asked } = yield* informed({
         watches: [
           syncedThen("close", 2),
-          ...Array.from({ length: 100 }, () => ({ says: [bookmark(5)], then: "close" as const }))
+          ...Array.from({ length: 100 }, () => ({ says: [bookmark(5)], end: "close" as const }))
         ]
       })
       yield* TestClock.adjust("30 seconds")
@@ -424,7 +424,7 @@ describe("back-off", () => {
           unreachable,
           unreachable,
           unreachable,
-          { says: [added("c", 6)], then: "hang" }
+          { says: [added("c", 6)], end: "hang" }
         ]
       })
       yield* TestClock.adjust("1 minute")

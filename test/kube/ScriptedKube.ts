@@ -20,7 +20,7 @@ import {
 /** One answer to a watch: what it says in turn (a number is a pause, in seconds), and how it ends. */
 export interface WatchAnswer {
   readonly says: ReadonlyArray<unknown>
-  readonly then: "close" | "hang" | KubeError
+  readonly end: "close" | "hang" | KubeError
 }
 
 /** The answers to the watches and to the list pages, in turn. What comes after the script never answers. */
@@ -88,26 +88,26 @@ const isKubeError = (value: unknown): value is KubeError =>
 
 const nowSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
+const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
+  kind: ResourceKind<A>,
+  answer: WatchAnswer
+): Stream.Stream<WatchEvent<A>, KubeError> => {
+  const opened: WatchEvent<A> = { _tag: "Opened" }
+  const said = Stream.fromIterable(answer.says).pipe(
+    Stream.rechunk(1),
+    Stream.flatMap((word) =>
+      typeof word === "number"
+        ? Stream.fromEffectDrain(Effect.sleep(Duration.seconds(word)))
+        : Stream.succeed(Result.getOrThrow(decodeWatchEvent(kind, word)))
+    )
+  )
+  const end = answer.end === "close" ? Stream.empty : answer.end === "hang" ? Stream.never : Stream.fail(answer.end)
+  return Stream.succeed(opened).pipe(Stream.concat(said), Stream.concat(end))
+}
+
 const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
   const watches = [...script.watches]
   const pages = [...(script.pages ?? [])]
-  const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
-    kind: ResourceKind<A>,
-    answer: WatchAnswer
-  ): Stream.Stream<WatchEvent<A>, KubeError> => {
-    const opened: WatchEvent<A> = { _tag: "Opened" }
-    const said = Stream.fromIterable(answer.says).pipe(
-      Stream.rechunk(1),
-      Stream.flatMap((word) =>
-        typeof word === "number"
-          ? Stream.fromEffectDrain(Effect.sleep(Duration.seconds(word)))
-          : Stream.succeed(Result.getOrThrow(decodeWatchEvent(kind, word)))
-      )
-    )
-    const end =
-      answer.then === "close" ? Stream.empty : answer.then === "hang" ? Stream.never : Stream.fail(answer.then)
-    return Stream.succeed(opened).pipe(Stream.concat(said), Stream.concat(end))
-  }
   return Layer.succeed(KubeApi, {
     listPage: (kind, request) =>
       Effect.gen(function* () {

@@ -1,0 +1,202 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { KubeConfig, type KubeConfigOptions, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
+
+/** A directory for the time of the test, with these files. */
+const directory = (files: Readonly<Record<string, string>>): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const root = mkdtempSync(join(tmpdir(), "kube-config-"))
+      for (const [name, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(root, name)), { recursive: true })
+        writeFileSync(join(root, name), text)
+      }
+      return root
+    }),
+    (root) => Effect.sync(() => rmSync(root, { recursive: true }))
+  )
+
+const kubeconfig = (name: string, user: string, current: string = name) => `
+apiVersion: v1
+kind: Config
+current-context: ${current}
+clusters: [{ name: ${name}, cluster: { server: "https://${name}.example:6443/", tls-server-name: api.internal } }]
+contexts: [{ name: ${name}, context: { cluster: ${name}, user: ${name} } }]
+users: [{ name: ${name}, user: ${user} }]
+`
+
+const serverOf = (options: KubeConfigOptions) =>
+  Effect.provide(
+    Effect.map(KubeConfig, ({ server }) => server),
+    KubeConfig.layer(options)
+  )
+
+const credentials = (options: KubeConfigOptions): Effect.Effect<RequestCredentials, unknown> =>
+  Effect.provide(
+    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    KubeConfig.layer(options)
+  )
+
+const refusal = (options: KubeConfigOptions) => Effect.flip(serverOf(options))
+
+describe("kubeconfig", () => {
+  it.effect("gives the server, the TLS name and the token of the current context", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ config: kubeconfig("one", "{ token: s3cret }") })
+      const options = { source: "kubeconfig", kubeconfigPath: join(root, "config") } as const
+      assert.strictEqual(yield* serverOf(options), "https://one.example:6443")
+      const { headers, tls } = yield* credentials(options)
+      assert.deepStrictEqual(headers, { Authorization: "Bearer s3cret" })
+      assert.strictEqual(tls.servername, "api.internal")
+    })
+  )
+
+  it.effect("gives a user and password as Basic", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ config: kubeconfig("one", "{ username: jane, password: pass }") })
+      const { headers } = yield* credentials({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
+      assert.deepStrictEqual(headers, { Authorization: `Basic ${Buffer.from("jane:pass").toString("base64")}` })
+    })
+  )
+
+  it.live("gives the token and the client certificate of an exec plugin", () =>
+    Effect.gen(function* () {
+      const plugin = `#!/bin/sh
+echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData":"CERT","clientKeyData":"KEY"}}'
+`
+      const root = yield* directory({ plugin, config: "" })
+      chmodSync(join(root, "plugin"), 0o755)
+      writeFileSync(join(root, "config"), kubeconfig("one", `{ exec: { command: "${join(root, "plugin")}" } }`))
+      const { headers, tls } = yield* credentials({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
+      assert.deepStrictEqual(headers, { Authorization: "Bearer fresh" })
+      assert.strictEqual(tls.cert, "CERT")
+      assert.strictEqual(tls.key, "KEY")
+    })
+  )
+
+  it.live("does not tell what an exec plugin printed", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ plugin: "#!/bin/sh\necho s3cret-token\n", config: "" })
+      chmodSync(join(root, "plugin"), 0o755)
+      writeFileSync(join(root, "config"), kubeconfig("one", `{ exec: { command: "${join(root, "plugin")}" } }`))
+      const error = yield* Effect.flip(credentials({ source: "kubeconfig", kubeconfigPath: join(root, "config") }))
+      assert.match(String(error), /exec plugin/)
+      assert.notInclude(String(error), "s3cret")
+    })
+  )
+
+  it.effect("takes several files as kubectl does: the first to name something wins", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ a: kubeconfig("one", "{}"), b: kubeconfig("two", "{}") })
+      const kubeconfigPath = [join(root, "a"), join(root, "absent"), join(root, "b")].join(delimiter)
+      assert.strictEqual(yield* serverOf({ source: "kubeconfig", kubeconfigPath }), "https://one.example:6443")
+      assert.strictEqual(
+        yield* serverOf({ source: "kubeconfig", kubeconfigPath, context: "two" }),
+        "https://two.example:6443"
+      )
+    })
+  )
+
+  it.effect("names setting, value and fix when the file is missing", () =>
+    Effect.gen(function* () {
+      const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: "/nowhere/config" })
+      assert.strictEqual(error.setting, "KUBECONFIG")
+      assert.strictEqual(error.value, "/nowhere/config")
+      assert.match(error.message, /^KUBECONFIG=\/nowhere\/config: there is no such file.*\. Point it at a kubeconfig/)
+    })
+  )
+
+  it.effect("names the contexts that there are when there is no such one", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ config: kubeconfig("one", "{}") })
+      const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: join(root, "config"), context: "other" })
+      assert.strictEqual(error.setting, "KUBE_CONTEXT")
+      assert.strictEqual(error.value, "other")
+      assert.match(error.fix, /one of: one$/)
+    })
+  )
+
+  it.effect("refuses a current context that is not there", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ config: kubeconfig("one", "{}", "gone") })
+      const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
+      assert.match(error.message, /"gone"/)
+    })
+  )
+
+  it.effect.each(["users: [{ token: s3cret\n  x", "just text", "", "clusters: [{ name: s3cret }]"])(
+    "refuses %j, and does not quote it",
+    (text) =>
+      Effect.gen(function* () {
+        const root = yield* directory({ config: text })
+        const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
+        assert.strictEqual(error.setting, "KUBECONFIG")
+        assert.notInclude(error.message, "s3cret")
+      })
+  )
+})
+
+describe("in a cluster", () => {
+  const account = "var/run/secrets/kubernetes.io/serviceaccount"
+
+  it.effect("says so when it is not", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({})
+      const error = yield* refusal({ source: "in-cluster", serviceAccountRoot: root })
+      assert.strictEqual(error.value, "in-cluster")
+      assert.match(error.fix, /Run in a pod/)
+    })
+  )
+
+  it.effect("auto uses the kubeconfig where there is no service account", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ config: kubeconfig("one", "{}") })
+      const server = yield* serverOf({
+        source: "auto",
+        serviceAccountRoot: root,
+        kubeconfigPath: join(root, "config")
+      })
+      assert.strictEqual(server, "https://one.example:6443")
+    })
+  )
+
+  it.effect("auto uses the service account where there is one, and says what else is missing", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({ [`${account}/token`]: "t", [`${account}/ca.crt`]: "c" })
+      const error = yield* refusal({ source: "auto", serviceAccountRoot: root, kubeconfigPath: "/nowhere" })
+      assert.strictEqual(error.setting, "KUBERNETES_SERVICE_HOST")
+    })
+  )
+})
+
+const endpoint = (options: Parameters<typeof KubeConfig.layerEndpoint>[0]) =>
+  Effect.provide(
+    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    KubeConfig.layerEndpoint(options)
+  )
+
+describe("endpoint", () => {
+  it.effect("gives its PEM texts as they are", () =>
+    Effect.gen(function* () {
+      const { headers, tls } = yield* endpoint({ url: "https://x:1", token: "t\n", ca: "CA", cert: "CERT", key: "KEY" })
+      assert.deepStrictEqual(headers, { Authorization: "Bearer t" })
+      assert.deepStrictEqual([tls.ca, tls.cert, tls.key].map(String), ["CA", "CERT", "KEY"])
+    })
+  )
+
+  it.effect("takes plain HTTP without credentials", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual((yield* endpoint({ url: "http://127.0.0.1:1" })).headers, {})
+    })
+  )
+
+  it.effect("refuses what is not a URL", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(endpoint({ url: "not a url" }))
+      assert.strictEqual(error.setting, "server")
+    })
+  )
+})
