@@ -22,7 +22,9 @@ export class KubeConfigError extends Schema.TaggedError<KubeConfigError>()("Kube
 }
 
 /** The TLS side of a connection to the cluster, in the words of `node:tls`. */
-export type ClusterTls = Pick<RequestOptions, "ca" | "cert" | "key" | "servername" | "rejectUnauthorized">
+export interface ClusterTls extends Pick<RequestOptions, "ca" | "cert" | "key" | "servername"> {
+  readonly rejectUnauthorized: boolean
+}
 
 /** What one request to the cluster carries: credentials, secret by nature. Never log one. */
 export interface RequestCredentials {
@@ -228,8 +230,9 @@ const make = Effect.fnUntraced(function* (config: ClientNode.KubeConfig) {
       if (typeof options.auth === "string") {
         headers["Authorization"] = `Basic ${Buffer.from(options.auth).toString("base64")}`
       }
-      const { ca, cert, key, rejectUnauthorized, servername } = options
-      return { headers, tls: { ca, cert, key, rejectUnauthorized, servername } }
+      const { ca, cert, key, servername } = options
+      // Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED in the environment cannot switch verification off.
+      return { headers, tls: { ca, cert, key, servername, rejectUnauthorized: options.rejectUnauthorized !== false } }
     },
     catch: (cause) =>
       new KubeConfigError({

@@ -146,8 +146,13 @@ const run = (fault: (typeof faults)[number]) =>
       case "broken":
         yield* kube.faults.failNext(2, { status: 500, on: "any" })
         return yield* kube.faults.dropWatches()
-      case "restart":
-        return yield* kube.restart({ resourceVersion: 5 })
+      case "restart": {
+        // The older backup is older by more than the changes that follow: a version that both had in their time, for
+        // different states, is one that no client could tell apart.
+        for (let more = 0; more < 40; more++) yield* change("keep", "always", "put")
+        const { resourceVersion } = yield* kube.snapshot
+        return yield* kube.restart({ resourceVersion: Number(resourceVersion) - 30 })
+      }
       case "compactAndDrop":
         yield* kube.compact
         return yield* kube.faults.dropWatches()

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Ref } from "effect"
+import { Duration, Effect, Layer, Ref } from "effect"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
@@ -7,32 +7,116 @@ import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeConfig, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 import { namespaces } from "../../src/kube/KubeWire.ts"
+import { file } from "../integration/Pki.ts"
+import { kubeApi, serve } from "./HttpCluster.ts"
 
-const pki = (name: string): string => readFileSync(new URL(`../../.dev/test-pki/${name}`, import.meta.url), "utf8")
+const pem = (name: string) => readFileSync(file(name), "utf8")
 
 const list = Effect.flatMap(KubeApi, (api) => api.listPage(namespaces, {}))
 
-/** A cluster over mutual TLS, and the live KubeApi on it with credentials that the test can change. */
-const secured = Effect.fnUntraced(function* (credentials: RequestCredentials) {
-  const { url } = yield* EmbeddedKube
-  const current = yield* Ref.make(credentials)
-  const config = Layer.succeed(KubeConfig, { server: url, authorize: Ref.get(current) })
-  const context = yield* Layer.build(
-    KubeApi.layer.pipe(Layer.provide(KubeHttp.layer), Layer.provide(config))
-  )
-  return { ask: Effect.result(Effect.provideContext(list, context)), change: (next: RequestCredentials) => Ref.set(current, next) }
+const certificate = (name: string): RequestCredentials => ({
+  headers: {},
+  tls: { ca: pem("ca.crt"), cert: pem(`${name}.crt`), key: pem(`${name}.key`), rejectUnauthorized: true }
 })
 
-const cluster = Effect.provide(
-  Effect.suspend(() =>
+/** A cluster that wants client certificates or the token "good", asked with each of the credentials in turn. */
+const asking = Effect.fnUntraced(function* (turns: ReadonlyArray<RequestCredentials>) {
+  const { url } = yield* EmbeddedKube
+  const turn = yield* Ref.make(0)
+  const config = Layer.succeed(KubeConfig, {
+    server: url,
+    authorize: Effect.flatMap(
+      Ref.getAndUpdate(turn, (at) => at + 1),
+      (at) => Effect.fromNullishOr(turns[at])
+    ).pipe(Effect.orDie)
+  })
+  return yield* Effect.forEach(turns, () =>
+    Effect.match(list, {
+      onSuccess: () => "ok",
+      onFailure: (error) => (error._tag === "KubeStatusError" ? String(error.code) : error.message)
+    })
+  ).pipe(Effect.provide(KubeApi.layer.pipe(Layer.provide(KubeHttp.layer), Layer.provide(config))))
+})
+
+const mutualTls = Layer.unwrap(
+  Effect.sync(() =>
     EmbeddedKube.layer({
-      seed: { personal: {} },
-      tokens: ["old"],
-      tls: { cert: pki("server.crt"), key: pki("server.key"), clientCa: pki("ca.crt") }
-    }).pipe(Layer.build)
-  ),
-  Layer.empty
+      tokens: ["good"],
+      tls: { cert: pem("server.crt"), key: pem("server.key"), clientCa: pem("ca.crt") }
+    })
+  )
 )
 
-const onCluster = <A, E>(test: Effect.Effect<A, E, EmbeddedKube>) =>
-  Effect.scoped(Effect.flatMap(cluster, (context) => Effect.provideContext(test, context)))
+describe("KubeHttp", () => {
+  it.live("takes up a rotated certificate and a rotated token with the next request", () =>
+    Effect.gen(function* () {
+      const { ca, rejectUnauthorized } = certificate("admin").tls
+      const token = (value: string): RequestCredentials => ({
+        headers: { Authorization: `Bearer ${value}` },
+        tls: { ca, rejectUnauthorized }
+      })
+      const answers = yield* asking([
+        certificate("stranger"),
+        certificate("admin"),
+        certificate("stranger"),
+        token("bad"),
+        token("good")
+      ])
+      assert.deepStrictEqual(answers, ["401", "ok", "401", "401", "ok"])
+    }).pipe(Effect.provide(mutualTls))
+  )
+
+  it.live("refuses a server whose certificate the cluster's CA did not sign", () =>
+    Effect.gen(function* () {
+      const { url } = yield* EmbeddedKube
+      for (const ca of [pem("other-ca.crt"), undefined]) {
+        const config = KubeConfig.layerEndpoint({ url, token: "good", ca })
+        const error = yield* Effect.flip(list).pipe(
+          Effect.provide(KubeApi.layer.pipe(Layer.provide(KubeHttp.layer), Layer.provide(config)))
+        )
+        assert.strictEqual(error._tag, "KubeUnreachable")
+        assert.match(error.message, /certificate/)
+      }
+    }).pipe(Effect.provide(mutualTls))
+  )
+
+  it.live("uses one connection for many requests", () =>
+    Effect.gen(function* () {
+      const ports = new Set<string>()
+      const { url } = yield* serve((_, response) => {
+        ports.add(String(response.socket?.remotePort))
+        response.end('{"metadata":{"resourceVersion":"1"}}')
+      })
+      yield* Effect.provide(
+        Effect.forEach([1, 2, 3], () => list),
+        kubeApi(url)
+      )
+      assert.strictEqual(ports.size, 1)
+    })
+  )
+
+  it.live("gives up a connection that is not made in time, TLS included", () =>
+    Effect.gen(function* () {
+      // Accepts connections and never answers a TLS handshake.
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() => createServer()),
+        (server) => Effect.sync(() => server.close())
+      )
+      const port = yield* Effect.callback<number>((resume) => {
+        server.listen(0, "127.0.0.1", () => {
+          const address = server.address()
+          resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+        })
+      })
+      const error = yield* Effect.flip(list).pipe(
+        Effect.provide(
+          KubeApi.layer.pipe(
+            Layer.provide(KubeHttp.layerOptions({ connectTimeout: Duration.millis(50) })),
+            Layer.provide(KubeConfig.layerEndpoint({ url: `https://127.0.0.1:${port}` }))
+          )
+        )
+      )
+      assert.strictEqual(error.message, "no connection within 50 ms")
+    })
+  )
+})
