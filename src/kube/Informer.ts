@@ -39,8 +39,8 @@ const veryShortWatchMillis = 1000
 /** After this many watches in a row that broke at one version, the version is no longer trusted. */
 const doubtsUntilRelist = 2
 
-/** The server's answers to a streaming list that it does not know, forbids or has switched off. */
-const rejectsStreamingList = new Set([400, 403, 404, 405, 406, 422, 501])
+/** The server's answers to a streaming list that it does not know or has switched off. */
+const rejectsStreamingList = new Set([400, 404, 405, 406, 422, 501])
 
 /** The server's answers to a version that it cannot make sense of. */
 const rejectsVersion = new Set([400, 404, 422])
@@ -65,7 +65,7 @@ const endOf = (error: KubeError): WatchEnd => {
  *
  * The stream neither fails nor ends: whatever the server does, it tries again, with back-off, for as long as the
  * stream's scope is open. A new list is always one *Replaced* event, so that there is no moment at which objects are
- * missing. `Heard` comes when a resumed watch opens and with each bookmark, every other event implies it; `Lost` comes
+ * missing. `Heard` comes when a watch is open and what is known is current, and with each bookmark; `Lost` comes
  * once when the watch ends, be it only for the moment until it is resumed. After a resumption an event may come again.
  */
 export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
@@ -97,6 +97,11 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
   /** Where to resume; absent, a list is due, for `relistReason`. */
   let resumeFrom: ResourceVersion | undefined
   let relistReason: RelistReason = "start"
+  /**
+   * A paged list that is told once its watch has opened. A service that may list but not watch would otherwise call
+   * itself ready with a view that never changes.
+   */
+  let taken: { readonly items: ReadonlyArray<A>; readonly resourceVersion: ResourceVersion } | undefined
   /** Why the last list was taken, and whether anything has gone well since: together they tell a loop of relists. */
   let lastRelist: RelistReason | undefined
   let progressed = false
@@ -186,7 +191,9 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
   const pagedList = pages(pageSize).pipe(
     Effect.catchIf(isExpired, () => pages(pageSize)),
     Effect.catchIf(isExpired, () => pages(undefined)),
-    Effect.flatMap(({ items, resourceVersion }) => replace(items, resourceVersion))
+    Effect.map((list) => {
+      taken = list
+    })
   )
 
   /** One watch from its opening to its end. With a list due, it begins with a streaming list. */
@@ -194,7 +201,8 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     const started = yield* Clock.currentTimeMillis
     const timeoutSeconds = yield* Random.nextIntBetween(watchAtLeast, watchAtMost)
     const deadline = started + timeoutSeconds * 1000 + graceMillis
-    const listing = resumeFrom === undefined
+    const from = resumeFrom ?? taken?.resourceVersion
+    const listing = from === undefined
     let initial: Map<string, A> | undefined = listing ? new Map() : undefined
     let lastHeard = started
     let spoke = false
@@ -217,6 +225,10 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       switch (event._tag) {
         case "Opened":
           yield* observer.watchStarted(resource)
+          if (taken !== undefined) {
+            yield* replace(taken.items, taken.resourceVersion)
+            taken = undefined
+          }
           // While a list streams in, what is known is still as old as it was.
           return initial === undefined ? yield* heard : undefined
         case "Applied":
@@ -237,7 +249,8 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
             const items = [...initial.values()]
             initial = undefined
             news = true
-            return yield* replace(items, event.resourceVersion)
+            yield* replace(items, event.resourceVersion)
+            return yield* heard
           }
       }
       return undefined
@@ -256,13 +269,14 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
         if (sendsBookmarks && quiet >= silenceMillis) {
           return { end: "silent" } satisfies Ended
         }
-        const silence = initial === undefined ? silenceMillis : listSilenceMillis
+        // The shorter of the two: the list may have ended by the time this wakes.
+        const silence = Math.min(silenceMillis, listSilenceMillis)
         yield* Effect.sleep(Math.min(deadline - now, quiet >= silence ? silence : silence - quiet))
       }
     })
 
     const watching = Stream.runForEach(
-      api.watch(kind, { resourceVersion: resumeFrom, sendInitialEvents: listing, timeoutSeconds }),
+      api.watch(kind, { resourceVersion: from, sendInitialEvents: listing, timeoutSeconds }),
       take
     ).pipe(
       Effect.as<Ended>({ end: "closed" }),
@@ -270,6 +284,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     )
 
     const ended: Ended = yield* Effect.raceFirst(watching, watchdog)
+    taken = undefined
     const lived = (yield* Clock.currentTimeMillis) - started
     return { ...ended, lived, news, spoke, listed: initial === undefined, listing }
   })

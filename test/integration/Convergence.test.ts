@@ -85,6 +85,8 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
       const cache = yield* ClusterCache
       yield* cache.awaitSynced
       watcher.watch(cache)
+      // A stalled watch is told from a quiet one by the bookmarks that the server is known to send.
+      yield* Effect.sleep(150)
     })
   ).pipe(
     Layer.provideMerge(
@@ -139,7 +141,10 @@ const run = (fault: (typeof faults)[number]) =>
       case "duplicate":
         return yield* kube.faults.duplicateNextEvents(2)
       case "reorder":
-        return yield* kube.faults.reorderNextEvents()
+        // The swap holds the first event back until the second comes: here both, of one object, come at once.
+        yield* kube.faults.reorderNextEvents("deployments")
+        yield* change("keep", "always", "put")
+        return yield* change("keep", "always", "put")
       case "tooMany":
         yield* kube.faults.failNext(2, { status: 429, retryAfter: 0, on: "any" })
         return yield* kube.faults.dropWatches()

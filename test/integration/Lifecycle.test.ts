@@ -128,6 +128,9 @@ describe("lifecycle of the process", () => {
       yield* instance.printed("watch")
       yield* instance.printed("deployments")
       assert.strictEqual(yield* status(port, "/readyz"), "503")
+      assert.match(instance.output(), /does not permit this service to [a-z ]*watch/)
+      yield* kube.faults.allowAll
+      yield* until("200", status(port, "/readyz"))
     }).pipe(Effect.provide(cluster))
   )
 })
