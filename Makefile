@@ -21,9 +21,9 @@ install: $(INSTALLED) ## Install what the project needs, from the lock file alon
 certs: ## Make development certificates in .dev/pki (kept while they are valid)
 	@scripts/pki.sh $(PKI)
 
-run: install certs ## Serve the embedded demo cluster on PORT (8443), or the one KUBE_SOURCE names, and print curl lines
+run: $(INSTALLED) certs ## Serve the embedded demo cluster on PORT (8443), or the one KUBE_SOURCE names, and print curl lines
 	@EXAMPLES_DIR=$${EXAMPLES_DIR:-$(PKI)} \
-	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) \
+	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) LOG_FORMAT=$${LOG_FORMAT:-pretty} \
 	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
 	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \
 	exec node src/main.ts

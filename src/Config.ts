@@ -48,12 +48,7 @@ const duration: Kind<Duration.Duration> = {
   )
 }
 
-const setting = <A>(
-  name: string,
-  kind: Kind<A>,
-  fallback: string | undefined,
-  description: string
-): Setting<A> => ({
+const setting = <A>(name: string, kind: Kind<A>, fallback: string | undefined, description: string): Setting<A> => ({
   name,
   description,
   fallback,
@@ -62,7 +57,11 @@ const setting = <A>(
 })
 
 /** The TLS 1.3 cipher suites that may be offered; there are no others. */
-export const cipherSuites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"] as const
+export const cipherSuites = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256"
+] as const
 
 const cipherList: Kind<string> = {
   allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,
@@ -97,7 +96,12 @@ export const settings = {
     "auto",
     "Where the cluster is: `in-cluster` (service account), `kubeconfig`, `embedded` (the demo cluster inside the process), or `auto`: in-cluster where there is a service account, else kubeconfig."
   ),
-  kubeconfig: setting("KUBECONFIG", text, undefined, "The kubeconfig file; the user's own (~/.kube/config) if not set."),
+  kubeconfig: setting(
+    "KUBECONFIG",
+    text,
+    undefined,
+    "The kubeconfig file; the user's own (~/.kube/config) if not set."
+  ),
   kubeContext: setting("KUBE_CONTEXT", text, undefined, "The kubeconfig context to use; its current one if not set."),
   readyMaxStaleness: setting(
     "READY_MAX_STALENESS",

@@ -1,7 +1,7 @@
 /**
  * The composition root: reads the settings, picks the layers, runs until a signal or a defect, and shuts down in order.
  */
-import { Cause, Context, Effect, Exit, Layer, Predicate, Runtime } from "effect"
+import { Cause, Console, Context, Effect, Exit, Layer, Predicate, Runtime } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -31,9 +31,9 @@ const kubeConfig = (settings: Config.Settings) => {
     })
   }
   const token = randomBytes(16).toString("hex")
-  return Layer.unwrap(
-    Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url, token }))
-  ).pipe(Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token] })))
+  return Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url, token }))).pipe(
+    Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token] }))
+  )
 }
 
 /** Once shutdown has begun a second signal ends the process at once. */
@@ -75,7 +75,11 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
   const services = yield* Layer.build(
     Server.layer(tls, settings).pipe(
       Layer.provideMerge(
-        Layer.mergeAll(Layer.provide(Cluster.layer, kubeConfig(settings)), ClientIdentity.layerTls, Lifecycle.layer(settings.drainPeriod))
+        Layer.mergeAll(
+          Layer.provide(Cluster.layer, kubeConfig(settings)),
+          ClientIdentity.layerTls,
+          Lifecycle.layer(settings.drainPeriod)
+        )
       )
     )
   ).pipe(Effect.catchTag("ServeError", (error) => Effect.fail(cannotListen(settings, error.cause))))
@@ -83,10 +87,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
   const cache = Context.get(services, ClusterCache)
   // Registered last, so it runs first: the port closes only after the drain period.
   yield* Effect.addFinalizer(() =>
-    Effect.andThen(
-      exitOnNextSignal,
-      Effect.andThen(Effect.logInfo("Shutting down"), lifecycle.beginShutdown)
-    )
+    Effect.andThen(exitOnNextSignal, Effect.andThen(Effect.logInfo("Shutting down"), lifecycle.beginShutdown))
   )
   const { address } = Context.get(services, HttpServer.HttpServer)
   const port = NetAddress.isInetAddress(address) ? address.port : settings.port
@@ -105,7 +106,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
         Effect.logInfo("Ready"),
         settings.examplesDir === undefined
           ? Effect.void
-          : Effect.logInfo(Examples.text(`https://localhost:${port}`, resolve(settings.examplesDir)))
+          : Console.log(Examples.text(`https://localhost:${port}`, resolve(settings.examplesDir)))
       )
     )
   )

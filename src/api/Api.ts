@@ -114,7 +114,11 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       "setReplicaCount",
       "/namespaces/:namespace/deployments/:deployment/replica_count/:replica_count",
       {
-        params: { namespace: namespaceParameter, deployment: deploymentParameter, replica_count: ReplicaCountParameter },
+        params: {
+          namespace: namespaceParameter,
+          deployment: deploymentParameter,
+          replica_count: ReplicaCountParameter
+        },
         success: Nothing,
         error: [...reading, ClusterUnavailableProblem]
       }

@@ -29,18 +29,10 @@ const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
  * wrong, a defect included, into the contract's problem. Every response leaves with its `X-Request-Id`.
  */
 export const make = <E>(
-  routes: Effect.Effect<
-    HttpServerResponse.HttpServerResponse,
-    E,
-    HttpServerRequest.HttpServerRequest | Scope.Scope
-  >,
+  routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, HttpServerRequest.HttpServerRequest | Scope.Scope>,
   limits: RequestLimits
 ): Effect.Effect<
-  Effect.Effect<
-    HttpServerResponse.HttpServerResponse,
-    never,
-    HttpServerRequest.HttpServerRequest | Scope.Scope
-  >,
+  Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope.Scope>,
   never,
   ClientIdentity | Lifecycle
 > =>

@@ -31,4 +31,3 @@ export const cached = (
         : HttpServerResponse.uint8Array(body, options)
     })
   )
-

@@ -44,7 +44,8 @@ const statuses = {
   ClusterUnavailable: { status: 503, title: "Service Unavailable" }
 } as const satisfies Record<Code, { readonly status: number; readonly title: string }>
 
-const typeOf = <C extends Code>(code: C): `urn:kube-resource-api:problem:${C}` => `urn:kube-resource-api:problem:${code}`
+const typeOf = <C extends Code>(code: C): `urn:kube-resource-api:problem:${C}` =>
+  `urn:kube-resource-api:problem:${code}`
 
 const declared = <C extends Code>(code: C) => ({ type: typeOf(code), ...statuses[code] })
 

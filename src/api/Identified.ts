@@ -10,10 +10,9 @@ import { HttpApiError } from "effect/http-api"
  * The endpoint is for identified callers only, and its path parameters are checked: whoever showed no valid certificate
  * is refused before the parameters are looked at.
  */
-export class Identified extends HttpApiMiddleware.Service<Identified>()(
-  "kube-resource-api/api/Identified",
-  { error: [UnidentifiedProblem, BadRequestProblem] }
-) {
+export class Identified extends HttpApiMiddleware.Service<Identified>()("kube-resource-api/api/Identified", {
+  error: [UnidentifiedProblem, BadRequestProblem]
+}) {
   static readonly layer = Layer.succeed(Identified, (handled) =>
     Effect.flatMap(RequestContext, ({ id, identity }) =>
       identity === undefined

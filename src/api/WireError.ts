@@ -22,7 +22,9 @@ export const overflowedInRequestLine = (packet: Uint8Array, parsed: number): boo
   if (taken.includes(carriageReturn)) return false
   const method = taken.indexOf(space)
   if (method > 0 && method <= 10) return true
-  return Buffer.from(packet.subarray(parsed, parsed + 8)).toString("latin1").startsWith(" HTTP/1.")
+  return Buffer.from(packet.subarray(parsed, parsed + 8))
+    .toString("latin1")
+    .startsWith(" HTTP/1.")
 }
 
 const errorFor = (error: Error): ServiceError => {

@@ -32,19 +32,26 @@ const refuse = (setting: string, value: string | undefined, problem: string, fix
 
 const readPem = Effect.fnUntraced(function* (setting: string, path: string | undefined) {
   if (path === undefined) {
-    return yield* refuse(setting, undefined, "a PEM file is needed", "Name one; `make certs` makes a set for development.")
+    return yield* refuse(
+      setting,
+      undefined,
+      "a PEM file is needed",
+      "Name one; `make certs` makes a set for development."
+    )
   }
   const fileSystem = yield* FileSystem.FileSystem
-  return yield* fileSystem.readFileString(path).pipe(
-    Effect.catch((error) =>
-      refuse(
-        setting,
-        path,
-        error.reason._tag === "NotFound" ? "there is no such file" : `the file cannot be read (${error.reason._tag})`,
-        "Name a file that this process may read; `make certs` makes a set for development."
+  return yield* fileSystem
+    .readFileString(path)
+    .pipe(
+      Effect.catch((error) =>
+        refuse(
+          setting,
+          path,
+          error.reason._tag === "NotFound" ? "there is no such file" : `the file cannot be read (${error.reason._tag})`,
+          "Name a file that this process may read; `make certs` makes a set for development."
+        )
       )
     )
-  )
 })
 
 const parse = <A>(setting: string, path: string | undefined, what: string, evaluate: () => A) =>
@@ -91,7 +98,12 @@ export const load = Effect.fnUntraced(function* (settings: TlsSettings) {
   const [leaf] = yield* certificates("TLS_CERT_FILE", settings.tlsCertFile, cert)
   const stale = expired(leaf, now)
   if (Option.isSome(stale)) {
-    return yield* refuse("TLS_CERT_FILE", settings.tlsCertFile, stale.value, "Renew it; `make certs` makes a new development set.")
+    return yield* refuse(
+      "TLS_CERT_FILE",
+      settings.tlsCertFile,
+      stale.value,
+      "Renew it; `make certs` makes a new development set."
+    )
   }
   const privateKey: KeyObject = yield* parse("TLS_KEY_FILE", settings.tlsKeyFile, "private key", () =>
     createPrivateKey(key)

@@ -23,7 +23,10 @@ withService()("the typed client", (it) => {
     Effect.gen(function* () {
       const client = yield* connect
       const { namespaces } = yield* client.listNamespaces()
-      assert.deepStrictEqual(namespaces, ["default", "kube-system", "personal"].map((name) => NamespaceName.make(name)))
+      assert.deepStrictEqual(
+        namespaces,
+        ["default", "kube-system", "personal"].map((name) => NamespaceName.make(name))
+      )
       const deployments = yield* client.listDeployments({ params: { namespace } })
       assert.deepStrictEqual(deployments, {
         namespace,

@@ -50,7 +50,9 @@ const expectProblem = (
 
 withService()("the contract, over mutual TLS", (it) => {
   describe("reads", () => {
-    it.effect("1: GET /namespaces", () => expectBody("/namespaces", '{"namespaces":["default","kube-system","personal"]}'))
+    it.effect("1: GET /namespaces", () =>
+      expectBody("/namespaces", '{"namespaces":["default","kube-system","personal"]}')
+    )
     it.effect("2: GET /namespaces/:namespace/deployments", () =>
       expectBody(
         "/namespaces/personal/deployments",
@@ -141,7 +143,19 @@ withService()("the contract, over mutual TLS", (it) => {
     ]) {
       it.effect(`GET ${path.slice(0, 60)}`, () => expectProblem(path, 400, "BadRequest"))
     }
-    for (const count of ["-1", "+1", "01", "1.0", "1e3", "", "2147483648", "99999999999999999999", "0x10", "%31%20", "ANY"]) {
+    for (const count of [
+      "-1",
+      "+1",
+      "01",
+      "1.0",
+      "1e3",
+      "",
+      "2147483648",
+      "99999999999999999999",
+      "0x10",
+      "%31%20",
+      "ANY"
+    ]) {
       it.effect(`PUT .../replica_count/${count}`, () =>
         count === ""
           ? expectProblem("/namespaces/personal/deployments/nginx/replica_count/", 400, "BadRequest", { method: "PUT" })
@@ -257,14 +271,20 @@ withService()("the contract, over mutual TLS", (it) => {
     it.effect("is the caller's if it is 1-128 of [A-Za-z0-9._-], else a new one", () =>
       Effect.gen(function* () {
         for (const id of ["a", "Az09._-", "x".repeat(128)]) {
-          assert.strictEqual((yield* ask("/namespaces", { headers: { "x-request-id": id } })).headers["x-request-id"], id)
+          assert.strictEqual(
+            (yield* ask("/namespaces", { headers: { "x-request-id": id } })).headers["x-request-id"],
+            id
+          )
         }
         for (const id of ["", "x".repeat(129), "a b", "a,b", "ä"]) {
           const given = (yield* ask("/namespaces", { headers: { "x-request-id": id } })).headers["x-request-id"]
           assert.match(String(given), /^[0-9a-f-]{36}$/)
         }
         for (const path of ["/livez", "/nothing", "/namespaces/absent/deployments"]) {
-          assert.strictEqual((yield* ask(path, { headers: { "x-request-id": "mine" } })).headers["x-request-id"], "mine")
+          assert.strictEqual(
+            (yield* ask(path, { headers: { "x-request-id": "mine" } })).headers["x-request-id"],
+            "mine"
+          )
         }
       })
     )
@@ -342,7 +362,10 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
       yield* kube.faults.stallWatches()
       for (const count of [5, 6, 7]) {
         yield* ask(`/namespaces/personal/deployments/kafka/replica_count/${count}`, { method: "PUT" })
-        const read = yield* send(port, { client: "viewer", path: "/namespaces/personal/deployments/kafka/replica_count" })
+        const read = yield* send(port, {
+          client: "viewer",
+          path: "/namespaces/personal/deployments/kafka/replica_count"
+        })
         assert.strictEqual(read.body, `{"namespace":"personal","deployment":"kafka","replica_count":${count}}`)
       }
     })
@@ -351,9 +374,14 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.faults.failNext(1, { status: 403, on: "patch" })
-      const answer = yield* expectProblem("/namespaces/personal/deployments/nginx/replica_count/1", 401, "Unauthorized", {
-        method: "PUT"
-      })
+      const answer = yield* expectProblem(
+        "/namespaces/personal/deployments/nginx/replica_count/1",
+        401,
+        "Unauthorized",
+        {
+          method: "PUT"
+        }
+      )
       assert.match(answer.body, /cluster/i)
     })
   )

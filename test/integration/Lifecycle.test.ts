@@ -84,7 +84,7 @@ describe("lifecycle of the process", () => {
       const read = yield* send(port, { client: "admin", path: "/namespaces" })
       assert.strictEqual(read.status, 200)
       assert.strictEqual(read.headers["connection"], "close")
-      assert.strictEqual((yield* status(port, "/livez")), "200")
+      assert.strictEqual(yield* status(port, "/livez"), "200")
       yield* until("ECONNREFUSED", status(port, "/livez"))
       const written = yield* Fiber.join(write)
       assert.strictEqual(written.status, 200)
@@ -149,7 +149,12 @@ describe("errors at start name the setting, the value and the fix", () => {
     ["a missing file", { TLS_KEY_FILE: "/nowhere/key.pem" }, "TLS_KEY_FILE=/nowhere/key.pem", "no such file"],
     ["a key of another certificate", { TLS_KEY_FILE: file("admin.key") }, "TLS_KEY_FILE=", "does not belong"],
     ["a key that is none", { TLS_KEY_FILE: file("server.crt") }, "TLS_KEY_FILE=", "no private key"],
-    ["a CA that is no CA", { TLS_CLIENT_CA_FILE: file("admin.crt") }, "TLS_CLIENT_CA_FILE=", "no certificate authority"],
+    [
+      "a CA that is no CA",
+      { TLS_CLIENT_CA_FILE: file("admin.crt") },
+      "TLS_CLIENT_CA_FILE=",
+      "no certificate authority"
+    ],
     [
       "an expired certificate",
       { TLS_CERT_FILE: file("expired-server.crt"), TLS_KEY_FILE: file("expired-server.key") },
@@ -174,4 +179,3 @@ describe("errors at start name the setting, the value and the fix", () => {
     })
   )
 })
-

@@ -11,7 +11,5 @@ export const file = (name: string): string => new URL(`../../.dev/test-pki/${nam
 export const clientOptions = (client: Client) => ({
   ca: readFileSync(file("ca.crt")),
   servername: "localhost",
-  ...(client === "none"
-    ? {}
-    : { cert: readFileSync(file(`${client}.crt`)), key: readFileSync(file(`${client}.key`)) })
+  ...(client === "none" ? {} : { cert: readFileSync(file(`${client}.crt`)), key: readFileSync(file(`${client}.key`)) })
 })

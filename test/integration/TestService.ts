@@ -7,6 +7,7 @@ import * as Cluster from "../../src/Cluster.ts"
 import { Lifecycle } from "../../src/api/Lifecycle.ts"
 import * as Server from "../../src/api/Server.ts"
 import { ClusterCache } from "../../src/cache/ClusterCache.ts"
+import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
@@ -18,6 +19,8 @@ import { file } from "./Pki.ts"
 export interface Overrides extends Partial<Server.ServerSettings> {
   readonly tlsClientAuth?: "optional" | "require"
   readonly tlsCrlFile?: string
+  /** Takes the place of the scaler that writes to the cluster. */
+  readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; it is then not waited for until it has synced. */
   readonly unsynced?: Effect.Effect<void, never, EmbeddedKube>
 }
@@ -64,7 +67,8 @@ export class TestService extends Context.Service<
               Layer.mergeAll(
                 Layer.provide(Cluster.layer, KubeConfig.layerEndpoint({ url, token: "test" })),
                 ClientIdentity.layerTls,
-                Lifecycle.layer(Duration.zero)
+                Lifecycle.layer(Duration.zero),
+                overrides.scaler ?? Layer.empty
               )
             )
           )
