@@ -44,9 +44,10 @@ test: check ## Check, then run every test
 	npm test --silent
 
 docs: install ## Write docs/configuration.md from the settings' own descriptions
-	node scripts/configuration.ts
+	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md
 
 bench: install ## Run every benchmark
+	@scripts/pki.sh .dev/test-pki faulty
 	node --expose-gc bench/memory.ts
 	node bench/freshness.ts
 

@@ -32,18 +32,21 @@ withService({
   )
 })
 
-withService({ requestTimeout: Duration.millis(500), headersTimeout: Duration.millis(400) })("408 RequestTimeout", (it) => {
-  it.effect("a request that takes longer than its limit to be served", () =>
-    Effect.gen(function* () {
-      const { faults } = yield* EmbeddedKube
-      yield* faults.hang(true)
-      const answer = yield* problem("admin", put, "PUT")
-      assert.strictEqual(answer.status, 408)
-      assert.strictEqual(answer.code, "RequestTimeout")
-      yield* faults.hang(false)
-    })
-  )
-})
+withService({ requestTimeout: Duration.millis(500), headersTimeout: Duration.millis(400) })(
+  "408 RequestTimeout",
+  (it) => {
+    it.effect("a request that takes longer than its limit to be served", () =>
+      Effect.gen(function* () {
+        const { faults } = yield* EmbeddedKube
+        yield* faults.hang(true)
+        const answer = yield* problem("admin", put, "PUT")
+        assert.strictEqual(answer.status, 408)
+        assert.strictEqual(answer.code, "RequestTimeout")
+        yield* faults.hang(false)
+      })
+    )
+  }
+)
 
 withService({ tlsCrlFile: file("ca.crl") })("with a revocation list", (it) => {
   it.effect("a revoked certificate is not identified: 403, and a good one still is", () =>

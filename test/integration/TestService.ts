@@ -8,7 +8,7 @@ import { Lifecycle } from "../../src/api/Lifecycle.ts"
 import * as Server from "../../src/api/Server.ts"
 import { ClusterCache } from "../../src/cache/ClusterCache.ts"
 import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
-import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 import { ClientIdentity } from "../../src/security/Identity.ts"
@@ -19,6 +19,8 @@ import { file } from "./Pki.ts"
 export interface Overrides extends Partial<Server.ServerSettings> {
   readonly tlsClientAuth?: "optional" | "require"
   readonly tlsCrlFile?: string
+  /** How the embedded cluster is made, where not by default. */
+  readonly kube?: EmbeddedKubeOptions
   /** Takes the place of the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; it is then not waited for until it has synced. */
@@ -83,7 +85,7 @@ export class TestService extends Context.Service<
         }
       })
     ).pipe(
-      Layer.provideMerge(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })),
+      Layer.provideMerge(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"], ...overrides.kube })),
       Layer.provide(NodeServices.layer)
     )
 }

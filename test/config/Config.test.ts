@@ -1,0 +1,68 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect } from "effect"
+import { readFileSync } from "node:fs"
+import * as Config from "../../src/Config.ts"
+
+const load = (environment: Record<string, string>) =>
+  Config.load.pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })))
+
+describe("settings", () => {
+  it.effect("have their defaults where nothing, or nothing but emptiness, is set", () =>
+    Effect.gen(function* () {
+      for (const environment of [{}, { PORT: "", TLS_CRL_FILE: "" }]) {
+        const settings = yield* load(environment)
+        assert.strictEqual(settings.port, 8443)
+        assert.strictEqual(settings.maxTargetBytes, 2048)
+        assert.strictEqual(settings.tlsClientAuth, "optional")
+        assert.strictEqual(settings.kubeSource, "auto")
+        assert.isUndefined(settings.tlsCrlFile)
+        assert.isUndefined(settings.readyMaxStaleness)
+      }
+    })
+  )
+  it.effect("durations are a number and a unit", () =>
+    Effect.gen(function* () {
+      for (const [text, millis] of [
+        ["0s", 0],
+        ["250ms", 250],
+        ["5m", 300_000],
+        ["2h", 7_200_000],
+        ["1d", 86_400_000]
+      ] as const) {
+        const { drainPeriod } = yield* load({ DRAIN_PERIOD: text })
+        assert.strictEqual(Duration.toMillis(drainPeriod), millis)
+      }
+    })
+  )
+  it.effect("what cannot be used is refused with the setting, the value and what is allowed", () =>
+    Effect.gen(function* () {
+      for (const [name, value] of [
+        ["PORT", "65536"],
+        ["PORT", "-1"],
+        ["PORT", "8443 "],
+        ["DRAIN_PERIOD", "5"],
+        ["DRAIN_PERIOD", "-5s"],
+        ["KUBE_SOURCE", "EMBEDDED"],
+        ["TLS_CIPHERS", "TLS_AES_128_GCM_SHA256:AES128-SHA"],
+        ["MAX_TARGET_BYTES", "0"],
+        ["LOG_LEVEL", "loud"]
+      ] as const) {
+        const error = yield* load({ [name]: value }).pipe(Effect.flip)
+        assert.strictEqual(error.setting, name)
+        assert.strictEqual(error.value, value)
+        assert.include(error.message, `${name}=${value}`)
+        assert.match(error.fix, /^Set it to /)
+      }
+    })
+  )
+  it("docs/configuration.md holds the table that the settings make", () => {
+    const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8")
+    const rows = (text: string) =>
+      text
+        .split("\n")
+        .filter((line) => line.startsWith("| `"))
+        .map((line) => line.replaceAll(/\s+/g, " "))
+    assert.deepStrictEqual(rows(page), rows(Config.markdown()))
+    assert.isNotEmpty(rows(page))
+  })
+})
