@@ -23,13 +23,16 @@ export const demoSettings = {
 }
 
 /** Starts the program as a supervisor would, with only these settings; it is killed with the scope. */
-export const start = (environment: Readonly<Record<string, string>>): Effect.Effect<Instance, never, Scope.Scope> =>
+export const start = (
+  environment: Readonly<Record<string, string>>,
+  program = "src/main.ts"
+): Effect.Effect<Instance, never, Scope.Scope> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
     let text = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const process_ = spawn(process.execPath, ["src/main.ts"], {
+        const process_ = spawn(process.execPath, [program], {
           cwd: new URL("../..", import.meta.url),
           env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment },
           stdio: ["ignore", "pipe", "pipe"]

@@ -1,0 +1,33 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Layer, Stream } from "effect"
+import { ClusterCache } from "../../src/cache/ClusterCache.ts"
+import { KubeApi } from "../../src/kube/KubeApi.ts"
+import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+
+const broken = () => Effect.die(new Error("a defect in a fiber"))
+
+/** An API whose every call is a defect: no error that the informer could know of. */
+const brokenApi = Layer.succeed(KubeApi, {
+  listPage: broken,
+  watch: () => Stream.die(new Error("a defect in a fiber")),
+  scale: broken,
+  accessReview: broken
+})
+
+describe("crash-only", () => {
+  it.live("a defect in an informer's fiber reaches what the process waits for", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const exit = yield* Effect.exit(cache.failed)
+      assert.isTrue(Exit.isFailure(exit))
+      if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), "a defect in a fiber")
+    }).pipe(
+      Effect.provide(
+        Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
+          Layer.provide(KubeWatch.layer),
+          Layer.provide(brokenApi)
+        )
+      )
+    )
+  )
+})
