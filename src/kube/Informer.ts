@@ -144,6 +144,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
 
   const relist = (reason: RelistReason) => {
     resumeFrom = undefined
+    taken = undefined
     relistReason = reason
     doubts = 0
   }
@@ -284,13 +285,12 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     )
 
     const ended: Ended = yield* Effect.raceFirst(watching, watchdog)
-    taken = undefined
     const lived = (yield* Clock.currentTimeMillis) - started
     return { ...ended, lived, news, spoke, listed: initial === undefined, listing }
   })
 
   while (true) {
-    if (resumeFrom === undefined && !streamingList) {
+    if (resumeFrom === undefined && taken === undefined && !streamingList) {
       const failed = yield* Effect.matchEffect(pagedList, {
         onSuccess: () => Effect.succeed(false),
         onFailure: (error) => Effect.as(Effect.andThen(warn(error), backoff.wait(retryAfterOf(error))), true)
@@ -344,11 +344,11 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       yield* progress
     }
 
-    if (error._tag === "KubeStatusError" && resumeFrom !== undefined) {
+    if (error._tag === "KubeStatusError" && (resumeFrom !== undefined || taken !== undefined)) {
       if (error.isExpired) {
         // The version to resume from was compacted away, or fell out of the watch cache. Expected after an outage, so
         // at once; but a server that lets every new list expire is not asked for lists in a loop.
-        const again = lastRelist === "expired" && !progressed
+        const again = taken !== undefined || (lastRelist === "expired" && !progressed)
         relist("expired")
         yield* again ? backoff.wait(error.retryAfter) : Effect.void
         continue

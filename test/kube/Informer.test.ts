@@ -35,40 +35,38 @@ describe("list", () => {
       yield* TestClock.adjust("9 seconds")
       assert.deepStrictEqual(told(), [])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(told(), ["=b@5"])
+      assert.deepStrictEqual(told(), ["=b@5", "heard"])
       assert.deepStrictEqual(relists, ["start"])
       assert.strictEqual(asked[0]?.sendInitialEvents, true)
       assert.isUndefined(asked[0]?.resourceVersion)
     })
   )
 
-  it.effect.each([400, 403, 404, 422])(
-    "falls back to the paged list when the server answers %d, and remembers",
-    (code) =>
-      Effect.gen(function* () {
-        const { asked, ends, told } = yield* informed({
-          watches: [status(code), { says: [2], end: status(410) }, { says: [], end: "hang" }],
-          pages: [page(["a", "b"], 7, "more"), page(["c"], 7), page(["z"], 9)]
-        })
-        yield* TestClock.adjust(0)
-        assert.deepStrictEqual(told(), ["=a,b,c@7", "heard"])
-        assert.strictEqual(ends[0], "unsupported")
-        yield* TestClock.adjust("2 seconds")
-        assert.deepStrictEqual(told(), ["=a,b,c@7", "heard", "lost", "=z@9", "heard"])
-        assert.deepStrictEqual(
-          asked.map(({ what, limit, continue: token, resourceVersion, sendInitialEvents }) =>
-            what === "page" ? [limit, token] : [sendInitialEvents, resourceVersion]
-          ),
-          [
-            [true, undefined],
-            [500, undefined],
-            [500, "more"],
-            [false, "7"],
-            [500, undefined],
-            [false, "9"]
-          ]
-        )
+  it.effect.each([400, 404, 422])("falls back to the paged list when the server answers %d, and remembers", (code) =>
+    Effect.gen(function* () {
+      const { asked, ends, told } = yield* informed({
+        watches: [status(code), { says: [2], end: status(410) }, { says: [], end: "hang" }],
+        pages: [page(["a", "b"], 7, "more"), page(["c"], 7), page(["z"], 9)]
       })
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(told(), ["=a,b,c@7", "heard"])
+      assert.strictEqual(ends[0], "unsupported")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(told(), ["=a,b,c@7", "heard", "lost", "=z@9", "heard"])
+      assert.deepStrictEqual(
+        asked.map(({ what, limit, continue: token, resourceVersion, sendInitialEvents }) =>
+          what === "page" ? [limit, token] : [sendInitialEvents, resourceVersion]
+        ),
+        [
+          [true, undefined],
+          [500, undefined],
+          [500, "more"],
+          [false, "7"],
+          [500, undefined],
+          [false, "9"]
+        ]
+      )
+    })
   )
 
   it.effect("falls back to the paged list when the initial events stop before their end", () =>
@@ -119,7 +117,48 @@ describe("list", () => {
         watches: [{ says: [added("a", 1)], end: unreachable }, { says: [added("b", 2)], end: "close" }, synced]
       })
       yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(told(), ["=a,b@5"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard"])
+    })
+  )
+
+  it.effect("tells a paged list once its watch has opened: one that may not watch is not in sync", () =>
+    Effect.gen(function* () {
+      const { asked, told } = yield* informed(
+        {
+          watches: [status(403), status(403), { says: [added("c", 8)], end: "hang" }],
+          pages: [page(["a", "b"], 7)]
+        },
+        { streamingList: false }
+      )
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(told(), [])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(told(), ["=a,b@7", "heard", "+c@8"])
+      assert.deepStrictEqual(
+        asked.map(({ what, resourceVersion }) => [what, resourceVersion]),
+        [
+          ["page", undefined],
+          ["watch", "7"],
+          ["watch", "7"],
+          ["watch", "7"]
+        ]
+      )
+    })
+  )
+
+  it.effect("a paged list whose version has expired before its watch opens is taken again, but not in a loop", () =>
+    Effect.gen(function* () {
+      const { asked, told } = yield* informed(
+        {
+          watches: [...Array.from({ length: 4 }, () => status(410)), { says: [], end: "hang" }],
+          pages: Array.from({ length: 5 }, (_, index) => page(["a"], index + 5))
+        },
+        { streamingList: false }
+      )
+      yield* TestClock.adjust(0)
+      assert.strictEqual(asked.length, 2)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(told(), ["=a@9", "heard"])
     })
   )
 })
@@ -131,7 +170,7 @@ describe("watch", () => {
         watches: [syncedThen("hang", added("c", 6), modified("a", 7), deleted("b", 8), bookmark(9))]
       })
       yield* TestClock.adjust(0)
-      assert.deepStrictEqual(told(), ["=a,b@5", "+c@6", "+a@7", "-b@8", "heard"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard", "+c@6", "+a@7", "-b@8", "heard"])
     })
   )
 
@@ -155,7 +194,18 @@ describe("watch", () => {
           [6, "17", false]
         ]
       )
-      assert.deepStrictEqual(told(), ["=a,b@5", "+c@6", "lost", "heard", "heard", "lost", "heard", "lost", "heard"])
+      assert.deepStrictEqual(told(), [
+        "=a,b@5",
+        "heard",
+        "+c@6",
+        "lost",
+        "heard",
+        "heard",
+        "lost",
+        "heard",
+        "lost",
+        "heard"
+      ])
     })
   )
 
@@ -177,10 +227,10 @@ describe("watch", () => {
       yield* TestClock.adjust(0)
       const limit = (asked[0]?.timeoutSeconds ?? 0) + 30
       yield* TestClock.adjust(Duration.seconds(limit - 1))
-      assert.deepStrictEqual(told(), ["=a,b@5"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard"])
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(ends, ["deadline"])
-      assert.deepStrictEqual(told(), ["=a,b@5", "lost", "heard"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard", "lost", "heard"])
       assert.strictEqual(asked[1]?.resourceVersion, "5")
     })
   )
@@ -428,7 +478,7 @@ describe("back-off", () => {
         ]
       })
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(told(), ["=a,b@5", "lost", "heard", "+c@6"])
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard", "lost", "heard", "+c@6"])
     })
   )
 })
