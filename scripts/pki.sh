@@ -13,6 +13,11 @@ last=nobody
 if [ -f complete ] && [ -f "$last.crt" ] && openssl x509 -in server.crt -noout -checkend 86400 >/dev/null 2>&1; then
   exit 0
 fi
+# Only a folder that this script has filled, or an empty one, is its to clear.
+if [ -n "$(ls -A)" ] && [ ! -d ca.db ]; then
+  echo "pki.sh: $dir holds other things; name an empty folder" >&2
+  exit 1
+fi
 rm -rf ./*
 log=$PWD/openssl.log
 trap 'status=$?; [ $status -eq 0 ] || { echo "openssl failed:" >&2; tail -5 "$log" >&2; }' EXIT

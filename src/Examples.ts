@@ -1,6 +1,10 @@
 /** The curl lines that a newcomer can paste, for a service at `url` and the development certificates in the folder `pki`. */
 export const text = (url: string, pki: string): string => {
-  const as = (client: string) => `curl -s --cacert ${pki}/ca.crt --cert ${pki}/${client}.crt --key ${pki}/${client}.key`
+  // Quoted for a shell where the path has more than the plainest characters.
+  const file = (name: string) =>
+    /^[\w./-]+$/.test(pki) ? `${pki}/${name}` : `'${`${pki}/${name}`.replaceAll("'", `'\\''`)}'`
+  const as = (client: string) =>
+    `curl -s --cacert ${file("ca.crt")} --cert ${file(`${client}.crt`)} --key ${file(`${client}.key`)}`
   return [
     "Try it:",
     `  ${as("admin")} ${url}/namespaces`,
@@ -8,6 +12,6 @@ export const text = (url: string, pki: string): string => {
     `  ${as("admin")} ${url}/namespaces/personal/deployments/nginx/replica_count`,
     `  ${as("admin")} -X PUT ${url}/namespaces/personal/deployments/nginx/replica_count/38`,
     `  ${as("admin")} ${url}/namespaces/personal/deployments/ANY/replica_count`,
-    `  curl -s --cacert ${pki}/ca.crt ${url}/readyz`
+    `  curl -s --cacert ${file("ca.crt")} ${url}/readyz`
   ].join("\n")
 }
