@@ -63,6 +63,14 @@ export const cipherSuites = [
   "TLS_CHACHA20_POLY1305_SHA256"
 ] as const
 
+/** A time limit: where it is no time at all, nothing could be done within it. */
+const limit: Kind<Duration.Duration> = {
+  allowed: "a duration above zero such as 500ms, 30s, 5m or 1h",
+  codec: duration.codec.check(
+    Schema.makeFilter((value: Duration.Duration) => Duration.toMillis(value) > 0, { expected: "a duration above zero" })
+  )
+}
+
 const cipherList: Kind<string> = {
   allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,
   codec: Schema.String.check(
@@ -125,16 +133,16 @@ export const settings = {
     "MAX_BODY_BYTES",
     integer(0, 1_048_576),
     "4096",
-    "Largest request body that is read and ignored, in bytes; a request that announces a larger one gets 400."
+    "Largest request body that is ignored, in bytes; a request that announces a larger one gets 400. One that announces nothing is cut off at 256 KiB."
   ),
-  headersTimeout: setting("HEADERS_TIMEOUT", duration, "10s", "How long a request's headers may take to arrive (408)."),
+  headersTimeout: setting("HEADERS_TIMEOUT", limit, "10s", "How long a request's headers may take to arrive (408)."),
   requestTimeout: setting(
     "REQUEST_TIMEOUT",
-    duration,
+    limit,
     "15s",
     "How long a whole request may take to arrive, and how long it may take to be served (408)."
   ),
-  keepAliveTimeout: setting("KEEP_ALIVE_TIMEOUT", duration, "65s", "How long an idle connection is kept open."),
+  keepAliveTimeout: setting("KEEP_ALIVE_TIMEOUT", limit, "65s", "How long an idle connection is kept open."),
   drainPeriod: setting(
     "DRAIN_PERIOD",
     duration,
@@ -222,6 +230,28 @@ const read = <A>(self: Setting<A>): Effect.Effect<A, SettingError> =>
     )
   )
 
+/** Settings that do not go together: each may be what it is, but not beside the other. */
+const together = (read: Settings): Effect.Effect<Settings, SettingError> =>
+  Duration.isGreaterThan(read.headersTimeout, read.requestTimeout)
+    ? Effect.fail(
+        new SettingError({
+          setting: settings.headersTimeout.name,
+          value: `${Duration.toMillis(read.headersTimeout)}ms`,
+          problem: `longer than REQUEST_TIMEOUT=${Duration.toMillis(read.requestTimeout)}ms, in which the headers must come too`,
+          fix: "Set it to REQUEST_TIMEOUT or less."
+        })
+      )
+    : Duration.isGreaterThan(read.requestTimeout, read.shutdownTimeout)
+      ? Effect.fail(
+          new SettingError({
+            setting: settings.shutdownTimeout.name,
+            value: `${Duration.toMillis(read.shutdownTimeout)}ms`,
+            problem: `shorter than REQUEST_TIMEOUT=${Duration.toMillis(read.requestTimeout)}ms: a request that is allowed its time would be cut off`,
+            fix: "Set it to REQUEST_TIMEOUT or more."
+          })
+        )
+      : Effect.succeed(read)
+
 /** Reads and decodes every setting; fails with the first that cannot be used. */
 export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   host: read(settings.host),
@@ -247,7 +277,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   logLevel: read(settings.logLevel),
   logFormat: read(settings.logFormat),
   examplesDir: readOptional(settings.examplesDir)
-})
+}).pipe(Effect.flatMap(together))
 
 /** docs/configuration.md's table, made from the descriptions above. */
 export const markdown = (): string =>

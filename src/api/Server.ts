@@ -2,15 +2,17 @@ import { Duration, Effect, Layer } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { NodeHttpServer } from "@effect/platform-node"
-import { createServer, type Server as HttpsServer } from "node:https"
+import { createServer } from "node:https"
 import { UnknownEndpoint } from "../domain/Errors.ts"
 import type { TlsMaterial } from "../security/Tls.ts"
 import { Api } from "./Api.ts"
 import * as App from "./App.ts"
+import * as Connections from "./Connections.ts"
 import { descriptionHandlers } from "./DescriptionHandlers.ts"
 import { Identified } from "./Identified.ts"
 import { probeHandlers } from "./ProbeHandlers.ts"
 import { resourceHandlers } from "./ResourceHandlers.ts"
+import { requestId } from "./RequestId.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** Where the server listens and what it puts up with; the words are those of the settings. */
@@ -24,7 +26,7 @@ export interface ServerSettings extends App.RequestLimits {
   readonly shutdownTimeout: Duration.Duration
 }
 
-const makeHttps = (tls: TlsMaterial, settings: ServerSettings): HttpsServer => {
+const makeHttps = (tls: TlsMaterial, settings: ServerSettings) => {
   const server = createServer({
     cert: tls.cert,
     key: tls.key,
@@ -41,17 +43,27 @@ const makeHttps = (tls: TlsMaterial, settings: ServerSettings): HttpsServer => {
     headersTimeout: Duration.toMillis(settings.headersTimeout),
     requestTimeout: Duration.toMillis(settings.requestTimeout),
     keepAliveTimeout: Duration.toMillis(settings.keepAliveTimeout),
-    connectionsCheckingInterval: Math.min(1000, Duration.toMillis(settings.headersTimeout) / 2),
+    handshakeTimeout: Duration.toMillis(settings.headersTimeout),
+    connectionsCheckingInterval: Math.max(
+      1,
+      Math.min(1000, Math.floor(Duration.toMillis(settings.headersTimeout) / 2))
+    ),
     // Node would answer a request without Host by itself, with no body; the application does it in the contract's form.
     requireHostHeader: false
   })
-  server.on("clientError", onClientError)
-  server.on("connect", (_request, socket) => {
-    endWith(socket, new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }))
+  const connections = Connections.follow(server)
+  server.on("clientError", onClientError(connections))
+  server.on("connect", (request, socket) => {
+    const given = request.headers["x-request-id"]
+    endWith(
+      socket,
+      new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }),
+      requestId(typeof given === "string" ? given : undefined)
+    )
   })
   // An expectation other than 100-continue is no reason not to answer.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
-  return server
+  return { server, connections }
 }
 
 /** The contract's routes over the handlers. */
@@ -76,20 +88,26 @@ const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
 
 /** Serves the API over HTTPS for as long as its scope is open; gives the `HttpServer`, which knows its address. */
 export const layer = (tls: TlsMaterial, settings: ServerSettings) =>
-  Layer.effectDiscard(
-    Effect.gen(function* () {
-      const router = yield* HttpRouter.toHttpEffect(routes(settings))
-      const app = yield* App.make(router, settings)
-      yield* HttpServer.serveEffect(app)
+  Layer.unwrap(
+    Effect.sync(() => {
+      const { server, connections } = makeHttps(tls, settings)
+      return Layer.effectDiscard(
+        Effect.gen(function* () {
+          const router = yield* HttpRouter.toHttpEffect(routes(settings))
+          const app = yield* App.make(router, settings)
+          yield* HttpServer.serveEffect(app)
+          yield* Effect.addFinalizer(() => Effect.sync(connections.endIdle))
+        })
+      ).pipe(
+        Layer.provide(exactPaths),
+        Layer.provideMerge(
+          NodeHttpServer.layer(() => server, {
+            host: settings.host,
+            port: settings.port,
+            backlog: 1024,
+            gracefulShutdownTimeout: settings.shutdownTimeout
+          })
+        )
+      )
     })
-  ).pipe(
-    Layer.provide(exactPaths),
-    Layer.provideMerge(
-      NodeHttpServer.layer(() => makeHttps(tls, settings), {
-        host: settings.host,
-        port: settings.port,
-        backlog: 1024,
-        gracefulShutdownTimeout: settings.shutdownTimeout
-      })
-    )
   )

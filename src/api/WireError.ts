@@ -5,6 +5,7 @@
 import { Predicate } from "effect"
 import type { Duplex } from "node:stream"
 import { BadRequest, HeaderFieldsTooLarge, RequestTimeout, UriTooLong } from "../domain/Errors.ts"
+import { type Connections, isAnswering } from "./Connections.ts"
 import { render, type ServiceError } from "./ErrorMapping.ts"
 import { requestId } from "./RequestId.ts"
 
@@ -46,8 +47,8 @@ const errorFor = (error: Error): ServiceError => {
 }
 
 /** Writes a problem as a whole HTTP response and ends the connection. */
-export const endWith = (socket: Duplex, error: ServiceError): void => {
-  const { status, title, body, headers } = render(error, requestId(undefined))
+export const endWith = (socket: Duplex, error: ServiceError, id: string): void => {
+  const { status, title, body, headers } = render(error, id)
   const lines = [
     `HTTP/1.1 ${status} ${title}`,
     "connection: close",
@@ -58,15 +59,23 @@ export const endWith = (socket: Duplex, error: ServiceError): void => {
   socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`)
 }
 
-/** The `clientError` listener: answers if nothing has been sent for an earlier request of the connection, else closes. */
-export const onClientError = (error: Error, socket: Duplex): void => {
-  // Node keeps the response in progress here; an answer now would be taken for that request's.
-  const inProgress = Predicate.hasProperty(socket, "_httpMessage") && socket._httpMessage !== null
-  if (!socket.writable || inProgress || (Predicate.hasProperty(error, "code") && error.code === "ECONNRESET")) {
-    socket.destroy()
-    return
+/**
+ * The `clientError` listener: answers, unless a request of the connection is being answered or was answered before it had
+ * arrived whole, for which an answer now would be taken; then it only closes.
+ */
+export const onClientError =
+  (connections: Connections) =>
+  (error: Error, socket: Duplex): void => {
+    if (
+      !socket.writable ||
+      isAnswering(socket) ||
+      connections.wasAnswered(socket) ||
+      (Predicate.hasProperty(error, "code") && error.code === "ECONNRESET")
+    ) {
+      socket.destroy()
+      return
+    }
+    endWith(socket, errorFor(error), requestId(undefined))
+    // A client that goes on sending must not keep the connection for ever.
+    setTimeout(() => socket.destroy(), 1000).unref()
   }
-  endWith(socket, errorFor(error))
-  // A client that goes on sending must not keep the connection for ever.
-  setTimeout(() => socket.destroy(), 1000).unref()
-}

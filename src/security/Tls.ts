@@ -135,6 +135,10 @@ export const load = Effect.fnUntraced(function* (settings: TlsSettings) {
       )
     }
   }
+  // What OpenSSL itself refuses, such as a key that is too short.
+  yield* parse("TLS_CERT_FILE", settings.tlsCertFile, "certificate and key that TLS can use", () =>
+    createSecureContext({ cert, key, ca })
+  )
   if (crl !== undefined) {
     yield* parse("TLS_CRL_FILE", settings.tlsCrlFile, "revocation list", () => createSecureContext({ ca, crl }))
   }

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
+import { connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { agent, send } from "./Https.ts"
+import { agent, rawConnection, send } from "./Https.ts"
 import { file } from "./Pki.ts"
 import { demoSettings, start } from "./Process.ts"
 
@@ -95,6 +96,31 @@ describe("lifecycle of the process", () => {
     }).pipe(Effect.provide(cluster))
   )
 
+  it.live("connections on which nothing is answered do not hold the end up", () =>
+    Effect.gen(function* () {
+      const instance = yield* start({ ...demoSettings, SHUTDOWN_TIMEOUT: "10m" })
+      const port = yield* instance.port
+      yield* until("200", status(port, "/readyz"))
+      const half = yield* rawConnection(port, "none")
+      half.on("error", () => half.destroy())
+      half.write("GET /livez HT")
+      const bare = yield* Effect.acquireRelease(
+        Effect.callback<Socket>((resume) => {
+          const socket = connect(port, "127.0.0.1", () => resume(Effect.succeed(socket)))
+          socket.on("error", () => socket.destroy())
+        }),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+      const unfinished = yield* rawConnection(port, "none")
+      unfinished.on("error", () => unfinished.destroy())
+      unfinished.write("POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
+      yield* Effect.sleep(200)
+      assert.isFalse(bare.destroyed)
+      instance.child.kill("SIGTERM")
+      assert.strictEqual(yield* instance.exited, 0)
+    })
+  )
+
   it.live("a second signal ends it at once", () =>
     Effect.gen(function* () {
       const instance = yield* start({ ...demoSettings, DRAIN_PERIOD: "10m" })
@@ -163,6 +189,8 @@ describe("errors at start name the setting, the value and the fix", () => {
     ],
     ["a revocation list that is none", { TLS_CRL_FILE: file("ca.crt") }, "TLS_CRL_FILE=", "revocation list"],
     ["a port that is none", { PORT: "eighty" }, "PORT=eighty", "0..65535"],
+    ["a limit of no time", { REQUEST_TIMEOUT: "0s" }, "REQUEST_TIMEOUT=0s", "above zero"],
+    ["limits that do not go together", { REQUEST_TIMEOUT: "5s" }, "HEADERS_TIMEOUT=10000ms", "REQUEST_TIMEOUT or less"],
     ["a word that is none", { TLS_CLIENT_AUTH: "maybe" }, "TLS_CLIENT_AUTH=maybe", "optional, require"],
     ["a suite that TLS 1.3 has not", { TLS_CIPHERS: "RC4-MD5" }, "TLS_CIPHERS=RC4-MD5", "TLS_AES_128_GCM_SHA256"],
     ["no kubeconfig", { KUBE_SOURCE: "kubeconfig", KUBECONFIG: "/nowhere/config" }, "KUBECONFIG", "/nowhere/config"],
