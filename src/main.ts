@@ -18,6 +18,7 @@ import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
 import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
+import { Authorization } from "./security/Authorization.ts"
 import { ClientIdentity } from "./security/Identity.ts"
 import * as Tls from "./security/Tls.ts"
 
@@ -78,6 +79,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
         Layer.mergeAll(
           Layer.provide(Cluster.layer, kubeConfig(settings)),
           ClientIdentity.layerTls,
+          Authorization.layerAllowAll,
           Lifecycle.layer(settings.drainPeriod)
         )
       )

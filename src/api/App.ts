@@ -2,6 +2,8 @@ import { Cause, Effect } from "effect"
 import { HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import type { Scope } from "effect"
+import type { IncomingMessage } from "node:http"
+import type { Http2ServerRequest } from "node:http2"
 import { BadRequest, HeaderFieldsTooLarge, UnknownEndpoint, UriTooLong } from "../domain/Errors.ts"
 import { ClientIdentity } from "../security/Identity.ts"
 import { Internal, respond } from "./ErrorMapping.ts"
@@ -22,6 +24,21 @@ const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
   let bytes = 0
   for (const text of rawHeaders) bytes += text.length + 2
   return bytes
+}
+
+const malformation = (
+  incoming: IncomingMessage | Http2ServerRequest,
+  limits: RequestLimits
+): BadRequest | undefined => {
+  const hosts = incoming.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length
+  if (incoming.httpVersionMajor !== 1) return new BadRequest({ detail: "This service speaks HTTP/1.1." })
+  if (hosts !== 1 && (hosts > 1 || incoming.httpVersionMinor >= 1)) {
+    return new BadRequest({ detail: "An HTTP/1.1 request must have one Host header." })
+  }
+  const announced = incoming.headers["content-length"]
+  return announced !== undefined && Number(announced) > limits.maxBodyBytes
+    ? new BadRequest({ detail: `A request body may have at most ${limits.maxBodyBytes} bytes; none is read.` })
+    : undefined
 }
 
 /**
@@ -47,13 +64,6 @@ export const make = <E>(
       }
       if (headerBytes(incoming.rawHeaders) > limits.maxHeaderBytes) {
         return new HeaderFieldsTooLarge({ detail: `The header block is longer than ${limits.maxHeaderBytes} bytes.` })
-      }
-      if (incoming.headers.host === undefined && incoming.httpVersionMinor >= 1) {
-        return new BadRequest({ detail: "An HTTP/1.1 request must have a Host header." })
-      }
-      const announced = incoming.headers["content-length"]
-      if (announced !== undefined && Number(announced) > limits.maxBodyBytes) {
-        return new BadRequest({ detail: `A request body may have at most ${limits.maxBodyBytes} bytes; none is read.` })
       }
       return undefined
     }
@@ -92,7 +102,12 @@ export const make = <E>(
         if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
         const target = routableTarget(request.url)
         return routes.pipe(
-          Effect.provideService(RequestContext, { id, identity: identities.of(request, receivedAt), receivedAt }),
+          Effect.provideService(RequestContext, {
+            id,
+            identity: identities.of(request, receivedAt),
+            receivedAt,
+            malformed: malformation(NodeHttpServerRequest.toIncomingMessage(request), limits)
+          }),
           target === request.url
             ? (routed) => routed
             : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),

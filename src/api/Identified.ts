@@ -14,7 +14,7 @@ export class Identified extends HttpApiMiddleware.Service<Identified>()("kube-re
   error: [UnidentifiedProblem, BadRequestProblem]
 }) {
   static readonly layer = Layer.succeed(Identified, (handled) =>
-    Effect.flatMap(RequestContext, ({ id, identity }) =>
+    Effect.flatMap(RequestContext, ({ id, identity, malformed }) =>
       identity === undefined
         ? Effect.succeed(
             respond(
@@ -22,11 +22,13 @@ export class Identified extends HttpApiMiddleware.Service<Identified>()("kube-re
               id
             )
           )
-        : Effect.catch(handled, (error) =>
-            HttpApiError.HttpApiSchemaError.is(error)
-              ? Effect.succeed(respond(new BadRequest({ detail: describeSchemaError(error) }), id))
-              : Effect.fail(error)
-          )
+        : malformed !== undefined
+          ? Effect.succeed(respond(malformed, id))
+          : Effect.catch(handled, (error) =>
+              HttpApiError.HttpApiSchemaError.is(error)
+                ? Effect.succeed(respond(new BadRequest({ detail: describeSchemaError(error) }), id))
+                : Effect.fail(error)
+            )
     )
   )
 }

@@ -24,7 +24,7 @@ export const probeHandlers = (maxStaleness: Duration.Duration | undefined) =>
       const unreadiness = (now: number): string | undefined => {
         if (lifecycle.isShuttingDown()) return "The instance is shutting down."
         if (!cache.isSynced()) return "The first full sync with the cluster is not done yet."
-        if (maxStaleness !== undefined && cache.age(now) > Duration.toSeconds(maxStaleness)) {
+        if (maxStaleness !== undefined && cache.age(now) >= Math.max(1, Math.ceil(Duration.toSeconds(maxStaleness)))) {
           return "The cluster has not been heard from for longer than READY_MAX_STALENESS."
         }
         return undefined

@@ -1,14 +1,17 @@
 import { Context } from "effect"
+import type { BadRequest } from "../domain/Errors.ts"
 import type { Identity } from "../security/Identity.ts"
 
 /**
  * What is known of a request before it is routed: its id (the caller's, or a new one), who sent it (`undefined`: not
- * identified) and when it came, in milliseconds since the epoch. Where nobody has said who sent it, nobody did.
+ * identified), when it came, in milliseconds since the epoch, and what is wrong with its form, to be said once it is known
+ * who asks and for what. Where nobody has said who sent it, nobody did.
  */
 export const RequestContext = Context.Reference<{
   readonly id: string
   readonly identity: Identity | undefined
   readonly receivedAt: number
+  readonly malformed: BadRequest | undefined
 }>("kube-resource-api/api/RequestContext", {
-  defaultValue: () => ({ id: "unknown", identity: undefined, receivedAt: 0 })
+  defaultValue: () => ({ id: "unknown", identity: undefined, receivedAt: 0, malformed: undefined })
 })

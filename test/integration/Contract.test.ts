@@ -257,6 +257,16 @@ withService()("the contract, over mutual TLS", (it) => {
   })
 
   describe("order of checks", () => {
+    it.effect("a body that is too large is 400 only where it is known who asks, and for what", () =>
+      Effect.gen(function* () {
+        const headers = { "content-length": "99999" }
+        yield* expectProblem("/nothing", 404, "UnknownEndpoint", { client: "none", method: "POST", headers })
+        const put = "/namespaces/personal/deployments/nginx/replica_count/3"
+        yield* expectProblem(put, 403, "Unidentified", { client: "stranger", method: "PUT", headers })
+        yield* expectProblem(put, 400, "BadRequest", { method: "PUT", headers })
+        assert.strictEqual((yield* ask("/livez", { client: "none", headers })).status, 200)
+      })
+    )
     it.effect("414 before 404 before 403 before 400 before 410", () =>
       Effect.gen(function* () {
         yield* expectProblem(`/nothing/${"x".repeat(3000)}`, 414, "UriTooLong", { client: "none" })

@@ -11,6 +11,7 @@ import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import { Authorization } from "../../src/security/Authorization.ts"
 import { ClientIdentity } from "../../src/security/Identity.ts"
 import * as Tls from "../../src/security/Tls.ts"
 import { file } from "./Pki.ts"
@@ -21,6 +22,8 @@ export interface Overrides extends Partial<Server.ServerSettings> {
   readonly tlsCrlFile?: string
   /** How the embedded cluster is made, where not by default. */
   readonly kube?: EmbeddedKubeOptions
+  /** Who may do what; everybody who is identified may do everything, where a test does not say. */
+  readonly authorization?: Layer.Layer<Authorization>
   /** Takes the place of the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; it is then not waited for until it has synced. */
@@ -70,6 +73,7 @@ export class TestService extends Context.Service<
                 Layer.provide(Cluster.layer, KubeConfig.layerEndpoint({ url, token: "test" })),
                 ClientIdentity.layerTls,
                 Lifecycle.layer(Duration.zero),
+                overrides.authorization ?? Authorization.layerAllowAll,
                 overrides.scaler ?? Layer.empty
               )
             )

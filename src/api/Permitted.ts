@@ -1,0 +1,23 @@
+import { Effect } from "effect"
+import type { HttpServerResponse } from "effect/http"
+import { Unidentified } from "../domain/Errors.ts"
+import type { Access, Authorization } from "../security/Authorization.ts"
+import { respond } from "./ErrorMapping.ts"
+import { RequestContext } from "./RequestContext.ts"
+
+const unidentified = new Unidentified({ detail: "This needs a valid client certificate." })
+
+/** Answers with `answer` where the caller may do what `access` says, else with the refusal. */
+export const permitted = (
+  authorization: Authorization["Service"],
+  access: Access,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse>
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.flatMap(RequestContext, ({ id, identity }) =>
+    identity === undefined
+      ? Effect.succeed(respond(unidentified, id))
+      : Effect.matchEffect(authorization.check(identity, access), {
+          onFailure: (error) => Effect.succeed(respond(error, id)),
+          onSuccess: () => answer
+        })
+  )
