@@ -8,10 +8,12 @@ import type { Identity } from "./Identity.ts"
  * What a caller asks to do.
  *
  * - `list namespaces`: endpoint 1; `list deployments`: endpoint 2; `get`, `set`: a replica count.
+ * - `get metrics`: what the service tells of itself.
  * - `ANY` for the namespace asks across all of them, `ANY` for the deployment for all deployments.
  */
 export type Access =
   | { readonly verb: "list"; readonly resource: "namespaces" }
+  | { readonly verb: "get"; readonly resource: "metrics" }
   | { readonly verb: "list"; readonly resource: "deployments"; readonly namespace: NamespaceName | Any }
   | {
       readonly verb: "get"
@@ -32,6 +34,8 @@ export const describe = (access: Access): string => {
   switch (access.resource) {
     case "namespaces":
       return "list namespaces"
+    case "metrics":
+      return "get metrics"
     case "deployments":
       return access.namespace === "ANY"
         ? "list deployments in all namespaces"

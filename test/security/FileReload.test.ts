@@ -1,0 +1,98 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type Duration, Effect, FileSystem, Queue, Result, Schema, Stream } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { reloading } from "../../src/security/FileReload.ts"
+
+class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}
+
+/** What is loaded from `files` in a new folder, first and from then on. */
+const followed = Effect.fnUntraced(function* (
+  prepare: (folder: string) => Effect.Effect<ReadonlyArray<string>, unknown, FileSystem.FileSystem>,
+  pollEvery: Duration.Input = "1 hour"
+) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const folder = yield* fileSystem.makeTempDirectoryScoped()
+  const files = yield* Effect.orDie(prepare(folder))
+  const load = Effect.forEach(files, (file) => Effect.orDie(fileSystem.readFileString(file))).pipe(
+    Effect.map((texts) => texts.join("+")),
+    Effect.flatMap((text) => (text.includes("bad") ? Effect.fail(new Bad({ text })) : Effect.succeed(text)))
+  )
+  const { first, later } = yield* reloading(files, load, { pollEvery, settle: "20 millis" })
+  const queue = yield* Queue.unbounded<string>()
+  yield* Effect.forkScoped(
+    Stream.runForEach(later, (result) =>
+      Queue.offer(
+        queue,
+        Result.match(result, { onSuccess: (text) => text, onFailure: ({ text }) => `refused ${text}` })
+      )
+    )
+  )
+  yield* Effect.sleep(50)
+  return { fileSystem, folder, first, next: Queue.take(queue), seen: Queue.size(queue) }
+})
+
+describe("files that are loaded again when they change", () => {
+  it.live("written in place", () =>
+    Effect.gen(function* () {
+      const { fileSystem, first, folder, next } = yield* followed((folder) =>
+        Effect.gen(function* () {
+          const fileSystem = yield* FileSystem.FileSystem
+          yield* fileSystem.writeFileString(`${folder}/a`, "one")
+          return [`${folder}/a`]
+        })
+      )
+      assert.strictEqual(first, "one")
+      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      assert.strictEqual(yield* next, "two")
+      yield* fileSystem.writeFileString(`${folder}/a`, "bad")
+      assert.strictEqual(yield* next, "refused bad")
+      yield* fileSystem.writeFileString(`${folder}/a`, "three")
+      assert.strictEqual(yield* next, "three")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("two files swapped by the one symbolic link that Kubernetes replaces, once", () =>
+    Effect.gen(function* () {
+      const { fileSystem, first, folder, next, seen } = yield* followed((folder) =>
+        Effect.gen(function* () {
+          const fileSystem = yield* FileSystem.FileSystem
+          for (const version of ["1", "2"]) {
+            yield* fileSystem.makeDirectory(`${folder}/..${version}`)
+            for (const name of ["a", "b"]) {
+              yield* fileSystem.writeFileString(`${folder}/..${version}/${name}`, `${name}${version}`)
+            }
+          }
+          yield* fileSystem.symlink("..1", `${folder}/..data`)
+          for (const name of ["a", "b"]) yield* fileSystem.symlink(`..data/${name}`, `${folder}/${name}`)
+          return [`${folder}/a`, `${folder}/b`]
+        })
+      )
+      assert.strictEqual(first, "a1+b1")
+      yield* fileSystem.symlink("..2", `${folder}/..data_tmp`)
+      yield* fileSystem.rename(`${folder}/..data_tmp`, `${folder}/..data`)
+      assert.strictEqual(yield* next, "a2+b2")
+      yield* Effect.sleep(100)
+      assert.strictEqual(yield* seen, 0)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("on a file system that tells of no change, at the next poll", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next } = yield* followed(
+        (folder) =>
+          Effect.gen(function* () {
+            const fileSystem = yield* FileSystem.FileSystem
+            yield* fileSystem.makeDirectory(`${folder}/elsewhere`)
+            yield* fileSystem.writeFileString(`${folder}/elsewhere/a`, "one")
+            // The link's own folder is watched and never changes.
+            yield* fileSystem.makeDirectory(`${folder}/links`)
+            yield* fileSystem.symlink(`${folder}/elsewhere/a`, `${folder}/links/a`)
+            return [`${folder}/links/a`]
+          }),
+        "20 millis"
+      )
+      yield* fileSystem.writeFileString(`${folder}/elsewhere/a`, "two")
+      assert.strictEqual(yield* next, "two")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
