@@ -135,6 +135,36 @@ export const settings = {
     "4096",
     "Largest request body that is ignored, in bytes; a request that announces a larger one gets 400. One that announces nothing is cut off at 256 KiB."
   ),
+  rateLimitReads: setting(
+    "RATE_LIMIT_READS",
+    integer(0, 1_000_000),
+    "10000",
+    "Reads a second that each identified user may make of one instance; more get 429. 0 is no limit."
+  ),
+  rateLimitWrites: setting(
+    "RATE_LIMIT_WRITES",
+    integer(0, 1_000_000),
+    "50",
+    "Writes a second that each identified user may ask of one instance; more get 429. 0 is no limit."
+  ),
+  rateLimitUnidentified: setting(
+    "RATE_LIMIT_UNIDENTIFIED",
+    integer(0, 1_000_000),
+    "10",
+    "Requests a second without a valid client certificate, probes aside, that each remote address (an IPv6 /64 network) may make of one instance; more get 429 instead of 403. 0 is no limit."
+  ),
+  rateLimitBurst: setting(
+    "RATE_LIMIT_BURST",
+    integer(1, 100_000_000),
+    undefined,
+    "Requests a client may save up and spend at once, in each of these budgets; ten seconds' worth of each if not set."
+  ),
+  rateLimitClients: setting(
+    "RATE_LIMIT_CLIENTS",
+    integer(1, 10_000_000),
+    "20000",
+    "How many clients have a budget of their own at once; those beyond share one."
+  ),
   headersTimeout: setting("HEADERS_TIMEOUT", limit, "10s", "How long a request's headers may take to arrive (408)."),
   requestTimeout: setting(
     "REQUEST_TIMEOUT",
@@ -186,6 +216,7 @@ type Optional =
   | "kubeconfig"
   | "kubeContext"
   | "readyMaxStaleness"
+  | "rateLimitBurst"
   | "examplesDir"
 
 /** The decoded settings; those without a default are undefined where not set. */
@@ -269,6 +300,11 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   maxTargetBytes: read(settings.maxTargetBytes),
   maxHeaderBytes: read(settings.maxHeaderBytes),
   maxBodyBytes: read(settings.maxBodyBytes),
+  rateLimitReads: read(settings.rateLimitReads),
+  rateLimitWrites: read(settings.rateLimitWrites),
+  rateLimitUnidentified: read(settings.rateLimitUnidentified),
+  rateLimitBurst: readOptional(settings.rateLimitBurst),
+  rateLimitClients: read(settings.rateLimitClients),
   headersTimeout: read(settings.headersTimeout),
   requestTimeout: read(settings.requestTimeout),
   keepAliveTimeout: read(settings.keepAliveTimeout),

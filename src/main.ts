@@ -20,6 +20,7 @@ import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
 import { Authorization } from "./security/Authorization.ts"
 import { ClientIdentity } from "./security/Identity.ts"
+import { RateLimit } from "./security/RateLimit.ts"
 import * as Tls from "./security/Tls.ts"
 
 /** Where the cluster is. The demo cluster is reached over its socket like any other, with a token made for this run. */
@@ -80,6 +81,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
           Layer.provide(Cluster.layer, kubeConfig(settings)),
           ClientIdentity.layerTls,
           Authorization.layerAllowAll,
+          RateLimit.layer(settings),
           Lifecycle.layer(settings.drainPeriod)
         )
       )

@@ -146,24 +146,42 @@ const retryAfterOf = (error: ServiceError): number | undefined => {
   }
 }
 
+/** The fields of the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers-10). */
+const rateLimitOf = (error: ServiceError, retryAfter: number) =>
+  error._tag === "TooManyRequests"
+    ? {
+        "ratelimit-policy": `"${error.policy.name}";q=${error.policy.quota};w=${error.policy.windowSeconds}`,
+        ratelimit: `"${error.policy.name}";r=0;t=${retryAfter}`
+      }
+    : {}
+
 /** Renders an error as its problem; `id` is the request's. */
 export const render = (error: ServiceError, id: string): RenderedProblem => {
   const code = codeOf(error)
   const { status, title } = statuses[code]
-  const retryAfter = retryAfterOf(error)
+  const seconds = retryAfterOf(error)
+  const retryAfter = seconds === undefined ? undefined : Math.max(1, Math.ceil(seconds))
   return {
     status,
     title,
     body: JSON.stringify({ type: typeOf(code), title, status, detail: detailOf(error), instance: id, code }),
     headers: {
       "x-request-id": id,
-      ...(retryAfter === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfter))) })
+      ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter), ...rateLimitOf(error, retryAfter) })
     }
   }
 }
 
+const answered = new WeakMap<HttpServerResponse.HttpServerResponse, ServiceError>()
+
 /** The response for an error; `id` is the request's. */
 export const respond = (error: ServiceError, id: string): HttpServerResponse.HttpServerResponse => {
   const { status, body, headers } = render(error, id)
-  return HttpServerResponse.text(body, { status, headers, contentType: "application/problem+json" })
+  const response = HttpServerResponse.text(body, { status, headers, contentType: "application/problem+json" })
+  answered.set(response, error)
+  return response
 }
+
+/** The error that a response of `respond` answers; `undefined` for every other response. */
+export const errorOf = (response: HttpServerResponse.HttpServerResponse): ServiceError | undefined =>
+  answered.get(response)

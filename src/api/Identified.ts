@@ -1,34 +1,49 @@
-import { Effect, Layer } from "effect"
-import { HttpApiMiddleware } from "effect/http-api"
+import { Effect, Layer, Option } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { HttpApiError, HttpApiMiddleware } from "effect/http-api"
 import { BadRequest, Unidentified } from "../domain/Errors.ts"
+import { clientAddress } from "../security/ClientAddress.ts"
+import { RateLimit } from "../security/RateLimit.ts"
 import { describeSchemaError } from "./BadParameter.ts"
 import { BadRequestProblem, respond, UnidentifiedProblem } from "./ErrorMapping.ts"
 import { RequestContext } from "./RequestContext.ts"
-import { HttpApiError } from "effect/http-api"
+
+const unidentified = new Unidentified({
+  detail: "This endpoint needs a valid client certificate from the company's CA."
+})
 
 /**
- * The endpoint is for identified callers only, and its path parameters are checked: whoever showed no valid certificate
- * is refused before the parameters are looked at.
+ * The endpoint is for identified callers only, each asks within its limit, and its path parameters are checked, in this
+ * order. Whoever showed no valid certificate is refused, with 429 instead of 403 once its address has been refused too
+ * often.
  */
 export class Identified extends HttpApiMiddleware.Service<Identified>()("kube-resource-api/api/Identified", {
   error: [UnidentifiedProblem, BadRequestProblem]
 }) {
-  static readonly layer = Layer.succeed(Identified, (handled) =>
-    Effect.flatMap(RequestContext, ({ id, identity, malformed }) =>
-      identity === undefined
-        ? Effect.succeed(
-            respond(
-              new Unidentified({ detail: "This endpoint needs a valid client certificate from the company's CA." }),
-              id
+  static readonly layer = Layer.effect(
+    Identified,
+    Effect.map(RateLimit, (limits) => {
+      const refusal = (request: HttpServerRequest.HttpServerRequest, now: number) =>
+        limits.take("unidentified", clientAddress(Option.getOrUndefined(request.remoteAddress)), now) ?? unidentified
+      return (handled, { endpoint }) => {
+        const budget = endpoint.method === "PUT" ? "writes" : "reads"
+        const checked = Effect.catch(handled, (error) =>
+          HttpApiError.HttpApiSchemaError.is(error)
+            ? Effect.map(RequestContext, ({ id }) =>
+                respond(new BadRequest({ detail: describeSchemaError(error) }), id)
+              )
+            : Effect.fail(error)
+        )
+        return Effect.flatMap(RequestContext, ({ id, identity, malformed, receivedAt }) => {
+          if (identity === undefined) {
+            return Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
+              respond(refusal(request, receivedAt), id)
             )
-          )
-        : malformed !== undefined
-          ? Effect.succeed(respond(malformed, id))
-          : Effect.catch(handled, (error) =>
-              HttpApiError.HttpApiSchemaError.is(error)
-                ? Effect.succeed(respond(new BadRequest({ detail: describeSchemaError(error) }), id))
-                : Effect.fail(error)
-            )
-    )
+          }
+          const refused = limits.take(budget, identity.user, receivedAt) ?? malformed
+          return refused === undefined ? checked : Effect.succeed(respond(refused, id))
+        })
+      }
+    })
   )
 }

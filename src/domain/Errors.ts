@@ -32,10 +32,14 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { detai
 /** The request target is longer than the limit. */
 export class UriTooLong extends Schema.TaggedError<UriTooLong>()("UriTooLong", { detail: Schema.String }) {}
 
-/** The caller's token bucket is empty. `retryAfterSeconds`: when it will hold a token again. */
+/**
+ * The caller's token bucket is empty. `retryAfterSeconds`: when it will hold a token again; `policy`: the bucket's name,
+ * how much it holds, and the seconds in which an empty one fills.
+ */
 export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
   detail: Schema.String,
-  retryAfterSeconds: Schema.Number
+  retryAfterSeconds: Schema.Number,
+  policy: Schema.Struct({ name: Schema.String, quota: Schema.Number, windowSeconds: Schema.Number })
 }) {}
 
 /** The header block is longer than the limit. */

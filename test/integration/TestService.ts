@@ -13,6 +13,7 @@ import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 import { Authorization } from "../../src/security/Authorization.ts"
 import { ClientIdentity } from "../../src/security/Identity.ts"
+import { RateLimit, type RateLimitSettings } from "../../src/security/RateLimit.ts"
 import * as Tls from "../../src/security/Tls.ts"
 import { file } from "./Pki.ts"
 
@@ -24,6 +25,8 @@ export interface Overrides extends Partial<Server.ServerSettings> {
   readonly kube?: EmbeddedKubeOptions
   /** Who may do what; everybody who is identified may do everything, where a test does not say. */
   readonly authorization?: Layer.Layer<Authorization>
+  /** How much each client may ask; without limit, where a test does not say. */
+  readonly rateLimit?: RateLimitSettings
   /** Takes the place of the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; it is then not waited for until it has synced. */
@@ -74,6 +77,7 @@ export class TestService extends Context.Service<
                 ClientIdentity.layerTls,
                 Lifecycle.layer(Duration.zero),
                 overrides.authorization ?? Authorization.layerAllowAll,
+                overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
                 overrides.scaler ?? Layer.empty
               )
             )

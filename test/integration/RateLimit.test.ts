@@ -1,0 +1,128 @@
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import { type Answer, agent, send } from "./Https.ts"
+import type { Client } from "./Pki.ts"
+import { TestService, withService } from "./TestService.ts"
+
+const read = "/namespaces/personal/deployments/nginx/replica_count"
+const write = (count: number | string) => `/namespaces/personal/deployments/nginx/replica_count/${count}`
+
+/** The statuses of `times` requests, one after the other. */
+const repeated = (
+  times: number,
+  client: Client,
+  path: string,
+  method = "GET"
+): Effect.Effect<ReadonlyArray<number>, Error, TestService> =>
+  Effect.flatMap(TestService, ({ port }) =>
+    Effect.forEach(Array.from({ length: times }), () =>
+      Effect.map(send(port, { client, path, method }), ({ status }) => status)
+    )
+  )
+
+const expectRefusal = (answer: Answer, budget: string, quota: number, windowSeconds: number) => {
+  assert.strictEqual(answer.status, 429)
+  assert.strictEqual(answer.headers["content-type"], "application/problem+json")
+  const problem: Record<string, unknown> = JSON.parse(answer.body)
+  assert.strictEqual(problem["code"], "TooManyRequests")
+  assert.strictEqual(problem["instance"], answer.headers["x-request-id"])
+  const retryAfter = Number(answer.headers["retry-after"])
+  assert.isAtLeast(retryAfter, 1)
+  assert.isAtMost(retryAfter, windowSeconds)
+  assert.strictEqual(answer.headers["ratelimit-policy"], `"${budget}";q=${quota};w=${windowSeconds}`)
+  assert.strictEqual(answer.headers["ratelimit"], `"${budget}";r=0;t=${retryAfter}`)
+}
+
+// So slow that no token comes back while the test runs: the bursts are all there is.
+const settings = (burst: number) => ({
+  rateLimitReads: 1,
+  rateLimitWrites: 1,
+  rateLimitUnidentified: 1,
+  rateLimitBurst: burst,
+  rateLimitClients: 1000
+})
+
+describe("429 TooManyRequests", () => {
+  withService({ rateLimit: settings(3000) })("a budget for each user, for reads and writes apart", (it) => {
+    it.effect("reads and writes are counted apart, each user for itself, on however many connections", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const pool = yield* agent("viewer")
+        const ask = send(port, { client: "viewer", path: read, agent: pool })
+        const statuses = yield* Effect.forEach(Array.from({ length: 3200 }), () => ask, { concurrency: 8 })
+        const allowed = statuses.filter(({ status }) => status === 200).length
+        assert.isAtLeast(allowed, 3000)
+        assert.isBelow(allowed, 3200)
+        assert.isTrue(statuses.every(({ status }) => status === 200 || status === 429))
+        expectRefusal(yield* send(port, { client: "viewer", path: read }), "reads", 3000, 3000)
+        assert.deepStrictEqual(yield* repeated(1, "viewer", write(12), "PUT"), [200])
+        assert.deepStrictEqual(yield* repeated(2, "admin", read), [200, 200])
+      })
+    )
+  })
+
+  withService({ rateLimit: settings(4) })("in its place among the checks", (it) => {
+    it.effect("after 404, before 400 and 410; HEAD is a read; probes are exempt", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        assert.deepStrictEqual(yield* repeated(2, "viewer", "/namespaces/UPPER/deployments"), [400, 400])
+        assert.deepStrictEqual(yield* repeated(1, "viewer", "/namespaces", "HEAD"), [200])
+        assert.deepStrictEqual(yield* repeated(1, "viewer", "/namespaces/nowhere/deployments"), [410])
+        assert.deepStrictEqual(yield* repeated(1, "viewer", "/namespaces/UPPER/deployments"), [429])
+        assert.deepStrictEqual(yield* repeated(1, "viewer", "/namespaces/nowhere/deployments"), [429])
+        assert.deepStrictEqual(yield* repeated(1, "viewer", "/openapi.json"), [429])
+        assert.deepStrictEqual(yield* repeated(2, "viewer", "/nothing"), [404, 404])
+        assert.deepStrictEqual(
+          yield* repeated(9, "viewer", "/livez"),
+          Array.from({ length: 9 }, () => 200)
+        )
+        assert.deepStrictEqual(
+          yield* repeated(9, "none", "/readyz"),
+          Array.from({ length: 9 }, () => 200)
+        )
+        const problem = yield* send(port, { client: "viewer", path: "/namespaces/UPPER/deployments" })
+        expectRefusal(problem, "reads", 4, 4)
+      })
+    )
+
+    it.effect("writes have a budget of their own", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        assert.deepStrictEqual(yield* repeated(2, "admin", write(12), "PUT"), [200, 200])
+        assert.deepStrictEqual(yield* repeated(2, "admin", write("many"), "PUT"), [400, 400])
+        expectRefusal(yield* send(port, { client: "admin", path: write(12), method: "PUT" }), "writes", 4, 4)
+      })
+    )
+
+    it.effect("whoever is not identified is counted by address, whatever certificate it shows", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        assert.deepStrictEqual(yield* repeated(2, "none", "/namespaces"), [403, 403])
+        assert.deepStrictEqual(yield* repeated(1, "stranger", "/namespaces"), [403])
+        assert.deepStrictEqual(yield* repeated(1, "expired", write(12), "PUT"), [403])
+        expectRefusal(yield* send(port, { client: "none", path: "/namespaces" }), "unidentified", 4, 4)
+        assert.deepStrictEqual(yield* repeated(1, "stranger", write(12), "PUT"), [429])
+        // The same address, but identified.
+        assert.deepStrictEqual(yield* repeated(1, "nobody", "/namespaces"), [200])
+      })
+    )
+  })
+
+  withService({
+    rateLimit: {
+      rateLimitReads: 0,
+      rateLimitWrites: 0,
+      rateLimitUnidentified: 0,
+      rateLimitBurst: 1,
+      rateLimitClients: 1
+    }
+  })("0 is no limit", (it) => {
+    it.effect("for reads, writes and the unidentified", () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* repeated(5, "admin", read), [200, 200, 200, 200, 200])
+        assert.deepStrictEqual(yield* repeated(3, "admin", write(12), "PUT"), [200, 200, 200])
+        assert.deepStrictEqual(yield* repeated(5, "none", read), [403, 403, 403, 403, 403])
+      })
+    )
+  })
+})
