@@ -17,6 +17,18 @@ type Kind<A> = { readonly allowed: string; readonly codec: Schema.Codec<A, strin
 
 const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
 const file: Kind<string> = { allowed: "a path to a PEM file", codec: Schema.NonEmptyString }
+const yesOrNo: Kind<boolean> = {
+  allowed: "true or false",
+  codec: Schema.Literals(["true", "false"]).pipe(
+    Schema.decodeTo(
+      Schema.Boolean,
+      SchemaTransformation.transform({
+        decode: (word) => word === "true",
+        encode: (value) => (value ? ("true" as const) : ("false" as const))
+      })
+    )
+  )
+}
 const words = <const L extends ReadonlyArray<string>>(...literals: L): Kind<L[number]> => ({
   allowed: `one of ${literals.join(", ")}`,
   codec: Schema.Literals(literals)
@@ -134,6 +146,12 @@ export const settings = {
     integer(0, 1_048_576),
     "4096",
     "Largest request body that is ignored, in bytes; a request that announces a larger one gets 400. One that announces nothing is cut off at 256 KiB."
+  ),
+  auditEvents: setting(
+    "AUDIT_EVENTS",
+    yesOrNo,
+    "false",
+    "Whether each accepted write is also recorded as an Event on its deployment, for `kubectl describe`; the service's account then needs `create` on `events`."
   ),
   rateLimitReads: setting(
     "RATE_LIMIT_READS",
@@ -300,6 +318,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   maxTargetBytes: read(settings.maxTargetBytes),
   maxHeaderBytes: read(settings.maxHeaderBytes),
   maxBodyBytes: read(settings.maxBodyBytes),
+  auditEvents: read(settings.auditEvents),
   rateLimitReads: read(settings.rateLimitReads),
   rateLimitWrites: read(settings.rateLimitWrites),
   rateLimitUnidentified: read(settings.rateLimitUnidentified),

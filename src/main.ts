@@ -18,6 +18,7 @@ import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
 import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
+import { Audit } from "./security/Audit.ts"
 import { Authorization } from "./security/Authorization.ts"
 import { ClientIdentity } from "./security/Identity.ts"
 import { RateLimit } from "./security/RateLimit.ts"
@@ -78,10 +79,11 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
     Server.layer(tls, settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
-          Layer.provide(Cluster.layer, kubeConfig(settings)),
+          Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings)),
           ClientIdentity.layerTls,
           Authorization.layerAllowAll,
           RateLimit.layer(settings),
+          Audit.layerLog,
           Lifecycle.layer(settings.drainPeriod)
         )
       )

@@ -17,6 +17,7 @@ import {
   UnauthorizedProblem,
   UriTooLongProblem
 } from "./ErrorMapping.ts"
+import { Audited } from "./Audited.ts"
 import { Identified } from "./Identified.ts"
 
 const namespaceParameter = NamespaceName.annotate({
@@ -129,7 +130,8 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       )
     )
   )
-  .middleware(Identified) {}
+  .middleware(Identified)
+  .middleware(Audited) {}
 
 /** Endpoints 5 and 6: for probes, without identity. */
 export class Probes extends HttpApiGroup.make("probes", { topLevel: true }).add(

@@ -121,7 +121,8 @@ export interface RenderedProblem {
   readonly headers: Readonly<Record<string, string>>
 }
 
-const codeOf = (error: ServiceError): Code => (error._tag === "ClusterForbade" ? "Unauthorized" : error._tag)
+/** The tag that the contract knows an error by. */
+export const codeOf = (error: ServiceError): Code => (error._tag === "ClusterForbade" ? "Unauthorized" : error._tag)
 
 const detailOf = (error: ServiceError): string => {
   switch (error._tag) {

@@ -8,11 +8,11 @@ import { RequestContext } from "./RequestContext.ts"
 const unidentified = new Unidentified({ detail: "This needs a valid client certificate." })
 
 /** Answers with `answer` where the caller may do what `access` says, else with the refusal. */
-export const permitted = (
+export const permitted = <R>(
   authorization: Authorization["Service"],
   access: Access,
-  answer: Effect.Effect<HttpServerResponse.HttpServerResponse>
-): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
   Effect.flatMap(RequestContext, ({ id, identity }) =>
     identity === undefined
       ? Effect.succeed(respond(unidentified, id))

@@ -1,27 +1,13 @@
 import { Duration, Effect } from "effect"
-import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as View from "../cache/ClusterView.ts"
-import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
-import { NotReady, RequestTimeout } from "../domain/Errors.ts"
 import type { Any, DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentRef } from "../domain/ReadModel.ts"
-import type { ReplicaCount } from "../domain/ReplicaCount.ts"
 import { Authorization } from "../security/Authorization.ts"
 import { Api } from "./Api.ts"
 import { cached } from "./CachedResponse.ts"
-import { respond } from "./ErrorMapping.ts"
 import { permitted } from "./Permitted.ts"
-import { RequestContext } from "./RequestContext.ts"
-
-const accepted = HttpServerResponse.text("{}", { contentType: "application/json" })
-
-const notReady = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
-
-const tooSlow = new RequestTimeout({
-  detail: "The cluster took too long to answer; the count may or may not have been set."
-})
+import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
 
 const deploymentsIn = (namespace: NamespaceName | Any) => (view: View.ClusterView) =>
   namespace === "ANY" ? View.allDeploymentsBody(view) : View.deploymentsBody(view, namespace)
@@ -49,18 +35,7 @@ export const resourceHandlers = (serveTimeout: Duration.Duration) =>
     Effect.fnUntraced(function* (handlers) {
       const authorization = yield* Authorization
       const cache = yield* ClusterCache
-      const scaler = yield* DeploymentScaler
-
-      const write = (ref: DeploymentRef, replicas: ReplicaCount) =>
-        Effect.flatMap(RequestContext, ({ id }) => {
-          if (!cache.isSynced()) return Effect.succeed(respond(notReady, id))
-          return scaler.scale(ref, replicas).pipe(
-            Effect.flatMap(cache.written),
-            Effect.as(accepted),
-            Effect.timeoutOrElse({ duration: serveTimeout, orElse: () => Effect.fail(tooSlow) }),
-            Effect.catch((error) => Effect.succeed(respond(error, id)))
-          )
-        })
+      const write = yield* ReplicaCountWrite.make(serveTimeout)
 
       return handlers.handleAll({
         listNamespaces: () =>

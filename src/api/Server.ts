@@ -7,6 +7,7 @@ import { UnknownEndpoint } from "../domain/Errors.ts"
 import type { TlsMaterial } from "../security/Tls.ts"
 import { Api } from "./Api.ts"
 import * as App from "./App.ts"
+import { Audited } from "./Audited.ts"
 import * as Connections from "./Connections.ts"
 import { descriptionHandlers } from "./DescriptionHandlers.ts"
 import { Identified } from "./Identified.ts"
@@ -74,7 +75,7 @@ const routes = (settings: ServerSettings) =>
       probeHandlers(settings.readyMaxStaleness),
       descriptionHandlers
     ]),
-    Layer.provide(Identified.layer)
+    Layer.provide([Identified.layer, Audited.layer])
   )
 
 /** Paths are taken as they are: no other spelling of an endpoint is one. */

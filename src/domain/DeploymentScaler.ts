@@ -1,6 +1,6 @@
 import { Context, type Effect } from "effect"
 import type { ClusterForbade, ClusterUnavailable, NotFound } from "./Errors.ts"
-import type { DeploymentObject, DeploymentRef } from "./ReadModel.ts"
+import type { DeploymentRef, ScaledDeployment } from "./ReadModel.ts"
 import type { ReplicaCount } from "./ReplicaCount.ts"
 
 /**
@@ -8,6 +8,9 @@ import type { ReplicaCount } from "./ReplicaCount.ts"
  *
  * Fails with `NotFound` (the cluster has no such deployment), `ClusterForbade` (the cluster refused this service) or
  * `ClusterUnavailable` (unreachable, overloaded, failing).
+ *
+ * Its time limits hold also where it cannot be interrupted: once sent, a write is waited for until what became of it is
+ * known.
  */
 export class DeploymentScaler extends Context.Service<
   DeploymentScaler,
@@ -15,6 +18,6 @@ export class DeploymentScaler extends Context.Service<
     readonly scale: (
       ref: DeploymentRef,
       replicas: ReplicaCount
-    ) => Effect.Effect<DeploymentObject, NotFound | ClusterForbade | ClusterUnavailable>
+    ) => Effect.Effect<ScaledDeployment, NotFound | ClusterForbade | ClusterUnavailable>
   }
 >()("kube-resource-api/domain/DeploymentScaler") {}

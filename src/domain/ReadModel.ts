@@ -24,3 +24,8 @@ export interface DeploymentRef {
   readonly namespace: NamespaceName
   readonly name: DeploymentName
 }
+
+/** A deployment as the cluster accepted a write of its count; `uid` is its identity there, where the cluster told it. */
+export interface ScaledDeployment extends DeploymentObject {
+  readonly uid: string | undefined
+}

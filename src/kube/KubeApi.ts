@@ -3,8 +3,8 @@
  */
 import { Context, Duration, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import type { NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject, DeploymentRef } from "../domain/ReadModel.ts"
+import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
+import type { DeploymentRef, ScaledDeployment } from "../domain/ReadModel.ts"
 import type { ReplicaCount } from "../domain/ReplicaCount.ts"
 import type { ResourceVersion } from "../domain/ResourceVersion.ts"
 import type { KubeConfigError } from "./KubeConfig.ts"
@@ -61,6 +61,30 @@ export interface AccessQuestion {
   readonly name?: string | undefined
 }
 
+/** An Event of `core/v1`, which is what `kubectl describe` looks for, on a deployment. Times are in RFC 3339. */
+export interface KubeEvent {
+  readonly apiVersion: "v1"
+  readonly kind: "Event"
+  readonly metadata: { readonly namespace: NamespaceName; readonly name: string }
+  readonly involvedObject: {
+    readonly apiVersion: "apps/v1"
+    readonly kind: "Deployment"
+    readonly namespace: NamespaceName
+    readonly name: DeploymentName
+    readonly uid?: string | undefined
+    readonly resourceVersion: ResourceVersion
+  }
+  readonly type: "Normal" | "Warning"
+  readonly reason: string
+  readonly message: string
+  readonly source: { readonly component: string; readonly host: string }
+  readonly firstTimestamp: string
+  readonly lastTimestamp: string
+  readonly count: number
+  readonly reportingComponent: string
+  readonly reportingInstance: string
+}
+
 /** How long to wait for answers. For a watch, `open` is until the server takes it. */
 export interface KubeApiOptions {
   /** Default: 30 seconds. */
@@ -71,9 +95,12 @@ export interface KubeApiOptions {
   readonly scaleTimeout?: Duration.Input | undefined
   /** Default: 5 seconds. */
   readonly reviewTimeout?: Duration.Input | undefined
+  /** Default: 5 seconds. */
+  readonly eventTimeout?: Duration.Input | undefined
 }
 
-const fieldManager = "kube-resource-api"
+/** The name under which the cluster knows this service's writes. */
+export const fieldManager = "kube-resource-api"
 
 const unreachable = (operation: string) => (error: HttpClientError.HttpClientError | KubeConfigError) => {
   const cause = error._tag === "HttpClientError" ? error.reason.cause : undefined
@@ -123,6 +150,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const openTimeout = options.openTimeout ?? "30 seconds"
   const scaleTimeout = options.scaleTimeout ?? "10 seconds"
   const reviewTimeout = options.reviewTimeout ?? "5 seconds"
+  const eventTimeout = options.eventTimeout ?? "5 seconds"
 
   /** Sends a request; any status but 2xx is a `KubeStatusError`. The response lives as long as the scope. */
   const send = Effect.fnUntraced(function* (
@@ -230,6 +258,16 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
         ),
         reviewTimeout,
         decodeAccessReview
+      ),
+
+    createEvent: (event) =>
+      ask(
+        `create an event in ${event.metadata.namespace}`,
+        HttpClientRequest.post(`/api/v1/namespaces/${event.metadata.namespace}/events`).pipe(
+          HttpClientRequest.bodyJsonUnsafe(event)
+        ),
+        eventTimeout,
+        () => Result.void
       )
   })
 })
@@ -255,9 +293,11 @@ export class KubeApi extends Context.Service<
       watch: WatchRequest
     ) => Stream.Stream<WatchEvent<A>, KubeError>
     /** Sets a deployment's replica count through its `scale` subresource; gives it as the cluster accepted it. */
-    readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<DeploymentObject, KubeError>
+    readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>
     /** Asks the cluster's authorizer, by a `SubjectAccessReview`. */
     readonly accessReview: (question: AccessQuestion) => Effect.Effect<AccessDecision, KubeError>
+    /** Records an Event. */
+    readonly createEvent: (event: KubeEvent) => Effect.Effect<void, KubeError>
   }
 >()("kube-resource-api/kube/KubeApi") {
   /** Over HTTP, with these time-outs. */

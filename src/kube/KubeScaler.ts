@@ -1,4 +1,4 @@
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Fiber, Layer, Schedule } from "effect"
 import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
 import { ClusterForbade, ClusterUnavailable, NotFound } from "../domain/Errors.ts"
 import type { DeploymentRef } from "../domain/ReadModel.ts"
@@ -46,6 +46,7 @@ export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect
   DeploymentScaler,
   Effect.gen(function* () {
     const api = yield* KubeApi
+    const scope = yield* Effect.scope
     return DeploymentScaler.of({
       scale: (ref, replicas) =>
         api.scale(ref, replicas).pipe(
@@ -58,7 +59,11 @@ export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect
               Effect.annotateLogs({ namespace: ref.namespace, deployment: ref.name, error: error.message })
             )
           ),
-          Effect.mapError(translate(ref))
+          Effect.mapError(translate(ref)),
+          // A fiber of its own, so that whoever asked may go and its time limits still hold.
+          Effect.forkIn(scope, { uninterruptible: false }),
+          Effect.flatMap(Fiber.join),
+          Effect.uninterruptible
         )
     })
   })

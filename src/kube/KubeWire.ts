@@ -5,7 +5,7 @@
 import { Result, Schema } from "effect"
 import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject, NamespaceObject } from "../domain/ReadModel.ts"
+import type { DeploymentObject, NamespaceObject, ScaledDeployment } from "../domain/ReadModel.ts"
 import { ReplicaCount } from "../domain/ReplicaCount.ts"
 import { ResourceVersion } from "../domain/ResourceVersion.ts"
 
@@ -57,7 +57,10 @@ const replicas = absent(Schema.Struct({ replicas: absent(ReplicaCount) }))
 
 const Deployment = Schema.Struct({ metadata: deploymentMetadata, spec: replicas })
 
-const Scale = Schema.Struct({ metadata: deploymentMetadata, spec: replicas })
+const Scale = Schema.Struct({
+  metadata: Schema.Struct({ ...deploymentMetadata.fields, uid: absent(Schema.NonEmptyString) }),
+  spec: replicas
+})
 
 const AccessReview = Schema.Struct({
   status: Schema.Struct({ allowed: Schema.Boolean, reason: absent(Schema.String) })
@@ -90,8 +93,9 @@ export const decodeJson: (text: string) => Decoded<unknown> = (() => {
 export const decodeStatus = decoder(Status, (status) => status)
 
 /** Decodes the `Scale` that answers a write of it. */
-export const decodeScale: (input: unknown) => Decoded<DeploymentObject> = decoder(Scale, ({ metadata, spec }) => ({
+export const decodeScale: (input: unknown) => Decoded<ScaledDeployment> = decoder(Scale, ({ metadata, spec }) => ({
   ...metadata,
+  uid: metadata.uid ?? undefined,
   // Scale leaves a count of zero out, unlike Deployment, whose default is 1.
   replicas: spec?.replicas ?? noReplicas
 }))

@@ -11,7 +11,8 @@ const brokenApi = Layer.succeed(KubeApi, {
   listPage: broken,
   watch: () => Stream.die(new Error("a defect in a fiber")),
   scale: broken,
-  accessReview: broken
+  accessReview: broken,
+  createEvent: broken
 })
 
 describe("crash-only", () => {

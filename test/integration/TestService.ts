@@ -11,6 +11,7 @@ import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import { Audit, type AuditRecord } from "../../src/security/Audit.ts"
 import { Authorization } from "../../src/security/Authorization.ts"
 import { ClientIdentity } from "../../src/security/Identity.ts"
 import { RateLimit, type RateLimitSettings } from "../../src/security/RateLimit.ts"
@@ -27,6 +28,10 @@ export interface Overrides extends Partial<Server.ServerSettings> {
   readonly authorization?: Layer.Layer<Authorization>
   /** How much each client may ask; without limit, where a test does not say. */
   readonly rateLimit?: RateLimitSettings
+  /** Where the audit records go. */
+  readonly auditRecords?: Array<AuditRecord>
+  /** Whether accepted writes are recorded as Events. */
+  readonly auditEvents?: boolean
   /** Takes the place of the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; it is then not waited for until it has synced. */
@@ -73,11 +78,15 @@ export class TestService extends Context.Service<
           Server.layer(tls, { ...defaults, ...overrides }).pipe(
             Layer.provideMerge(
               Layer.mergeAll(
-                Layer.provide(Cluster.layer, KubeConfig.layerEndpoint({ url, token: "test" })),
+                Layer.provide(
+                  Cluster.layerOptions({ auditEvents: overrides.auditEvents }),
+                  KubeConfig.layerEndpoint({ url, token: "test" })
+                ),
                 ClientIdentity.layerTls,
                 Lifecycle.layer(Duration.zero),
                 overrides.authorization ?? Authorization.layerAllowAll,
                 overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
+                Audit.layerMemory(overrides.auditRecords ?? []),
                 overrides.scaler ?? Layer.empty
               )
             )

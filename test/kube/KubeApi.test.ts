@@ -246,7 +246,10 @@ describe("scale", () => {
   it.live("patches the scale subresource, and takes a count that is left out for 0", () =>
     Effect.gen(function* () {
       const { received, url } = yield* serve((_, response) =>
-        json(response, 200, { metadata: { namespace: "personal", name: "nginx", resourceVersion: "8" }, spec: {} })
+        json(response, 200, {
+          metadata: { namespace: "personal", name: "nginx", resourceVersion: "8", uid: "d-1" },
+          spec: {}
+        })
       )
       const scaled = yield* Effect.provide(
         Effect.flatMap(KubeApi, (api) => api.scale(ref, ReplicaCount.make(0))),
@@ -256,7 +259,8 @@ describe("scale", () => {
         namespace: "personal",
         name: "nginx",
         replicas: 0,
-        resourceVersion: "8"
+        resourceVersion: "8",
+        uid: "d-1"
       })
       const [request] = received
       assert.strictEqual(request?.method, "PATCH")

@@ -10,7 +10,7 @@ import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } fro
 import * as KubeScaler from "../../src/kube/KubeScaler.ts"
 
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
-const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: ResourceVersion.make("9") }
+const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: ResourceVersion.make("9"), uid: "d1" }
 
 /** What the scaler makes of a cluster that answers so, and how often it asked. */
 const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) {
@@ -24,7 +24,8 @@ const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) 
         asked += 1
         return answer === undefined ? Effect.succeed(accepted) : Effect.fail(answer)
       }),
-    accessReview: () => Effect.never
+    accessReview: () => Effect.never,
+    createEvent: () => Effect.never
   })
   const fiber = yield* Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, accepted.replicas)).pipe(
     Effect.result,

@@ -128,7 +128,8 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
         })
       ),
     scale: () => Effect.never,
-    accessReview: () => Effect.never
+    accessReview: () => Effect.never,
+    createEvent: () => Effect.never
   })
 }
 
