@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { EventRecorder, type Scaling } from "../../src/domain/EventRecorder.ts"
 import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
@@ -88,7 +88,7 @@ describe("KubeEventRecorder", () => {
       yield* TestClock.adjust("4 seconds")
       assert.isUndefined(running.pollUnsafe())
       yield* TestClock.adjust("6 seconds")
-      assert.isDefined(running.pollUnsafe())
+      yield* Fiber.join(running)
     })
   })
 
