@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { EventRecorder, type Scaling } from "../../src/domain/EventRecorder.ts"
 import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
@@ -82,13 +82,14 @@ describe("KubeEventRecorder", () => {
   it.effect("a cluster that hangs keeps nobody waiting, in bounded memory, and holds the end up for 5 seconds", () => {
     const { layer } = recorder(["hang"])
     return Effect.gen(function* () {
-      const running = yield* Effect.forkChild(
-        Effect.provide(record(...Array.from({ length: 5000 }, () => scaling())), layer)
-      )
+      const scope = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(layer, scope)
+      yield* Effect.provideContext(record(...Array.from({ length: 5000 }, () => scaling())), services)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("4 seconds")
-      assert.isUndefined(running.pollUnsafe())
-      yield* TestClock.adjust("6 seconds")
-      yield* Fiber.join(running)
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust("1 seconds")
+      yield* Fiber.join(closing)
     })
   })
 
