@@ -7,7 +7,7 @@ INSTALLED := node_modules/.installed
 PKI := .dev/pki
 PORT ?= 8443
 
-.PHONY: help install certs run dev check format test docs bench build clean
+.PHONY: help install certs run dev check format test docs bench audit sbom clean
 
 help: ## List every target with what it does
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## (.*)/\1\t\2/' | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,13 @@ bench: install ## Run every benchmark
 	@scripts/pki.sh .dev/test-pki faulty
 	node --expose-gc bench/memory.ts
 	node bench/freshness.ts
+
+audit: install ## Look the dependencies up in npm's register of known vulnerabilities
+	npm audit
+
+sbom: install ## Write the software bill of materials (CycloneDX) to dist/sbom.json
+	@mkdir -p dist
+	npm sbom --sbom-format cyclonedx --sbom-type application > dist/sbom.json
 
 clean: ## Remove what was installed and made
 	rm -rf node_modules .dev dist

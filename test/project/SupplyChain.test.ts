@@ -1,0 +1,76 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
+
+const root = new URL("../..", import.meta.url)
+const read = (name: string): string => readFileSync(new URL(name, root), "utf8")
+
+const Versions = Schema.Record(Schema.String, Schema.String)
+const Package = Schema.fromJsonString(Schema.Struct({ dependencies: Versions, devDependencies: Versions }))
+const { dependencies, devDependencies } = Schema.decodeUnknownSync(Package)(read("package.json"))
+const Sbom = Schema.fromJsonString(
+  Schema.Struct({
+    bomFormat: Schema.Literal("CycloneDX"),
+    components: Schema.Array(
+      Schema.Struct({
+        name: Schema.String,
+        version: Schema.String,
+        purl: Schema.String,
+        properties: Schema.Array(Schema.Struct({ name: Schema.String, value: Schema.String }))
+      })
+    )
+  })
+)
+
+describe("what comes from elsewhere", () => {
+  it("is pinned to exact versions", () => {
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+      assert.match(version, /^\d+\.\d+\.\d+(?:-[\w.]+)?$/, name)
+    }
+  })
+
+  it("is named in docs/dependencies.md, with the reason", () => {
+    const page = read("docs/dependencies.md")
+    for (const name of Object.keys({ ...dependencies, ...devDependencies })) assert.include(page, `\`${name}\``)
+  })
+
+  it("is locked by content, and to no registry's host", () => {
+    const lock = Schema.decodeUnknownSync(
+      Schema.fromJsonString(
+        Schema.Struct({
+          packages: Schema.Record(
+            Schema.String,
+            Schema.Struct({ integrity: Schema.optional(Schema.String), resolved: Schema.optional(Schema.String) })
+          )
+        })
+      )
+    )(read("package-lock.json"))
+    for (const [path, { integrity, resolved }] of Object.entries(lock.packages)) {
+      if (path === "") continue
+      assert.match(integrity ?? "", /^sha512-/, path)
+      assert.isUndefined(resolved, path)
+    }
+  })
+
+  it.live("is listed in the bill of materials, which tells what is shipped from what only develops", () =>
+    Effect.gen(function* () {
+      const text = yield* Effect.callback<string, Error>((resume) => {
+        execFile("make", ["-s", "sbom"], { cwd: root }, (error) =>
+          resume(error === null ? Effect.succeed(read("dist/sbom.json")) : Effect.fail(error))
+        )
+      })
+      const { components } = yield* Schema.decodeUnknownEffect(Sbom)(text)
+      const listed = (name: string) => {
+        const component = components.find((each) => each.name === name)
+        const isDevelopment = component?.properties.some((each) => each.name === "cdx:npm:package:development")
+        return component === undefined ? "missing" : `${component.version}${isDevelopment ? " (development)" : ""}`
+      }
+      for (const [name, version] of Object.entries(dependencies)) assert.strictEqual(listed(name), version, name)
+      // The others are needed by what is shipped, too.
+      for (const name of ["vitest", "oxlint", "prettier", "typescript"]) {
+        assert.strictEqual(listed(name), `${devDependencies[name]} (development)`, name)
+      }
+    })
+  )
+})
