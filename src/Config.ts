@@ -110,6 +110,12 @@ export const settings = {
     "`optional` serves probes (and 403s) to clients without a valid certificate; `require` refuses them at the handshake."
   ),
   tlsCiphers: setting("TLS_CIPHERS", cipherList, "TLS_AES_128_GCM_SHA256", "The TLS 1.3 cipher suites to offer."),
+  tlsExpiryWarning: setting(
+    "TLS_EXPIRY_WARNING",
+    duration,
+    "21d",
+    "How long before a certificate or revocation list expires the log warns of it; of short-lived ones it warns in their last quarter."
+  ),
   kubeSource: setting(
     "KUBE_SOURCE",
     words("auto", "in-cluster", "kubeconfig", "embedded"),
@@ -311,6 +317,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   tlsCrlFile: readOptional(settings.tlsCrlFile),
   tlsClientAuth: read(settings.tlsClientAuth),
   tlsCiphers: read(settings.tlsCiphers),
+  tlsExpiryWarning: read(settings.tlsExpiryWarning),
   kubeSource: read(settings.kubeSource),
   kubeconfig: readOptional(settings.kubeconfig),
   kubeContext: readOptional(settings.kubeContext),

@@ -20,8 +20,10 @@ import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
 import { Audit } from "./security/Audit.ts"
 import { Authorization } from "./security/Authorization.ts"
+import * as CertificateExpiry from "./security/CertificateExpiry.ts"
 import { ClientIdentity } from "./security/Identity.ts"
 import { RateLimit } from "./security/RateLimit.ts"
+import { ServerTls } from "./security/ServerTls.ts"
 import * as Tls from "./security/Tls.ts"
 
 /** Where the cluster is. The demo cluster is reached over its socket like any other, with a token made for this run. */
@@ -74,13 +76,15 @@ const cannotListen = (settings: Config.Settings, cause: unknown) => {
 }
 
 const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
-  const tls = yield* Tls.load(settings)
   const services = yield* Layer.build(
-    Server.layer(tls, settings).pipe(
+    Server.layer(settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
           Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings)),
-          ClientIdentity.layerTls,
+          Layer.provideMerge(
+            Layer.merge(ClientIdentity.layerTls, CertificateExpiry.layer(settings)),
+            ServerTls.layer(settings)
+          ),
           Authorization.layerAllowAll,
           RateLimit.layer(settings),
           Audit.layerLog,
@@ -102,7 +106,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
       host: settings.host,
       port,
       source: settings.kubeSource,
-      certificateDaysLeft: Tls.daysLeft(tls.expiresAt, Date.now())
+      certificateDaysLeft: Tls.daysLeft(Context.get(services, ServerTls).current().expiresAt, Date.now())
     })
   )
   yield* Effect.forkScoped(

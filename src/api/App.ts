@@ -92,11 +92,15 @@ export const make = <E>(
       Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const receivedAt = clock.currentTimeMillisUnsafe()
         const id = requestId(request.headers["x-request-id"])
+        const identity = identities.of(request, receivedAt)
         const finish = (response: HttpServerResponse.HttpServerResponse) =>
           HttpServerResponse.setHeaders(
             response,
-            // Clients on kept-alive connections are told to go elsewhere before the port closes.
-            lifecycle.isShuttingDown() ? { "x-request-id": id, connection: "close" } : { "x-request-id": id }
+            // Clients on kept-alive connections are told to go elsewhere before the port closes, and to come again with
+            // a new handshake once the connection's own no longer holds.
+            lifecycle.isShuttingDown() || (identity === undefined && identities.isOutdated(request))
+              ? { "x-request-id": id, connection: "close" }
+              : { "x-request-id": id }
           )
         const refused = refusal(request)
         if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
@@ -104,7 +108,7 @@ export const make = <E>(
         return routes.pipe(
           Effect.provideService(RequestContext, {
             id,
-            identity: identities.of(request, receivedAt),
+            identity,
             receivedAt,
             malformed: malformation(NodeHttpServerRequest.toIncomingMessage(request), limits)
           }),

@@ -1,10 +1,12 @@
-import { Duration, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { NodeHttpServer } from "@effect/platform-node"
 import { createServer } from "node:https"
 import { UnknownEndpoint } from "../domain/Errors.ts"
-import type { TlsMaterial } from "../security/Tls.ts"
+import { ClientIdentity } from "../security/Identity.ts"
+import { ServerTls } from "../security/ServerTls.ts"
+import { contextOptions, type TlsMaterial } from "../security/Tls.ts"
 import { Api } from "./Api.ts"
 import * as App from "./App.ts"
 import { Audited } from "./Audited.ts"
@@ -29,14 +31,7 @@ export interface ServerSettings extends App.RequestLimits {
 
 const makeHttps = (tls: TlsMaterial, settings: ServerSettings) => {
   const server = createServer({
-    cert: tls.cert,
-    key: tls.key,
-    ca: tls.ca,
-    ...(tls.crl === undefined ? {} : { crl: tls.crl }),
-    ciphers: tls.ciphers,
-    honorCipherOrder: true,
-    minVersion: "TLSv1.3",
-    maxVersion: "TLSv1.3",
+    ...contextOptions(tls),
     requestCert: true,
     // Without a valid certificate a client still reaches the probes, and its refusal in the contract's form.
     rejectUnauthorized: tls.requireClientCertificate,
@@ -87,13 +82,28 @@ const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
   maxParamLength: 65_536
 })
 
+/** Puts each change of the TLS files into the running server: handshakes from then on use it, connections stay. */
+const followTls = (server: ReturnType<typeof makeHttps>["server"], created: TlsMaterial) =>
+  Effect.flatMap(ServerTls, ({ changes }) =>
+    changes.pipe(
+      Stream.filter((material) => material !== created),
+      Stream.runForEach((material) => Effect.sync(() => server.setSecureContext(contextOptions(material)))),
+      Effect.forkScoped
+    )
+  )
+
 /** Serves the API over HTTPS for as long as its scope is open; gives the `HttpServer`, which knows its address. */
-export const layer = (tls: TlsMaterial, settings: ServerSettings) =>
+export const layer = (settings: ServerSettings) =>
   Layer.unwrap(
-    Effect.sync(() => {
+    Effect.gen(function* () {
+      const tls = (yield* ServerTls).current()
+      const identities = yield* ClientIdentity
       const { server, connections } = makeHttps(tls, settings)
+      const clock = yield* Clock.Clock
+      server.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
       return Layer.effectDiscard(
         Effect.gen(function* () {
+          yield* followTls(server, tls)
           const router = yield* HttpRouter.toHttpEffect(routes(settings))
           const app = yield* App.make(router, settings)
           yield* HttpServer.serveEffect(app)

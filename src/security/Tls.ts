@@ -1,7 +1,9 @@
-import { Clock, Duration, Effect, FileSystem, Option } from "effect"
+import { Clock, Duration, Effect, FileSystem, Option, Result } from "effect"
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
-import { createSecureContext } from "node:tls"
+import { createSecureContext, type SecureContextOptions } from "node:tls"
 import { SettingError } from "../domain/SettingError.ts"
+import * as ClientTrust from "./ClientTrust.ts"
+import * as RevocationList from "./RevocationList.ts"
 
 /** The files and choices that TLS is made from; the words are those of the settings. */
 export interface TlsSettings {
@@ -13,17 +15,48 @@ export interface TlsSettings {
   readonly tlsCiphers: string
 }
 
-/** What the HTTPS server is created with: PEM texts, checked against each other. */
+/** When the first of a file's certificates, or revocation lists, expires; times are milliseconds since the epoch. */
+export interface Expiry {
+  readonly file: "server" | "client_ca" | "crl"
+  readonly setting: string
+  readonly path: string | undefined
+  /** When that certificate or list began to be valid. */
+  readonly since: number
+  readonly expiresAt: number
+}
+
+/** What the HTTPS server is created with, checked: PEM texts, and what client certificates are judged by. */
 export interface TlsMaterial {
   readonly cert: string
   readonly key: string
   readonly ca: string
-  readonly crl: string | undefined
+  readonly lists: ReadonlyArray<RevocationList.RevocationList>
   readonly ciphers: string
   readonly requireClientCertificate: boolean
   /** When the server's certificate expires, in milliseconds since the epoch. */
   readonly expiresAt: number
+  readonly expiries: ReadonlyArray<Expiry>
+  readonly trust: ClientTrust.ClientTrust
 }
+
+type ContextParts = Pick<TlsMaterial, "cert" | "key" | "ca" | "lists" | "ciphers">
+
+/**
+ * What a server's secure context is made from, at the start and at every change: whatever a change leaves out, Node sets
+ * to its own default, and that allows older versions of TLS.
+ */
+export const contextOptions = ({ ca, cert, ciphers, key, lists }: ContextParts) =>
+  ({
+    cert,
+    key,
+    ca,
+    // Of one text with several lists Node reads the first alone.
+    ...(lists.length === 0 ? {} : { crl: lists.map(({ pem }) => pem) }),
+    ciphers,
+    honorCipherOrder: true,
+    minVersion: "TLSv1.3",
+    maxVersion: "TLSv1.3"
+  }) satisfies SecureContextOptions
 
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
@@ -83,19 +116,15 @@ const expired = (certificate: X509Certificate, now: number) =>
       ? Option.some(`the certificate is not valid before ${certificate.validFrom}`)
       : Option.none()
 
-/**
- * Reads the TLS files and checks them: that each is there and holds what it should, that the key is the certificate's,
- * that the certificate has not expired and that the client CA is a CA. Fails with a `SettingError` that names the
- * setting, the file and the fix. No part of a file ever appears in an error.
- */
-export const load = Effect.fnUntraced(function* (settings: TlsSettings) {
-  const now = yield* Clock.currentTimeMillis
+// serverAuth and anyExtendedKeyUsage.
+const serverUses = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"])
+
+/** The server's certificate and key, checked against each other. */
+const loadServer = Effect.fnUntraced(function* (settings: TlsSettings, now: number) {
   const cert = yield* readPem("TLS_CERT_FILE", settings.tlsCertFile)
   const key = yield* readPem("TLS_KEY_FILE", settings.tlsKeyFile)
-  const ca = yield* readPem("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile)
-  const crl = settings.tlsCrlFile === undefined ? undefined : yield* readPem("TLS_CRL_FILE", settings.tlsCrlFile)
-
-  const [leaf] = yield* certificates("TLS_CERT_FILE", settings.tlsCertFile, cert)
+  const chain = yield* certificates("TLS_CERT_FILE", settings.tlsCertFile, cert)
+  const [leaf] = chain
   const stale = expired(leaf, now)
   if (Option.isSome(stale)) {
     return yield* refuse(
@@ -103,6 +132,15 @@ export const load = Effect.fnUntraced(function* (settings: TlsSettings) {
       settings.tlsCertFile,
       stale.value,
       "Renew it; `make certs` makes a new development set."
+    )
+  }
+  // Node calls the extended key usage so; without one a certificate is for every use.
+  if (leaf.keyUsage !== undefined && !leaf.keyUsage.some((use) => serverUses.has(use))) {
+    return yield* refuse(
+      "TLS_CERT_FILE",
+      settings.tlsCertFile,
+      "the certificate is not for TLS servers",
+      "Name one whose extended key usage has serverAuth."
     )
   }
   const privateKey: KeyObject = yield* parse("TLS_KEY_FILE", settings.tlsKeyFile, "private key", () =>
@@ -116,40 +154,127 @@ export const load = Effect.fnUntraced(function* (settings: TlsSettings) {
       "Name the key that the certificate was made with."
     )
   }
-  for (const authority of yield* certificates("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile, ca)) {
-    if (!authority.ca) {
-      return yield* refuse(
-        "TLS_CLIENT_CA_FILE",
-        settings.tlsClientCaFile,
-        "the file holds a certificate that is no certificate authority",
-        "Name the CA's own certificate (basicConstraints CA:TRUE), not one that it signed."
-      )
-    }
-    const gone = expired(authority, now)
-    if (Option.isSome(gone)) {
-      return yield* refuse(
-        "TLS_CLIENT_CA_FILE",
-        settings.tlsClientCaFile,
-        gone.value,
-        "No client could be identified: renew the CA or take the expired one out of the file."
-      )
-    }
+  return { cert, key, leaf, chain }
+})
+
+/** The authorities of client certificates: each a CA, and one of them valid at least. */
+const loadAuthorities = Effect.fnUntraced(function* (settings: TlsSettings, now: number) {
+  const ca = yield* readPem("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile)
+  const authorities = yield* certificates("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile, ca)
+  if (authorities.some((authority) => !authority.ca)) {
+    return yield* refuse(
+      "TLS_CLIENT_CA_FILE",
+      settings.tlsClientCaFile,
+      "the file holds a certificate that is no certificate authority",
+      "Name the CA's own certificate (basicConstraints CA:TRUE), not one that it signed."
+    )
   }
+  const gone = expired(authorities[0], now)
+  // Beside a valid one an expired one does no harm, and must not keep a renewed server certificate from being used.
+  if (Option.isSome(gone) && authorities.every((authority) => Option.isSome(expired(authority, now)))) {
+    return yield* refuse(
+      "TLS_CLIENT_CA_FILE",
+      settings.tlsClientCaFile,
+      gone.value,
+      "No client could be identified: renew the CA."
+    )
+  }
+  return { ca, authorities }
+})
+
+const listFix = "It must hold complete revocation lists (CRLs) of the authorities in TLS_CLIENT_CA_FILE, in PEM form."
+
+/** The revocation lists that count: of each authority its newest, and those of authorities that only clients may know. */
+const loadLists = Effect.fnUntraced(function* (
+  settings: TlsSettings,
+  authorities: ReadonlyArray<X509Certificate>,
+  known: ReadonlyArray<RevocationList.RevocationList>
+) {
+  const path = settings.tlsCrlFile
+  if (path === undefined) return []
+  const lists: Array<RevocationList.RevocationList> = []
+  for (const pem of RevocationList.pemBlocks(yield* readPem("TLS_CRL_FILE", path))) {
+    // A list of many certificates takes long to decode, and most changes leave it as it was.
+    const same = known.find((list) => list.pem === pem)
+    const decoded = same === undefined ? RevocationList.decode(pem) : Result.succeed(same)
+    if (Result.isFailure(decoded)) return yield* refuse("TLS_CRL_FILE", path, decoded.failure, listFix)
+    lists.push(decoded.success)
+  }
+  if (lists.length === 0) return yield* refuse("TLS_CRL_FILE", path, "the file holds no revocation list", listFix)
+  const signed = authorities.map(({ publicKey }) => lists.filter((list) => list.isSignedBy(publicKey)))
+  if (signed.every((own) => own.length === 0)) {
+    return yield* refuse("TLS_CRL_FILE", path, "no authority in TLS_CLIENT_CA_FILE signed a list in it", listFix)
+  }
+  const unlisted = signed.flatMap((own, at) => (own.length === 0 ? [at + 1] : []))
+  if (unlisted.length > 0) {
+    yield* Effect.logWarning(
+      `TLS_CRL_FILE=${path}: no list of some authorities in TLS_CLIENT_CA_FILE; none of their clients is identified`
+    ).pipe(Effect.annotateLogs({ authorities: unlisted }))
+  }
+  const foreign = lists.filter((list) => signed.every((own) => !own.includes(list)))
+  if (foreign.length > 0) {
+    yield* Effect.logWarning(
+      `TLS_CRL_FILE=${path}: some lists are signed by no authority in TLS_CLIENT_CA_FILE; they count for intermediate authorities that clients send, if for any`
+    ).pipe(Effect.annotateLogs({ lists: foreign.length }))
+  }
+  return [...new Set([...signed.flatMap(ClientTrust.newest), ...foreign])]
+})
+
+const sameItems = <A>(a: ReadonlyArray<A>, b: ReadonlyArray<A>): boolean =>
+  a.length === b.length && a.every((item, at) => item === b[at])
+
+/** The first to expire; nothing where none ever does. */
+const firstExpiry = (
+  of: Pick<Expiry, "file" | "setting" | "path">,
+  spans: ReadonlyArray<readonly [since: number, expiresAt: number]>
+): ReadonlyArray<Expiry> => {
+  const [first] = [...spans].sort(([, a], [, b]) => a - b)
+  return first === undefined || first[1] === Number.POSITIVE_INFINITY
+    ? []
+    : [{ ...of, since: first[0], expiresAt: first[1] }]
+}
+
+const span = ({ validFromDate, validToDate }: X509Certificate) =>
+  [validFromDate.getTime(), validToDate.getTime()] as const
+
+/**
+ * Reads the TLS files and checks them: that each is there and holds what it should, that the key is the certificate's,
+ * that the certificate is for servers and has not expired, that the client CAs are CAs and signed the revocation lists.
+ * What has not changed since `previous` is taken over from it, the same `trust` above all. Fails with a `SettingError`
+ * that names the setting, the file and the fix. No part of a file ever appears in an error or in the log.
+ */
+export const load = Effect.fnUntraced(function* (settings: TlsSettings, previous?: TlsMaterial) {
+  const now = yield* Clock.currentTimeMillis
+  const { cert, chain, key, leaf } = yield* loadServer(settings, now)
+  const { authorities, ca } = yield* loadAuthorities(settings, now)
+  const lists = yield* loadLists(settings, authorities, previous?.lists ?? [])
+  const parts: ContextParts = { cert, key, ca, lists, ciphers: settings.tlsCiphers }
   // What OpenSSL itself refuses, such as a key that is too short.
   yield* parse("TLS_CERT_FILE", settings.tlsCertFile, "certificate and key that TLS can use", () =>
-    createSecureContext({ cert, key, ca })
+    createSecureContext(contextOptions({ ...parts, lists: [] }))
   )
-  if (crl !== undefined) {
-    yield* parse("TLS_CRL_FILE", settings.tlsCrlFile, "revocation list", () => createSecureContext({ ca, crl }))
-  }
+  yield* parse("TLS_CRL_FILE", settings.tlsCrlFile, "revocation list that TLS can use", () =>
+    createSecureContext(contextOptions(parts))
+  )
   return {
-    cert,
-    key,
-    ca,
-    crl,
-    ciphers: settings.tlsCiphers,
+    ...parts,
     requireClientCertificate: settings.tlsClientAuth === "require",
-    expiresAt: leaf.validToDate.getTime()
+    expiresAt: leaf.validToDate.getTime(),
+    expiries: [
+      ...firstExpiry({ file: "server", setting: "TLS_CERT_FILE", path: settings.tlsCertFile }, chain.map(span)),
+      ...firstExpiry(
+        { file: "client_ca", setting: "TLS_CLIENT_CA_FILE", path: settings.tlsClientCaFile },
+        authorities.map(span)
+      ),
+      ...firstExpiry(
+        { file: "crl", setting: "TLS_CRL_FILE", path: settings.tlsCrlFile },
+        lists.map(({ nextUpdate, thisUpdate }) => [thisUpdate, nextUpdate])
+      )
+    ],
+    trust:
+      previous?.ca === ca && sameItems(previous.lists, lists)
+        ? previous.trust
+        : ClientTrust.make(authorities, settings.tlsCrlFile === undefined ? undefined : lists)
   } satisfies TlsMaterial
 })
 

@@ -13,15 +13,17 @@ import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 import { Audit, type AuditRecord } from "../../src/security/Audit.ts"
 import { Authorization } from "../../src/security/Authorization.ts"
+import type { FileReloadOptions } from "../../src/security/FileReload.ts"
 import { ClientIdentity } from "../../src/security/Identity.ts"
 import { RateLimit, type RateLimitSettings } from "../../src/security/RateLimit.ts"
-import * as Tls from "../../src/security/Tls.ts"
+import { ServerTls } from "../../src/security/ServerTls.ts"
+import type { TlsSettings } from "../../src/security/Tls.ts"
 import { file } from "./Pki.ts"
 
 /** What a test changes of the settings. */
-export interface Overrides extends Partial<Server.ServerSettings> {
-  readonly tlsClientAuth?: "optional" | "require"
-  readonly tlsCrlFile?: string
+export interface Overrides extends Partial<Server.ServerSettings>, Partial<TlsSettings> {
+  /** How changes of the TLS files are noticed, where not by default. */
+  readonly reload?: FileReloadOptions
   /** How the embedded cluster is made, where not by default. */
   readonly kube?: EmbeddedKubeOptions
   /** Who may do what; everybody who is identified may do everything, where a test does not say. */
@@ -51,6 +53,15 @@ const defaults: Server.ServerSettings = {
   shutdownTimeout: Duration.seconds(5)
 }
 
+const tlsDefaults: TlsSettings = {
+  tlsCertFile: file("server.crt"),
+  tlsKeyFile: file("server.key"),
+  tlsClientCaFile: file("ca.crt"),
+  tlsCrlFile: undefined,
+  tlsClientAuth: "optional",
+  tlsCiphers: "TLS_AES_128_GCM_SHA256"
+}
+
 /** The whole service on a free port, over an embedded cluster that the test can change and break. */
 export class TestService extends Context.Service<
   TestService,
@@ -66,23 +77,18 @@ export class TestService extends Context.Service<
       Effect.gen(function* () {
         const { url } = yield* EmbeddedKube
         if (overrides.unsynced !== undefined) yield* overrides.unsynced
-        const tls = yield* Tls.load({
-          tlsCertFile: file("server.crt"),
-          tlsKeyFile: file("server.key"),
-          tlsClientCaFile: file("ca.crt"),
-          tlsCrlFile: overrides.tlsCrlFile,
-          tlsClientAuth: overrides.tlsClientAuth ?? "optional",
-          tlsCiphers: "TLS_AES_128_GCM_SHA256"
-        })
         const services = yield* Layer.build(
-          Server.layer(tls, { ...defaults, ...overrides }).pipe(
+          Server.layer({ ...defaults, ...overrides }).pipe(
             Layer.provideMerge(
               Layer.mergeAll(
                 Layer.provide(
                   Cluster.layerOptions({ auditEvents: overrides.auditEvents }),
                   KubeConfig.layerEndpoint({ url, token: "test" })
                 ),
-                ClientIdentity.layerTls,
+                Layer.provideMerge(
+                  ClientIdentity.layerTls,
+                  ServerTls.layer({ ...tlsDefaults, ...overrides }, overrides.reload)
+                ),
                 Lifecycle.layer(Duration.zero),
                 overrides.authorization ?? Authorization.layerAllowAll,
                 overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),

@@ -1,0 +1,124 @@
+/**
+ * Certificate revocation lists (RFC 5280, section 5), which OpenSSL applies at the handshake and Node does not read
+ * otherwise: for connections that were open before a list came.
+ */
+import { AsnConvert } from "@peculiar/asn1-schema"
+import {
+  CertificateList,
+  id_ce_deltaCRLIndicator,
+  id_ce_issuingDistributionPoint,
+  IssuingDistributionPoint
+} from "@peculiar/asn1-x509"
+import { Result } from "effect"
+import { constants, type KeyObject, verify } from "node:crypto"
+
+/** One revocation list. Times are milliseconds since the epoch; `nextUpdate` is infinite where the list names none. */
+export interface RevocationList {
+  readonly pem: string
+  readonly thisUpdate: number
+  readonly nextUpdate: number
+  /** Which part of an authority's certificates it is about, where not all of them; lists of one scope replace each other. */
+  readonly scope: string
+  /** Whether it revokes the certificate with this serial number, in the hexadecimal form of Node's certificates. */
+  readonly revokes: (serialNumber: string) => boolean
+  /** Whether the authority with this public key signed it. */
+  readonly isSignedBy: (authority: KeyObject) => boolean
+}
+
+const pemBlock = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g
+
+/** The lists in a PEM file, each still in PEM. */
+export const pemBlocks = (pem: string): ReadonlyArray<string> => pem.match(pemBlock) ?? []
+
+// Revoked certificates are a few elements each; the decoder's own limit would refuse a list of four thousand.
+const berOptions = { maxNodes: 50_000_000, maxContentLength: 0x7fff_ffff }
+
+/** A DER integer as Node prints serial numbers, but for leading zeros. */
+const serialNumberOf = (integer: ArrayBuffer): string => {
+  const hex = Buffer.from(integer).toString("hex")
+  const unsigned = BigInt(`0x${hex}`)
+  return BigInt.asIntN(hex.length * 4, unsigned)
+    .toString(16)
+    .toUpperCase()
+}
+
+const withoutLeadingZeros = (serialNumber: string): string => serialNumber.replace(/^(-?)0+(?=.)/, "$1")
+
+type Signature = (signed: Buffer, authority: KeyObject, signature: Buffer) => boolean
+
+const hashed =
+  (hash: string): Signature =>
+  (signed, key, signature) =>
+    verify(hash, signed, key, signature)
+const pure: Signature = (signed, key, signature) => verify(null, signed, key, signature)
+// Its parameters name the hash; which of the three it is shows by trying.
+const pss: Signature = (signed, key, signature) =>
+  ["sha256", "sha384", "sha512"].some((hash) =>
+    verify(hash, signed, { key, padding: constants.RSA_PKCS1_PSS_PADDING }, signature)
+  )
+
+/** How the signatures of each algorithm are verified; what is not here, SHA-1 above all, is refused. */
+const signatures: ReadonlyMap<string, Signature> = new Map([
+  ["1.2.840.10045.4.3.2", hashed("sha256")],
+  ["1.2.840.10045.4.3.3", hashed("sha384")],
+  ["1.2.840.10045.4.3.4", hashed("sha512")],
+  ["1.2.840.113549.1.1.11", hashed("sha256")],
+  ["1.2.840.113549.1.1.12", hashed("sha384")],
+  ["1.2.840.113549.1.1.13", hashed("sha512")],
+  ["1.2.840.113549.1.1.10", pss],
+  ["1.3.101.112", pure],
+  ["1.3.101.113", pure]
+])
+
+const unreadable = "the file holds a revocation list that cannot be read"
+
+const parse = (der: Buffer) =>
+  Result.try({ try: () => AsnConvert.parse(der, CertificateList, { berOptions }), catch: () => unreadable })
+
+/** Reads one list; fails with what is wrong with it, in words that quote none of it. */
+export const decode = (pem: string): Result.Result<RevocationList, string> =>
+  Result.gen(function* () {
+    const { signature, signatureAlgorithm, tbsCertList, tbsCertListRaw } = yield* parse(
+      Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64")
+    )
+    if (tbsCertListRaw === undefined) return yield* Result.fail(unreadable)
+    const extensions = tbsCertList.crlExtensions ?? []
+    if (extensions.some(({ extnID }) => extnID === id_ce_deltaCRLIndicator)) {
+      return yield* Result.fail("the file holds a delta revocation list; only complete ones can be used")
+    }
+    const partition = extensions.find(({ extnID }) => extnID === id_ce_issuingDistributionPoint)
+    if (partition !== undefined) {
+      const { indirectCRL } = yield* Result.try({
+        try: () => AsnConvert.parse(partition.extnValue, IssuingDistributionPoint),
+        catch: () => unreadable
+      })
+      if (indirectCRL) {
+        return yield* Result.fail("the file holds a list that revokes for other authorities, which cannot be used")
+      }
+    }
+    if (extensions.some(({ critical, extnID }) => critical && extnID !== id_ce_issuingDistributionPoint)) {
+      return yield* Result.fail("the file holds a revocation list with a critical extension that is not known")
+    }
+    const verifySignature = signatures.get(signatureAlgorithm.algorithm)
+    if (verifySignature === undefined) {
+      return yield* Result.fail(
+        `the file holds a revocation list whose signature algorithm (${signatureAlgorithm.algorithm}) cannot be used`
+      )
+    }
+    const revoked = new Set(
+      (tbsCertList.revokedCertificates ?? []).map(({ userCertificate }) => serialNumberOf(userCertificate))
+    )
+    return {
+      pem,
+      thisUpdate: tbsCertList.thisUpdate.getTime().getTime(),
+      nextUpdate: tbsCertList.nextUpdate?.getTime().getTime() ?? Number.POSITIVE_INFINITY,
+      scope: partition === undefined ? "" : Buffer.from(partition.extnValue.buffer).toString("hex"),
+      revokes: (serialNumber) => revoked.has(withoutLeadingZeros(serialNumber)),
+      isSignedBy: (authority) =>
+        Result.getOrElse(
+          // A key of another kind than the signature's is not its key.
+          Result.try(() => verifySignature(Buffer.from(tbsCertListRaw), authority, Buffer.from(signature))),
+          () => false
+        )
+    }
+  })
