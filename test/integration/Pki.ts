@@ -4,12 +4,20 @@ import { readFileSync } from "node:fs"
 export type Client =
   "admin" | "viewer" | "nobody" | "stranger" | "none" | "expired" | "revoked" | "wrong-usage" | "nameless"
 
+/** A client, or the certificates with which one connects and trusts the server, as PEM. */
+export type Party = Client | { readonly ca: string; readonly cert: string; readonly key: string }
+
 /** The path of one of the test certificates' files. */
 export const file = (name: string): string => new URL(`../../.dev/test-pki/${name}`, import.meta.url).pathname
 
 /** The TLS options with which a client connects and trusts the server. */
-export const clientOptions = (client: Client) => ({
-  ca: readFileSync(file("ca.crt")),
-  servername: "localhost",
-  ...(client === "none" ? {} : { cert: readFileSync(file(`${client}.crt`)), key: readFileSync(file(`${client}.key`)) })
-})
+export const clientOptions = (party: Party) =>
+  typeof party === "object"
+    ? { ...party, servername: "localhost" }
+    : {
+        ca: readFileSync(file("ca.crt")),
+        servername: "localhost",
+        ...(party === "none"
+          ? {}
+          : { cert: readFileSync(file(`${party}.crt`)), key: readFileSync(file(`${party}.key`)) })
+      }

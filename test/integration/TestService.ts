@@ -69,6 +69,7 @@ export class TestService extends Context.Service<
     readonly port: number
     readonly cache: ClusterCache["Service"]
     readonly lifecycle: Lifecycle["Service"]
+    readonly tls: ServerTls["Service"]
   }
 >()("test/TestService") {
   static readonly layer = (overrides: Overrides = {}) =>
@@ -104,7 +105,8 @@ export class TestService extends Context.Service<
         return {
           port: NetAddress.isInetAddress(address) ? address.port : 0,
           cache,
-          lifecycle: Context.get(services, Lifecycle)
+          lifecycle: Context.get(services, Lifecycle),
+          tls: Context.get(services, ServerTls)
         }
       })
     ).pipe(

@@ -1,0 +1,144 @@
+import { Data, Effect, type Scope } from "effect"
+import { execFile } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { X509Certificate } from "node:crypto"
+
+/** A certificate with its private key, both PEM; `cert` may be a chain. */
+export interface Issued {
+  readonly cert: string
+  readonly key: string
+}
+
+/** What a certificate is issued for. */
+export interface Request {
+  /** As openssl writes it: `/O=group/CN=user`. */
+  readonly subject: string
+  readonly usage?: "clientAuth" | "serverAuth"
+  /** As openssl writes them: `DNS:localhost,URI:spiffe://a/b`. */
+  readonly alternativeNames?: string
+  readonly days?: number
+}
+
+/** What a revocation list says. */
+export interface Revocations {
+  readonly revoked?: ReadonlyArray<Issued>
+  /** Seconds since the epoch; where not said, the list began a minute ago and holds for a year. */
+  readonly thisUpdate?: number
+  readonly nextUpdate?: number
+  /** Lines of openssl's configuration, in its section of that name. */
+  readonly extensions?: ReadonlyArray<string>
+}
+
+/** A certificate authority made for one test, by openssl. */
+export interface Authority extends Issued {
+  readonly issue: (request: Request) => Effect.Effect<Issued>
+  /** An authority whose certificate this one issued; what it issues carries that certificate along. */
+  readonly intermediate: (name: string) => Effect.Effect<Authority, never, Scope.Scope>
+  readonly revocationList: (revocations?: Revocations) => Effect.Effect<string>
+}
+
+class OpensslFailed extends Data.TaggedError("OpensslFailed")<{ readonly output: string }> {}
+
+const openssl = (folder: string, ...words: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.callback<void, OpensslFailed>((resume) => {
+    execFile("openssl", words, { cwd: folder }, (error, _, stderr) =>
+      resume(error === null ? Effect.void : Effect.fail(new OpensslFailed({ output: stderr })))
+    )
+  }).pipe(Effect.orDie)
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "authority-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+)
+
+const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"] as const
+const authorityExtensions = [
+  ...["-addext", "basicConstraints=critical,CA:TRUE"],
+  ...["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+]
+const signedBy = ["-CA", "ca.crt", "-CAkey", "ca.key"]
+
+const opensslTime = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(/[-T:]|\.[0-9]+/g, "")
+
+const pair = (path: string, name: string): Issued => ({
+  cert: readFileSync(join(path, `${name}.crt`), "utf8"),
+  key: readFileSync(join(path, `${name}.key`), "utf8")
+})
+
+/** `above`: the certificates between this authority's and the one that is trusted, its own first. */
+const at = (path: string, above: string): Authority => {
+  const own = pair(path, "ca")
+  let count = 0
+  const next = (kind: string) => `${kind}${++count}`
+  const issue = Effect.fnUntraced(function* (request: Request) {
+    const name = next("leaf")
+    yield* openssl(
+      path,
+      ...["req", "-x509", ...newKey, ...signedBy, "-keyout", `${name}.key`, "-out", `${name}.crt`],
+      ...["-utf8", "-subj", request.subject, "-days", String(request.days ?? 30)],
+      ...["-addext", "basicConstraints=critical,CA:FALSE"],
+      ...["-addext", `extendedKeyUsage=${request.usage ?? "clientAuth"}`],
+      ...(request.alternativeNames === undefined ? [] : ["-addext", `subjectAltName=${request.alternativeNames}`])
+    )
+    const issued = pair(path, name)
+    return { ...issued, cert: issued.cert + above }
+  })
+  return {
+    ...own,
+    issue,
+    intermediate: Effect.fnUntraced(function* (name: string) {
+      const inner = yield* folder
+      const made = next("intermediate")
+      yield* openssl(
+        path,
+        ...["req", "-x509", ...newKey, ...signedBy, "-keyout", `${made}.key`, "-out", `${made}.crt`],
+        ...["-subj", `/CN=${name}`, "-days", "30", ...authorityExtensions]
+      )
+      const issued = pair(path, made)
+      writeFileSync(join(inner, "ca.crt"), issued.cert)
+      writeFileSync(join(inner, "ca.key"), issued.key)
+      return at(inner, issued.cert + above)
+    }),
+    revocationList: Effect.fnUntraced(function* ({ extensions = [], nextUpdate, revoked = [], thisUpdate } = {}) {
+      const name = next("list")
+      const nowSeconds = Math.floor(Date.now() / 1000)
+      const serials = revoked.map(({ cert }) => new X509Certificate(cert).serialNumber)
+      writeFileSync(
+        join(path, `${name}.txt`),
+        serials.map((serial) => `R\t361231235959Z\t260101000000Z\t${serial}\tunknown\t/CN=revoked\n`).join("")
+      )
+      writeFileSync(
+        join(path, `${name}.cnf`),
+        [
+          "[ca]\ndefault_ca = this\n[this]",
+          `database = ${name}.txt`,
+          "certificate = ca.crt\nprivate_key = ca.key\ndefault_md = sha256",
+          ...(extensions.length === 0 ? [] : ["crl_extensions = crl_extensions"]),
+          "[crl_extensions]",
+          ...extensions,
+          ""
+        ].join("\n")
+      )
+      yield* openssl(
+        path,
+        ...["ca", "-config", `${name}.cnf`, "-gencrl", "-out", `${name}.crl`],
+        ...["-crl_lastupdate", opensslTime(thisUpdate ?? nowSeconds - 60)],
+        ...["-crl_nextupdate", opensslTime(nextUpdate ?? nowSeconds + 365 * 86_400)]
+      )
+      return readFileSync(join(path, `${name}.crl`), "utf8")
+    })
+  }
+}
+
+/** A self-signed authority in a folder of its own that is removed with the scope. */
+export const authority = Effect.fnUntraced(function* (name: string) {
+  const path = yield* folder
+  yield* openssl(
+    path,
+    ...["req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.crt"],
+    ...["-subj", `/CN=${name}`, "-days", "30", ...authorityExtensions]
+  )
+  return at(path, "")
+})

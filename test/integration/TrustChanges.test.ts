@@ -1,0 +1,221 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { TLSSocket } from "node:tls"
+import { type Authority, authority, type Issued } from "./Authority.ts"
+import { ask, closed, rawConnection, ticket } from "./Https.ts"
+import type { Party } from "./Pki.ts"
+import { type Overrides, TestService } from "./TestService.ts"
+
+/** The texts of the TLS files. */
+interface Files {
+  readonly ca: string
+  readonly crl?: string
+}
+
+/** A service whose server certificate is of an authority of its own, with files that the test can change. */
+const service = Effect.fnUntraced(function* (first: Files, overrides: Overrides = {}) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "trust-"))),
+    (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+  )
+  const path = (name: string) => join(folder, name)
+  const root = yield* authority("server authority")
+  const server = yield* root.issue({ subject: "/CN=localhost", usage: "serverAuth", alternativeNames: "DNS:localhost" })
+  const write = (files: Files) => {
+    writeFileSync(path("ca.crt"), files.ca)
+    if (files.crl !== undefined) writeFileSync(path("list.crl"), files.crl)
+  }
+  write(first)
+  writeFileSync(path("tls.crt"), server.cert)
+  writeFileSync(path("tls.key"), server.key)
+  const services = yield* Layer.build(
+    TestService.layer({
+      tlsCertFile: path("tls.crt"),
+      tlsKeyFile: path("tls.key"),
+      tlsClientCaFile: path("ca.crt"),
+      ...(first.crl === undefined ? {} : { tlsCrlFile: path("list.crl") }),
+      reload: { settle: "20 millis" },
+      ...overrides
+    })
+  )
+  const { port, tls } = yield* Effect.provide(TestService, services)
+  /** Writes the files and waits until they are in use. */
+  const change = Effect.fnUntraced(function* (files: Files) {
+    const before = tls.current()
+    yield* Effect.sync(() => write(files))
+    const taken: Effect.Effect<void> = Effect.suspend(() =>
+      tls.current() === before ? Effect.andThen(Effect.sleep(5), taken) : Effect.void
+    )
+    yield* taken
+  })
+  const as = (client: Issued): Party => ({ ...client, ca: root.cert })
+  return {
+    change,
+    connect: (client: Issued, session?: Buffer) => rawConnection(port, as(client), session)
+  }
+})
+
+const status = (socket: TLSSocket) => Effect.map(ask(socket, "/namespaces"), ({ status }) => status)
+
+const refusedAndClosed = Effect.fnUntraced(function* (socket: TLSSocket) {
+  const answer = yield* ask(socket, "/namespaces")
+  assert.strictEqual(answer.status, 403)
+  assert.include(answer.head, "connection: close")
+  yield* closed(socket)
+})
+
+const lists = (authorities: ReadonlyArray<Authority>, revoked: ReadonlyArray<Issued> = []) =>
+  Effect.map(
+    Effect.forEach(authorities, (one) => one.revocationList({ revoked })),
+    (texts) => texts.join("")
+  )
+
+describe("a change of whom the service trusts applies to the connections that are open", () => {
+  it.live("a new revocation list: the revoked client is not identified at its next request, all others go on", () =>
+    Effect.gen(function* () {
+      const root = yield* authority("client authority")
+      const inner = yield* root.intermediate("inner authority")
+      const [alice, bob] = yield* Effect.all([root.issue({ subject: "/CN=alice" }), root.issue({ subject: "/CN=bob" })])
+      const carol = yield* inner.issue({ subject: "/CN=carol" })
+      const { change, connect } = yield* service({ ca: root.cert, crl: yield* lists([root, inner]) })
+
+      const open = yield* Effect.forEach([alice, bob, carol], (client) => connect(client))
+      const tickets = yield* Effect.forEach(open, ticket, { concurrency: "unbounded" })
+      for (const socket of open) assert.strictEqual(yield* status(socket), 200)
+      // The authority between, which carol sent with the first handshake, does not come with the resumed session.
+      const resumed = yield* Effect.forEach([alice, bob, carol], (client, at) => connect(client, tickets[at]))
+      for (const socket of resumed) {
+        assert.isTrue(socket.isSessionReused())
+        assert.strictEqual(yield* status(socket), 200)
+      }
+
+      yield* change({
+        ca: root.cert,
+        crl: (yield* root.revocationList({ revoked: [alice] })) + (yield* lists([inner]))
+      })
+      for (const sockets of [open, resumed]) {
+        const [ofAlice, ...others] = sockets
+        if (ofAlice !== undefined) yield* refusedAndClosed(ofAlice)
+        for (const socket of others) assert.strictEqual(yield* status(socket), 200)
+      }
+      for (const session of [undefined, tickets[0]]) {
+        const again = yield* connect(alice, session)
+        assert.isFalse(again.isSessionReused())
+        assert.strictEqual(yield* status(again), 403)
+      }
+
+      // The list that revokes an authority revokes what that has issued.
+      yield* change({
+        ca: root.cert,
+        crl: (yield* lists([inner])) + (yield* root.revocationList({ revoked: [inner] }))
+      })
+      for (const [, ofBob, ofCarol] of [open, resumed]) {
+        if (ofBob !== undefined) assert.strictEqual(yield* status(ofBob), 200)
+        if (ofCarol !== undefined) yield* refusedAndClosed(ofCarol)
+      }
+    })
+  )
+
+  it.live("an authority is taken out and put back", () =>
+    Effect.gen(function* () {
+      const [first, second] = yield* Effect.all([authority("first"), authority("second")])
+      const [alice, bob] = yield* Effect.all([
+        first.issue({ subject: "/CN=alice" }),
+        second.issue({ subject: "/CN=bob" })
+      ])
+      const both = first.cert + second.cert
+      const { change, connect } = yield* service({ ca: both })
+      const ofAlice = yield* connect(alice)
+      const ofBob = yield* connect(bob)
+      const quiet = yield* connect(bob)
+      const session = yield* ticket(quiet)
+      assert.strictEqual(yield* status(ofAlice), 200)
+      assert.strictEqual(yield* status(ofBob), 200)
+
+      yield* change({ ca: first.cert })
+      yield* refusedAndClosed(ofBob)
+      assert.strictEqual(yield* status(ofAlice), 200)
+      const resumed = yield* connect(bob, session)
+      assert.isFalse(resumed.isSessionReused())
+      assert.strictEqual(yield* status(resumed), 403)
+
+      yield* change({ ca: both })
+      assert.strictEqual(yield* status(ofAlice), 200)
+      assert.strictEqual(yield* status(quiet), 200)
+      // Its handshake was refused by the authorities of then: a new one finds those of now.
+      yield* refusedAndClosed(resumed)
+      assert.strictEqual(yield* status(yield* connect(bob)), 200)
+    })
+  )
+
+  it.live("a client whose certificate was never good keeps its connection, and its 403", () =>
+    Effect.gen(function* () {
+      const [first, other] = yield* Effect.all([authority("first"), authority("other")])
+      const stranger = yield* other.issue({ subject: "/CN=stranger" })
+      const { connect } = yield* service({ ca: first.cert })
+      const socket = yield* connect(stranger)
+      for (let time = 0; time < 2; time++) {
+        const answer = yield* ask(socket, "/namespaces")
+        assert.strictEqual(answer.status, 403)
+        assert.notInclude(answer.head, "connection: close")
+      }
+    })
+  )
+
+  it.live("a revocation list that expires ends what it stood for, and a newer one brings it back", () =>
+    Effect.gen(function* () {
+      const root = yield* authority("client authority")
+      const alice = yield* root.issue({ subject: "/CN=alice" })
+      const { change, connect } = yield* service({ ca: root.cert, crl: yield* root.revocationList() })
+      const [before, spare] = yield* Effect.all([connect(alice), connect(alice)])
+      assert.strictEqual(yield* status(before), 200)
+      assert.strictEqual(yield* status(spare), 200)
+      const nextUpdate = Math.floor(Date.now() / 1000) + 3
+      yield* change({ ca: root.cert, crl: yield* root.revocationList({ nextUpdate }) })
+      const session = yield* ticket(yield* connect(alice))
+      yield* Effect.sleep(Math.max(0, nextUpdate * 1000 - Date.now()))
+      yield* refusedAndClosed(before)
+      const resumed = yield* connect(alice, session)
+      assert.isTrue(resumed.isSessionReused())
+      assert.strictEqual(yield* status(resumed), 403)
+      assert.strictEqual(yield* status(yield* connect(alice)), 403)
+
+      yield* change({ ca: root.cert, crl: yield* root.revocationList() })
+      assert.strictEqual(yield* status(spare), 200)
+      assert.strictEqual(yield* status(yield* connect(alice)), 200)
+    })
+  )
+
+  it.live(
+    "TLS_CLIENT_AUTH=require: what is open is answered 403 and closed, what is new is refused at the handshake",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* authority("client authority")
+        const [alice, bob] = yield* Effect.all([
+          root.issue({ subject: "/CN=alice" }),
+          root.issue({ subject: "/CN=bob" })
+        ])
+        const { change, connect } = yield* service(
+          { ca: root.cert, crl: yield* root.revocationList() },
+          { tlsClientAuth: "require" }
+        )
+        const ofAlice = yield* connect(alice)
+        const session = yield* ticket(ofAlice)
+        const ofBob = yield* connect(bob)
+        assert.strictEqual(yield* status(ofAlice), 200)
+        yield* change({ ca: root.cert, crl: yield* root.revocationList({ revoked: [alice] }) })
+        yield* refusedAndClosed(ofAlice)
+        assert.strictEqual(yield* status(ofBob), 200)
+        for (const ticketOrNone of [undefined, session]) {
+          const outcome = yield* Effect.flatMap(connect(alice, ticketOrNone), status).pipe(
+            Effect.as("answered"),
+            Effect.catch((error) => Effect.succeed(error.message))
+          )
+          assert.match(outcome, /closed after|alert|ECONNRESET/)
+        }
+      })
+  )
+})
