@@ -39,7 +39,7 @@ interface Authority {
 const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
   issuer.ca &&
   certificate.checkIssued(issuer) &&
-  // A client may send an authority with a key of a kind that OpenSSL does not know.
+  // Whatever a client sends as an authority must cost it no more than its identity.
   Result.getOrElse(
     Result.try(() => certificate.verify(issuer.publicKey)),
     () => false

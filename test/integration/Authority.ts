@@ -23,7 +23,8 @@ export interface Request {
 
 /** What a revocation list says. */
 export interface Revocations {
-  readonly revoked?: ReadonlyArray<Issued>
+  /** Certificates, or serial numbers in hexadecimal. */
+  readonly revoked?: ReadonlyArray<Issued | string>
   /** Seconds since the epoch; where not said, the list began a minute ago and holds for a year. */
   readonly thisUpdate?: number
   readonly nextUpdate?: number
@@ -34,16 +35,19 @@ export interface Revocations {
 /** A certificate authority made for one test, by openssl. */
 export interface Authority extends Issued {
   readonly issue: (request: Request) => Effect.Effect<Issued>
-  /** An authority whose certificate this one issued; what it issues carries that certificate along. */
-  readonly intermediate: (name: string) => Effect.Effect<Authority, never, Scope.Scope>
+  /**
+   * An authority whose certificate this one issued; what it issues carries that certificate along. `permitted`: whether
+   * that certificate is one of an authority at all.
+   */
+  readonly intermediate: (name: string, permitted?: boolean) => Effect.Effect<Authority, never, Scope.Scope>
   readonly revocationList: (revocations?: Revocations) => Effect.Effect<string>
 }
 
 class OpensslFailed extends Data.TaggedError("OpensslFailed")<{ readonly output: string }> {}
 
-const openssl = (folder: string, ...words: ReadonlyArray<string>): Effect.Effect<void> =>
+const openssl = (folder: string, ...words: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect<void> =>
   Effect.callback<void, OpensslFailed>((resume) => {
-    execFile("openssl", words, { cwd: folder }, (error, _, stderr) =>
+    execFile("openssl", words.flat(), { cwd: folder }, (error, _, stderr) =>
       resume(error === null ? Effect.void : Effect.fail(new OpensslFailed({ output: stderr })))
     )
   }).pipe(Effect.orDie)
@@ -55,8 +59,10 @@ const folder = Effect.acquireRelease(
 
 const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"] as const
 const authorityExtensions = [
-  ...["-addext", "basicConstraints=critical,CA:TRUE"],
-  ...["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+  "-addext",
+  "basicConstraints=critical,CA:TRUE",
+  "-addext",
+  "keyUsage=critical,keyCertSign,cRLSign"
 ]
 const signedBy = ["-CA", "ca.crt", "-CAkey", "ca.key"]
 
@@ -76,11 +82,11 @@ const at = (path: string, above: string): Authority => {
     const name = next("leaf")
     yield* openssl(
       path,
-      ...["req", "-x509", ...newKey, ...signedBy, "-keyout", `${name}.key`, "-out", `${name}.crt`],
-      ...["-utf8", "-subj", request.subject, "-days", String(request.days ?? 30)],
-      ...["-addext", "basicConstraints=critical,CA:FALSE"],
-      ...["-addext", `extendedKeyUsage=${request.usage ?? "clientAuth"}`],
-      ...(request.alternativeNames === undefined ? [] : ["-addext", `subjectAltName=${request.alternativeNames}`])
+      ["req", "-x509", ...newKey, ...signedBy, "-keyout", `${name}.key`, "-out", `${name}.crt`],
+      ["-utf8", "-subj", request.subject, "-days", String(request.days ?? 30)],
+      ["-addext", "basicConstraints=critical,CA:FALSE"],
+      ["-addext", `extendedKeyUsage=${request.usage ?? "clientAuth"}`],
+      request.alternativeNames === undefined ? [] : ["-addext", `subjectAltName=${request.alternativeNames}`]
     )
     const issued = pair(path, name)
     return { ...issued, cert: issued.cert + above }
@@ -88,13 +94,14 @@ const at = (path: string, above: string): Authority => {
   return {
     ...own,
     issue,
-    intermediate: Effect.fnUntraced(function* (name: string) {
+    intermediate: Effect.fnUntraced(function* (name: string, permitted = true) {
       const inner = yield* folder
       const made = next("intermediate")
       yield* openssl(
         path,
-        ...["req", "-x509", ...newKey, ...signedBy, "-keyout", `${made}.key`, "-out", `${made}.crt`],
-        ...["-subj", `/CN=${name}`, "-days", "30", ...authorityExtensions]
+        ["req", "-x509", ...newKey, ...signedBy, "-keyout", `${made}.key`, "-out", `${made}.crt`],
+        ["-subj", `/CN=${name}`, "-days", "30"],
+        permitted ? authorityExtensions : ["-addext", "basicConstraints=critical,CA:FALSE"]
       )
       const issued = pair(path, made)
       writeFileSync(join(inner, "ca.crt"), issued.cert)
@@ -104,7 +111,7 @@ const at = (path: string, above: string): Authority => {
     revocationList: Effect.fnUntraced(function* ({ extensions = [], nextUpdate, revoked = [], thisUpdate } = {}) {
       const name = next("list")
       const nowSeconds = Math.floor(Date.now() / 1000)
-      const serials = revoked.map(({ cert }) => new X509Certificate(cert).serialNumber)
+      const serials = revoked.map((one) => (typeof one === "string" ? one : new X509Certificate(one.cert).serialNumber))
       writeFileSync(
         join(path, `${name}.txt`),
         serials.map((serial) => `R\t361231235959Z\t260101000000Z\t${serial}\tunknown\t/CN=revoked\n`).join("")
@@ -123,9 +130,9 @@ const at = (path: string, above: string): Authority => {
       )
       yield* openssl(
         path,
-        ...["ca", "-config", `${name}.cnf`, "-gencrl", "-out", `${name}.crl`],
-        ...["-crl_lastupdate", opensslTime(thisUpdate ?? nowSeconds - 60)],
-        ...["-crl_nextupdate", opensslTime(nextUpdate ?? nowSeconds + 365 * 86_400)]
+        ["ca", "-config", `${name}.cnf`, "-gencrl", "-out", `${name}.crl`],
+        ["-crl_lastupdate", opensslTime(thisUpdate ?? nowSeconds - 60)],
+        ["-crl_nextupdate", opensslTime(nextUpdate ?? nowSeconds + 365 * 86_400)]
       )
       return readFileSync(join(path, `${name}.crl`), "utf8")
     })
@@ -137,8 +144,8 @@ export const authority = Effect.fnUntraced(function* (name: string) {
   const path = yield* folder
   yield* openssl(
     path,
-    ...["req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.crt"],
-    ...["-subj", `/CN=${name}`, "-days", "30", ...authorityExtensions]
+    ["req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.crt"],
+    ["-subj", `/CN=${name}`, "-days", "30", ...authorityExtensions]
   )
   return at(path, "")
 })
