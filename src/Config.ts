@@ -114,7 +114,7 @@ export const settings = {
     "TLS_EXPIRY_WARNING",
     duration,
     "21d",
-    "How long before a certificate or revocation list expires the log warns of it; of short-lived ones it warns in their last quarter."
+    "How long before a certificate or revocation list expires the log warns of it; of one that is short-lived, in its last quarter."
   ),
   kubeSource: setting(
     "KUBE_SOURCE",

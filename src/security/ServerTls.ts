@@ -39,8 +39,8 @@ export class ServerTls extends Context.Service<
         const inUse = yield* SubscriptionRef.make<Tls.TlsMaterial>(first)
         yield* Effect.forEach(["accepted", "refused"] as const, (outcome) => Metric.update(counted(outcome), 0))
         const take = (material: Tls.TlsMaterial) =>
-          SubscriptionRef.set(inUse, material).pipe(
-            Effect.andThen(Metric.update(counted("accepted"), 1)),
+          Metric.update(counted("accepted"), 1).pipe(
+            Effect.andThen(SubscriptionRef.set(inUse, material)),
             Effect.andThen(Effect.logInfo("The TLS files have changed and are in use")),
             Effect.annotateLogs({ certificateExpires: new Date(material.expiresAt).toISOString() })
           )

@@ -1,62 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { Effect } from "effect"
 import type { TLSSocket } from "node:tls"
 import { type Authority, authority, type Issued } from "./Authority.ts"
-import { ask, closed, rawConnection, ticket } from "./Https.ts"
-import type { Party } from "./Pki.ts"
-import { type Overrides, TestService } from "./TestService.ts"
-
-/** The texts of the TLS files. */
-interface Files {
-  readonly ca: string
-  readonly crl?: string
-}
-
-/** A service whose server certificate is of an authority of its own, with files that the test can change. */
-const service = Effect.fnUntraced(function* (first: Files, overrides: Overrides = {}) {
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "trust-"))),
-    (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-  )
-  const path = (name: string) => join(folder, name)
-  const root = yield* authority("server authority")
-  const server = yield* root.issue({ subject: "/CN=localhost", usage: "serverAuth", alternativeNames: "DNS:localhost" })
-  const write = (files: Files) => {
-    writeFileSync(path("ca.crt"), files.ca)
-    if (files.crl !== undefined) writeFileSync(path("list.crl"), files.crl)
-  }
-  write(first)
-  writeFileSync(path("tls.crt"), server.cert)
-  writeFileSync(path("tls.key"), server.key)
-  const services = yield* Layer.build(
-    TestService.layer({
-      tlsCertFile: path("tls.crt"),
-      tlsKeyFile: path("tls.key"),
-      tlsClientCaFile: path("ca.crt"),
-      ...(first.crl === undefined ? {} : { tlsCrlFile: path("list.crl") }),
-      reload: { settle: "20 millis" },
-      ...overrides
-    })
-  )
-  const { port, tls } = yield* Effect.provide(TestService, services)
-  /** Writes the files and waits until they are in use. */
-  const change = Effect.fnUntraced(function* (files: Files) {
-    const before = tls.current()
-    yield* Effect.sync(() => write(files))
-    const taken: Effect.Effect<void> = Effect.suspend(() =>
-      tls.current() === before ? Effect.andThen(Effect.sleep(5), taken) : Effect.void
-    )
-    yield* taken
-  })
-  const as = (client: Issued): Party => ({ ...client, ca: root.cert })
-  return {
-    change,
-    connect: (client: Issued, session?: Buffer) => rawConnection(port, as(client), session)
-  }
-})
+import { service } from "./ChangingTls.ts"
+import { ask, closed, ticket } from "./Https.ts"
 
 const status = (socket: TLSSocket) => Effect.map(ask(socket, "/namespaces"), ({ status }) => status)
 
