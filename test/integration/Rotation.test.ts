@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { authority, type Issued } from "./Authority.ts"
 import { ask, rawConnection, send } from "./Https.ts"
 import type { Party } from "./Pki.ts"
+import { demoSettings, start } from "./Process.ts"
 import { TestService } from "./TestService.ts"
 
 const rotations = 50
@@ -130,4 +131,39 @@ describe("certificates that are rotated under load", () => {
       })
     )
   }
+
+  it.live("of the program itself, which says so in its log", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      const servers = yield* authority("servers")
+      const request = { subject: "/CN=localhost", usage: "serverAuth", alternativeNames: "DNS:localhost" } as const
+      const client: Party = { ...(yield* servers.issue({ subject: "/CN=client" })), ca: servers.cert }
+      const rotate = swapIn(path)
+      rotate({ server: yield* servers.issue(request), ca: servers.cert }, 0)
+      const instance = yield* start({
+        ...demoSettings,
+        TLS_CERT_FILE: join(path, "tls.crt"),
+        TLS_KEY_FILE: join(path, "tls.key"),
+        TLS_CLIENT_CA_FILE: join(path, "ca.crt"),
+        TLS_EXPIRY_WARNING: "40d"
+      })
+      const port = yield* instance.port
+      // Issued for thirty days, of which the warning takes no more than the last quarter.
+      assert.notInclude(instance.output(), "expires soon")
+      const next = yield* servers.issue({ ...request, days: 1 })
+      rotate({ server: next, ca: servers.cert }, 1)
+      yield* instance.printed("The TLS files have changed and are in use")
+      const served: Effect.Effect<void, Error> = Effect.flatMap(
+        Effect.scoped(Effect.map(rawConnection(port, client), (socket) => socket.getPeerX509Certificate())),
+        (certificate) =>
+          certificate?.serialNumber === new X509Certificate(next.cert).serialNumber
+            ? Effect.void
+            : Effect.andThen(Effect.sleep(5), served)
+      )
+      yield* served
+      rotate({ server: { ...next, key: "" }, ca: servers.cert }, 2)
+      yield* instance.printed("cannot be used; those before stay in use: TLS_KEY_FILE=")
+      yield* served
+    })
+  )
 })
