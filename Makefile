@@ -7,6 +7,9 @@ INSTALLED := node_modules/.installed
 PKI := .dev/pki
 PORT ?= 8443
 
+# The demo's cluster and certificates come with a policy. Another cluster, or whoever says what decides, gets none.
+DEMO_POLICY := $(if $(filter embedded,$(or $(KUBE_SOURCE),embedded)),$(if $(AUTHORIZATION)$(POLICY_FILE),,deploy/demo/policy.yaml))
+
 .PHONY: help install certs run dev check format test docs bench audit sbom clean
 
 help: ## List every target with what it does
@@ -23,13 +26,13 @@ certs: ## Make development certificates in .dev/pki (kept while they are valid)
 
 run: $(INSTALLED) certs ## Serve the embedded demo cluster on PORT (8443), or the one KUBE_SOURCE names, and print curl lines
 	@EXAMPLES_DIR=$${EXAMPLES_DIR:-$(PKI)} \
-	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) LOG_FORMAT=$${LOG_FORMAT:-pretty} \
+	KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) POLICY_FILE=$${POLICY_FILE:-$(DEMO_POLICY)} LOG_FORMAT=$${LOG_FORMAT:-pretty} \
 	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
 	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \
 	exec node src/main.ts
 
 dev: install certs ## Like run, and start again whenever a source file changes
-	@KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) DRAIN_PERIOD=$${DRAIN_PERIOD:-0s} \
+	@KUBE_SOURCE=$${KUBE_SOURCE:-embedded} PORT=$(PORT) POLICY_FILE=$${POLICY_FILE:-$(DEMO_POLICY)} DRAIN_PERIOD=$${DRAIN_PERIOD:-0s} \
 	TLS_CERT_FILE=$${TLS_CERT_FILE:-$(PKI)/server.crt} TLS_KEY_FILE=$${TLS_KEY_FILE:-$(PKI)/server.key} \
 	TLS_CLIENT_CA_FILE=$${TLS_CLIENT_CA_FILE:-$(PKI)/ca.crt} \
 	exec node --watch src/main.ts

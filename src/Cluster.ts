@@ -2,6 +2,7 @@ import { Effect, Layer } from "effect"
 import { ClusterCache } from "./cache/ClusterCache.ts"
 import { EventRecorder } from "./domain/EventRecorder.ts"
 import type { InformerOptions } from "./kube/Informer.ts"
+import * as KubeAccessReviewer from "./kube/KubeAccessReviewer.ts"
 import { KubeApi } from "./kube/KubeApi.ts"
 import * as KubeEventRecorder from "./kube/KubeEventRecorder.ts"
 import * as KubeHttp from "./kube/KubeHttp.ts"
@@ -14,11 +15,12 @@ export interface ClusterOptions extends InformerOptions {
   readonly auditEvents?: boolean | undefined
 }
 
-/** Cluster → informers → cache, and the way back for writes, over whatever cluster the `KubeConfig` names. */
+/** Cluster → informers → cache, and the way back for writes and for questions of access, over whatever cluster the `KubeConfig` names. */
 export const layerOptions = (options: ClusterOptions) =>
   Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
     Layer.provide(KubeWatch.layerOptions(options)),
     Layer.merge(KubeScaler.layer),
+    Layer.merge(KubeAccessReviewer.layer),
     Layer.merge(options.auditEvents === true ? KubeEventRecorder.layer : EventRecorder.layerNone),
     Layer.provide(KubeApi.layer),
     Layer.provide(KubeHttp.layer)

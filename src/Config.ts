@@ -16,6 +16,7 @@ interface Setting<A> {
 type Kind<A> = { readonly allowed: string; readonly codec: Schema.Codec<A, string> }
 
 const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
+const policyPath: Kind<string> = { allowed: "a path to a YAML or JSON file", codec: Schema.NonEmptyString }
 const file: Kind<string> = { allowed: "a path to a PEM file", codec: Schema.NonEmptyString }
 const yesOrNo: Kind<boolean> = {
   allowed: "true or false",
@@ -129,6 +130,36 @@ export const settings = {
     "The kubeconfig file; the user's own (~/.kube/config) if not set."
   ),
   kubeContext: setting("KUBE_CONTEXT", text, undefined, "The kubeconfig context to use; its current one if not set."),
+  authorization: setting(
+    "AUTHORIZATION",
+    words("policy", "kubernetes"),
+    undefined,
+    "What decides who may do what: `policy` (the file `POLICY_FILE`) or `kubernetes` (the cluster's RBAC, asked about the certificate's user and groups). Not set: `policy` if `POLICY_FILE` is set, else `kubernetes`."
+  ),
+  policyFile: setting(
+    "POLICY_FILE",
+    policyPath,
+    undefined,
+    "The policy; read again when it changes. docs/authorization.md tells what it is written like."
+  ),
+  authorizationCacheAllow: setting(
+    "AUTHORIZATION_CACHE_ALLOW",
+    duration,
+    "5m",
+    "How long the cluster's yes is kept; 0s asks it for each request."
+  ),
+  authorizationCacheDeny: setting(
+    "AUTHORIZATION_CACHE_DENY",
+    duration,
+    "30s",
+    "How long the cluster's no is kept; 0s asks it for each request."
+  ),
+  authorizationCacheSize: setting(
+    "AUTHORIZATION_CACHE_SIZE",
+    integer(1, 1_000_000),
+    "10000",
+    "How many of the cluster's answers are kept; beyond it the oldest goes."
+  ),
   readyMaxStaleness: setting(
     "READY_MAX_STALENESS",
     duration,
@@ -239,6 +270,7 @@ type Optional =
   | "tlsCrlFile"
   | "kubeconfig"
   | "kubeContext"
+  | "policyFile"
   | "readyMaxStaleness"
   | "rateLimitBurst"
   | "examplesDir"
@@ -307,6 +339,37 @@ const together = (read: Settings): Effect.Effect<Settings, SettingError> =>
         )
       : Effect.succeed(read)
 
+/** What decides who may do what, where it is not said outright. */
+const withAuthorization = (
+  read: Omit<Settings, "authorization"> & { readonly authorization: Settings["authorization"] | undefined }
+): Effect.Effect<Settings, SettingError> => {
+  const { authorization, policyFile } = read
+  if (authorization === "policy" && policyFile === undefined) {
+    return Effect.fail(
+      new SettingError({
+        setting: settings.policyFile.name,
+        value: undefined,
+        problem: "AUTHORIZATION=policy needs a policy",
+        fix: "Name its file, or set AUTHORIZATION=kubernetes to have the cluster's RBAC decide."
+      })
+    )
+  }
+  if (authorization === "kubernetes" && policyFile !== undefined) {
+    return Effect.fail(
+      new SettingError({
+        setting: settings.authorization.name,
+        value: authorization,
+        problem: `the cluster's RBAC would decide, and POLICY_FILE=${policyFile} would not be read`,
+        fix: "Set it to policy, or leave POLICY_FILE out."
+      })
+    )
+  }
+  return Effect.succeed({
+    ...read,
+    authorization: authorization ?? (policyFile === undefined ? "kubernetes" : "policy")
+  })
+}
+
 /** Reads and decodes every setting; fails with the first that cannot be used. */
 export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   host: read(settings.host),
@@ -321,6 +384,11 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   kubeSource: read(settings.kubeSource),
   kubeconfig: readOptional(settings.kubeconfig),
   kubeContext: readOptional(settings.kubeContext),
+  authorization: readOptional(settings.authorization),
+  policyFile: readOptional(settings.policyFile),
+  authorizationCacheAllow: read(settings.authorizationCacheAllow),
+  authorizationCacheDeny: read(settings.authorizationCacheDeny),
+  authorizationCacheSize: read(settings.authorizationCacheSize),
   readyMaxStaleness: readOptional(settings.readyMaxStaleness),
   maxTargetBytes: read(settings.maxTargetBytes),
   maxHeaderBytes: read(settings.maxHeaderBytes),
@@ -339,7 +407,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   logLevel: read(settings.logLevel),
   logFormat: read(settings.logFormat),
   examplesDir: readOptional(settings.examplesDir)
-}).pipe(Effect.flatMap(together))
+}).pipe(Effect.flatMap(withAuthorization), Effect.flatMap(together))
 
 /** docs/configuration.md's table, made from the descriptions above. */
 export const markdown = (): string =>

@@ -1,7 +1,7 @@
 /**
  * The composition root: reads the settings, picks the layers, runs until a signal or a defect, and shuts down in order.
  */
-import { Cause, Console, Context, Effect, Exit, Layer, Predicate, Runtime } from "effect"
+import { Cause, Console, Context, Effect, Exit, type FileSystem, Layer, type Path, Predicate, Runtime } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -13,15 +13,19 @@ import * as Config from "./Config.ts"
 import { Lifecycle } from "./api/Lifecycle.ts"
 import * as Server from "./api/Server.ts"
 import { ClusterCache } from "./cache/ClusterCache.ts"
+import type { AccessReviewer } from "./domain/AccessReviewer.ts"
 import { SettingError } from "./domain/SettingError.ts"
+import { demoAccess } from "./embedded/DemoAccess.ts"
 import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
 import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
 import { Audit } from "./security/Audit.ts"
-import { Authorization } from "./security/Authorization.ts"
+import type { Authorization } from "./security/Authorization.ts"
 import * as CertificateExpiry from "./security/CertificateExpiry.ts"
+import * as ClusterAuthorization from "./security/ClusterAuthorization.ts"
 import { ClientIdentity } from "./security/Identity.ts"
+import * as PolicyAuthorization from "./security/PolicyAuthorization.ts"
 import { RateLimit } from "./security/RateLimit.ts"
 import { ServerTls } from "./security/ServerTls.ts"
 import * as Tls from "./security/Tls.ts"
@@ -37,9 +41,17 @@ const kubeConfig = (settings: Config.Settings) => {
   }
   const token = randomBytes(16).toString("hex")
   return Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url, token }))).pipe(
-    Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token] }))
+    Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token], decideAccess: demoAccess }))
   )
 }
+
+/** What decides who may do what. */
+const authorization = (
+  settings: Config.Settings
+): Layer.Layer<Authorization, SettingError, AccessReviewer | FileSystem.FileSystem | Path.Path> =>
+  settings.policyFile === undefined
+    ? ClusterAuthorization.layer(settings)
+    : PolicyAuthorization.layer(settings.policyFile)
 
 /** Once shutdown has begun a second signal ends the process at once. */
 const exitOnNextSignal = Effect.sync(() => {
@@ -80,12 +92,14 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
     Server.layer(settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
-          Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings)),
+          Layer.provideMerge(
+            authorization(settings),
+            Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings))
+          ),
           Layer.provideMerge(
             Layer.merge(ClientIdentity.layerTls, CertificateExpiry.layer(settings)),
             ServerTls.layer(settings)
           ),
-          Authorization.layerAllowAll,
           RateLimit.layer(settings),
           Audit.layerLog,
           Lifecycle.layer(settings.drainPeriod)
@@ -106,6 +120,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
       host: settings.host,
       port,
       source: settings.kubeSource,
+      authorization: settings.authorization,
       certificateDaysLeft: Tls.daysLeft(Context.get(services, ServerTls).current().expiresAt, Date.now())
     })
   )

@@ -50,7 +50,7 @@ export class HeaderFieldsTooLarge extends Schema.TaggedError<HeaderFieldsTooLarg
 /** The cache has not been filled yet. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { detail: Schema.String }) {}
 
-/** The cluster did not take the write: unreachable, overloaded or failing. */
+/** The cluster did not take the write, or could not be asked whether the caller may: unreachable, overloaded or failing. */
 export class ClusterUnavailable extends Schema.TaggedError<ClusterUnavailable>()("ClusterUnavailable", {
   detail: Schema.String,
   retryAfterSeconds: Schema.Number

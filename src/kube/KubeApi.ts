@@ -3,6 +3,7 @@
  */
 import { Context, Duration, Effect, Layer, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import type { AccessQuestion } from "../domain/AccessReviewer.ts"
 import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
 import type { DeploymentRef, ScaledDeployment } from "../domain/ReadModel.ts"
 import type { ReplicaCount } from "../domain/ReplicaCount.ts"
@@ -46,19 +47,6 @@ export interface WatchRequest {
   readonly timeoutSeconds: number
   /** Only this namespace; absent, the whole cluster. */
   readonly namespace?: NamespaceName | undefined
-}
-
-/** A question to the cluster's authorizer: may this user do that? */
-export interface AccessQuestion {
-  readonly user: string
-  readonly groups: ReadonlyArray<string>
-  readonly verb: string
-  /** The API group, `""` for the core one. */
-  readonly group: string
-  readonly resource: string
-  readonly subresource?: string | undefined
-  readonly namespace?: string | undefined
-  readonly name?: string | undefined
 }
 
 /** An Event of `core/v1`, which is what `kubectl describe` looks for, on a deployment. Times are in RFC 3339. */
@@ -246,14 +234,17 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
         decodeScale
       ),
 
-    accessReview: ({ groups, user, ...resourceAttributes }) =>
+    accessReview: ({ access, subject }) =>
       ask(
         "review access",
         HttpClientRequest.post("/apis/authorization.k8s.io/v1/subjectaccessreviews").pipe(
           HttpClientRequest.bodyJsonUnsafe({
             apiVersion: "authorization.k8s.io/v1",
             kind: "SubjectAccessReview",
-            spec: { user, groups, resourceAttributes }
+            spec: {
+              ...subject,
+              ...("path" in access ? { nonResourceAttributes: access } : { resourceAttributes: access })
+            }
           })
         ),
         reviewTimeout,

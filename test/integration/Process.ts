@@ -19,7 +19,8 @@ export const demoSettings = {
   DRAIN_PERIOD: "300ms",
   TLS_CERT_FILE: file("server.crt"),
   TLS_KEY_FILE: file("server.key"),
-  TLS_CLIENT_CA_FILE: file("ca.crt")
+  TLS_CLIENT_CA_FILE: file("ca.crt"),
+  POLICY_FILE: "deploy/demo/policy.yaml"
 }
 
 /** Starts the program as a supervisor would, with only these settings; it is killed with the scope. */

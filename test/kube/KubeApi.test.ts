@@ -281,13 +281,14 @@ describe("accessReview", () => {
       const decision = yield* Effect.provide(
         Effect.flatMap(KubeApi, (api) =>
           api.accessReview({
-            user: "jane",
-            groups: ["dev"],
-            verb: "update",
-            group: "apps",
-            resource: "deployments",
-            subresource: "scale",
-            namespace: "personal"
+            subject: { user: "jane", groups: ["dev"] },
+            access: {
+              verb: "update",
+              group: "apps",
+              resource: "deployments",
+              subresource: "scale",
+              namespace: "personal"
+            }
           })
         ),
         kubeApi(url)
@@ -308,6 +309,25 @@ describe("accessReview", () => {
             namespace: "personal"
           }
         }
+      })
+    })
+  )
+
+  it.live("asks for a path that is no resource by its own attributes", () =>
+    Effect.gen(function* () {
+      const { received, url } = yield* serve((_, response) => json(response, 201, { status: { allowed: true } }))
+      const decision = yield* Effect.provide(
+        Effect.flatMap(KubeApi, (api) =>
+          api.accessReview({ subject: { user: "jane", groups: [] }, access: { verb: "get", path: "/metrics" } })
+        ),
+        kubeApi(url)
+      )
+      assert.deepStrictEqual(decision, { allowed: true, reason: "" })
+      const body = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Unknown))(received[0]?.body)
+      assert.deepStrictEqual(body, {
+        apiVersion: "authorization.k8s.io/v1",
+        kind: "SubjectAccessReview",
+        spec: { user: "jane", groups: [], nonResourceAttributes: { verb: "get", path: "/metrics" } }
       })
     })
   )
