@@ -37,14 +37,15 @@ const tooMany = new ClusterUnavailable({
   retryAfterSeconds: 1
 })
 
-const reviews = Metric.counter("access_reviews_total", {
-  description: "Questions to the cluster what callers may do, by outcome: allowed, denied or failed",
+/** Questions to the cluster what callers may do, by outcome: allowed, denied or failed. */
+export const accessReviews = Metric.counter("access_reviews_total", {
+  description: "Questions to the cluster what callers may do, by outcome: allowed, denied or failed.",
   incremental: true
 })
 const outcomes = {
-  allowed: Metric.withAttributes(reviews, { outcome: "allowed" }),
-  denied: Metric.withAttributes(reviews, { outcome: "denied" }),
-  failed: Metric.withAttributes(reviews, { outcome: "failed" })
+  allowed: Metric.withAttributes(accessReviews, { outcome: "allowed" }),
+  denied: Metric.withAttributes(accessReviews, { outcome: "denied" }),
+  failed: Metric.withAttributes(accessReviews, { outcome: "failed" })
 }
 
 /** An identity as the cluster is asked about it. `key`: the same for the same user and groups, and for no others. */

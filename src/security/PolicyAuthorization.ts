@@ -6,13 +6,15 @@ import type { Policy } from "./Policy.ts"
 import { decider } from "./PolicyDecision.ts"
 import { loadPolicy, type PolicyError } from "./PolicyFile.ts"
 
-const reloads = Metric.counter("policy_reloads_total", {
-  description: "Policy files read again after a change, by outcome: accepted or refused",
+/** Policy files read again after a change, by outcome: accepted or refused. */
+export const policyReloads = Metric.counter("policy_reloads_total", {
+  description: "Policy files read again after a change, by outcome: accepted or refused.",
   incremental: true
 })
-const accepted = Metric.withAttributes(reloads, { outcome: "accepted" })
-const refusals = Metric.withAttributes(reloads, { outcome: "refused" })
-const ruleCount = Metric.gauge("policy_rules", { description: "Rules of the policy in force" })
+const accepted = Metric.withAttributes(policyReloads, { outcome: "accepted" })
+const refusals = Metric.withAttributes(policyReloads, { outcome: "refused" })
+/** Rules of the policy in force. */
+export const policyRules = Metric.gauge("policy_rules", { description: "Rules of the policy in force." })
 
 /** How many problems a line for a person holds; the log of a reload holds more. */
 const told = 3
@@ -43,9 +45,9 @@ export const layer = (
       const inForce = (policy: Policy) =>
         Effect.sync(() => {
           decide = decider(policy)
-        }).pipe(Effect.andThen(Metric.update(ruleCount, policy.rules.length)))
+        }).pipe(Effect.andThen(Metric.update(policyRules, policy.rules.length)))
 
-      yield* Metric.update(ruleCount, first.rules.length)
+      yield* Metric.update(policyRules, first.rules.length)
       // So that a series is there before there is anything to count.
       yield* Metric.update(accepted, 0)
       yield* Metric.update(refusals, 0)

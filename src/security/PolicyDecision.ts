@@ -27,6 +27,8 @@ const match = (self: Patterns, name: string): boolean => {
 }
 
 interface Grant {
+  /** Its rule's place in the policy. */
+  readonly index: number
   readonly users: Patterns
   readonly groups: Patterns
   readonly namespaces: Patterns
@@ -36,7 +38,8 @@ interface Grant {
   readonly rule: Rule
 }
 
-const grant = (rule: Rule): Grant => ({
+const grant = (rule: Rule, index: number): Grant => ({
+  index,
   users: patterns(rule.subjects.users),
   groups: patterns(rule.subjects.groups),
   namespaces: patterns(rule.namespaces),
@@ -46,69 +49,106 @@ const grant = (rule: Rule): Grant => ({
   rule
 })
 
-/** What an identity is granted, by what it asks for. */
+type Asked = Exclude<Access, { readonly resource: "namespaces" | "metrics" }>
+
+/** Grants by the namespaces that they name, and those that have patterns. */
 interface Grants {
-  readonly list: ReadonlyArray<Grant>
-  readonly get: ReadonlyArray<Grant>
-  readonly set: ReadonlyArray<Grant>
-  readonly metrics: boolean
+  readonly named: ReadonlyMap<string, ReadonlyArray<Grant>>
+  readonly patterned: ReadonlyArray<Grant>
 }
 
-const grantsOf = (all: ReadonlyArray<Grant>, { groups, user }: Identity): Grants => {
-  const mine = all.filter((one) => match(one.users, user) || groups.some((group) => match(one.groups, group)))
+const grants = (all: ReadonlyArray<Grant>): Grants => {
+  const named = new Map<string, Array<Grant>>()
+  for (const one of all) {
+    for (const namespace of one.namespaces.exact) {
+      const others = named.get(namespace)
+      if (others === undefined) named.set(namespace, [one])
+      else others.push(one)
+    }
+  }
+  return { named, patterned: all.filter(({ namespaces }) => namespaces.all || namespaces.prefixes.length > 0) }
+}
+
+/** Whether a grant whose namespaces match covers the rest of an access too. */
+const holds = (one: Grant, access: Asked): boolean => {
+  switch (access.verb) {
+    case "list":
+      return one.deployments.all
+    case "get":
+      return match(one.deployments, access.deployment)
+    case "set":
+      return access.replicas >= one.min && access.replicas <= one.max && match(one.deployments, access.deployment)
+  }
+}
+
+const covers = (self: Grants, access: Asked): boolean => {
+  const named = self.named.get(access.namespace)
+  if (named !== undefined) for (const one of named) if (holds(one, access)) return true
+  for (const one of self.patterned) if (match(one.namespaces, access.namespace) && holds(one, access)) return true
+  return false
+}
+
+/** What is granted to those for whom the same rules are, by what they ask for. */
+interface Permission {
+  readonly namespaces: boolean
+  readonly metrics: boolean
+  readonly list: Grants
+  readonly get: Grants
+  readonly set: Grants
+}
+
+const permission = (mine: ReadonlyArray<Grant>): Permission => {
   const withVerb = (verb: "list" | "get" | "set") => mine.filter(({ rule }) => rule.verbs?.includes(verb) === true)
   return {
-    list: withVerb("list"),
-    get: withVerb("get"),
-    set: withVerb("set"),
-    metrics: mine.some(({ rule }) => rule.metrics === true)
+    namespaces: withVerb("list").some(({ namespaces }) => namespaces.all),
+    metrics: mine.some(({ rule }) => rule.metrics === true),
+    list: grants(withVerb("list")),
+    get: grants(withVerb("get")),
+    set: grants(withVerb("set"))
   }
 }
 
-const allows = (grants: Grants, access: Access): boolean => {
+const allows = (self: Permission, access: Access): boolean => {
   switch (access.resource) {
     case "metrics":
-      return grants.metrics
+      return self.metrics
     case "namespaces":
-      for (const one of grants.list) if (one.namespaces.all) return true
-      return false
+      return self.namespaces
     case "deployments":
-      for (const one of grants.list) if (one.deployments.all && match(one.namespaces, access.namespace)) return true
-      return false
     case "replica_count":
-      if (access.verb === "get") {
-        for (const one of grants.get) {
-          if (match(one.namespaces, access.namespace) && match(one.deployments, access.deployment)) return true
-        }
-        return false
-      }
-      for (const one of grants.set) {
-        if (
-          access.replicas >= one.min &&
-          access.replicas <= one.max &&
-          match(one.namespaces, access.namespace) &&
-          match(one.deployments, access.deployment)
-        ) {
-          return true
-        }
-      }
-      return false
+      return covers(self[access.verb], access)
   }
 }
+
+const keptPermissions = 1000
 
 /**
  * Decides by a policy: whether one rule by itself allows the whole of an access. What an identity is granted is worked
- * out at its first question and kept as long as the identity lives, which is as long as its connection.
+ * out at its first question and kept as long as the identity lives, which is as long as its connection; those for whom
+ * the same rules are share it.
  */
 export const decider = (policy: Policy): ((identity: Identity, access: Access) => boolean) => {
   const all = policy.rules.map(grant)
-  const known = new WeakMap<Identity, Grants>()
+  const shared = new Map<string, Permission>()
+  const known = new WeakMap<Identity, Permission>()
+
+  const permissionOf = ({ groups, user }: Identity): Permission => {
+    const mine = all.filter((one) => match(one.users, user) || groups.some((group) => match(one.groups, group)))
+    const key = mine.map(({ index }) => index).join()
+    const existing = shared.get(key)
+    if (existing !== undefined) return existing
+    const made = permission(mine)
+    if (shared.size >= keptPermissions) shared.clear()
+    shared.set(key, made)
+    return made
+  }
+
   return (identity, access) => {
-    let grants = known.get(identity)
-    if (grants === undefined) {
-      grants = grantsOf(all, identity)
-      known.set(identity, grants)
+    let own = known.get(identity)
+    if (own === undefined) {
+      own = permissionOf(identity)
+      known.set(identity, own)
     }
-    return allows(grants, access)
+    return allows(own, access)
   }
 }

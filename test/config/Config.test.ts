@@ -55,6 +55,21 @@ describe("settings", () => {
       }
     })
   )
+  it.effect("what decides who may do what is the policy where there is one, else the cluster", () =>
+    Effect.gen(function* () {
+      const authorization = (environment: Record<string, string>) =>
+        Effect.map(load(environment), ({ authorization }) => authorization)
+      assert.strictEqual(yield* authorization({}), "kubernetes")
+      assert.strictEqual(yield* authorization({ AUTHORIZATION: "kubernetes" }), "kubernetes")
+      assert.strictEqual(yield* authorization({ POLICY_FILE: "p.yaml" }), "policy")
+      assert.strictEqual(yield* authorization({ POLICY_FILE: "p.yaml", AUTHORIZATION: "policy" }), "policy")
+      const without = yield* Effect.flip(load({ AUTHORIZATION: "policy" }))
+      assert.strictEqual(without.setting, "POLICY_FILE")
+      const both = yield* Effect.flip(load({ AUTHORIZATION: "kubernetes", POLICY_FILE: "p.yaml" }))
+      assert.strictEqual(both.setting, "AUTHORIZATION")
+      assert.include(both.message, "POLICY_FILE=p.yaml")
+    })
+  )
   it("docs/configuration.md holds the table that the settings make", () => {
     const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8")
     const rows = (text: string) =>

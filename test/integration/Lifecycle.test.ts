@@ -193,6 +193,26 @@ describe("errors at start name the setting, the value and the fix", () => {
     ["limits that do not go together", { REQUEST_TIMEOUT: "5s" }, "HEADERS_TIMEOUT=10000ms", "REQUEST_TIMEOUT or less"],
     ["a word that is none", { TLS_CLIENT_AUTH: "maybe" }, "TLS_CLIENT_AUTH=maybe", "optional, require"],
     ["a suite that TLS 1.3 has not", { TLS_CIPHERS: "RC4-MD5" }, "TLS_CIPHERS=RC4-MD5", "TLS_AES_128_GCM_SHA256"],
+    [
+      "no policy where one is to decide",
+      { POLICY_FILE: "", AUTHORIZATION: "policy" },
+      "POLICY_FILE (not set)",
+      "AUTHORIZATION=kubernetes"
+    ],
+    [
+      "a policy where the cluster is to decide",
+      { AUTHORIZATION: "kubernetes" },
+      "AUTHORIZATION=kubernetes",
+      "POLICY_FILE=deploy/demo/policy.yaml"
+    ],
+    ["a missing policy", { POLICY_FILE: "/nowhere/policy.yaml" }, "POLICY_FILE=/nowhere/policy.yaml", "no such file"],
+    [
+      "a policy that is none",
+      { POLICY_FILE: "package.json" },
+      "POLICY_FILE=package.json",
+      "package.json:2:3 name: unknown key",
+      "docs/authorization.md"
+    ],
     ["no kubeconfig", { KUBE_SOURCE: "kubeconfig", KUBECONFIG: "/nowhere/config" }, "KUBECONFIG", "/nowhere/config"],
     ["not in a cluster", { KUBE_SOURCE: "in-cluster" }, "KUBE_SOURCE"]
   ] as const) {

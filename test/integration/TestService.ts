@@ -1,5 +1,5 @@
 import { layer } from "@effect/vitest"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, type FileSystem, Layer, type Path } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeServices } from "@effect/platform-node"
@@ -7,7 +7,9 @@ import * as Cluster from "../../src/Cluster.ts"
 import { Lifecycle } from "../../src/api/Lifecycle.ts"
 import * as Server from "../../src/api/Server.ts"
 import { ClusterCache } from "../../src/cache/ClusterCache.ts"
+import type { AccessReviewer } from "../../src/domain/AccessReviewer.ts"
 import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
+import type { SettingError } from "../../src/domain/SettingError.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
@@ -27,7 +29,7 @@ export interface Overrides extends Partial<Server.ServerSettings>, Partial<TlsSe
   /** How the embedded cluster is made, where not by default. */
   readonly kube?: EmbeddedKubeOptions
   /** Who may do what; everybody who is identified may do everything, where a test does not say. */
-  readonly authorization?: Layer.Layer<Authorization>
+  readonly authorization?: Layer.Layer<Authorization, SettingError, AccessReviewer | FileSystem.FileSystem | Path.Path>
   /** How much each client may ask; without limit, where a test does not say. */
   readonly rateLimit?: RateLimitSettings
   /** Where the audit records go. */
@@ -82,16 +84,18 @@ export class TestService extends Context.Service<
           Server.layer({ ...defaults, ...overrides }).pipe(
             Layer.provideMerge(
               Layer.mergeAll(
-                Layer.provide(
-                  Cluster.layerOptions({ auditEvents: overrides.auditEvents }),
-                  KubeConfig.layerEndpoint({ url, token: "test" })
+                Layer.provideMerge(
+                  overrides.authorization ?? Authorization.layerAllowAll,
+                  Layer.provide(
+                    Cluster.layerOptions({ auditEvents: overrides.auditEvents }),
+                    KubeConfig.layerEndpoint({ url, token: "test" })
+                  )
                 ),
                 Layer.provideMerge(
                   ClientIdentity.layerTls,
                   ServerTls.layer({ ...tlsDefaults, ...overrides }, overrides.reload)
                 ),
                 Lifecycle.layer(Duration.zero),
-                overrides.authorization ?? Authorization.layerAllowAll,
                 overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
                 Audit.layerMemory(overrides.auditRecords ?? []),
                 overrides.scaler ?? Layer.empty

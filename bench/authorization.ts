@@ -1,0 +1,93 @@
+/**
+ * What it costs to decide whether a caller may do what it asks: nanoseconds for each check, by a policy of 10 and of 1,000
+ * rules and by the cluster's kept answers, beside an authorization that allows everything. Run: `node bench/authorization.ts`
+ */
+import { Context, Duration, Effect, Layer, Result } from "effect"
+import { AccessReviewer } from "../src/domain/AccessReviewer.ts"
+import { DeploymentName, NamespaceName } from "../src/domain/Names.ts"
+import { type Access, Authorization, refused } from "../src/security/Authorization.ts"
+import * as ClusterAuthorization from "../src/security/ClusterAuthorization.ts"
+import type { Identity } from "../src/security/Identity.ts"
+import { decider } from "../src/security/PolicyDecision.ts"
+import { decodePolicy } from "../src/security/PolicyFile.ts"
+
+const rounds = 5
+const checks = 200_000
+
+const identity = (user: string, ...groups: ReadonlyArray<string>): Identity => ({
+  user,
+  groups,
+  serialNumber: "01",
+  issuer: "CN=bench",
+  expiresAt: Number.MAX_SAFE_INTEGER,
+  spiffeIds: []
+})
+
+/** The reads of one caller, of 64 deployments. */
+const accesses: ReadonlyArray<Access> = Array.from({ length: 64 }, (_, n) => ({
+  verb: "get",
+  resource: "replica_count",
+  namespace: NamespaceName.make(`team-${n % 8}`),
+  deployment: DeploymentName.make(`service-${n}`)
+}))
+
+/** A policy in which each rule is for a team of its own, or all are for the same; the caller's is the last. */
+const policy = (count: number, forAll: boolean): Layer.Layer<Authorization> => {
+  const rules = Array.from({ length: count }, (_, n) => ({
+    subjects: { groups: [forAll || n === count - 1 ? "callers" : `group-${n}`] },
+    verbs: ["list", "get"],
+    namespaces: [n === count - 1 ? "team-*" : `other-${n}`],
+    deployments: ["*"]
+  }))
+  const decide = decider(Result.getOrThrow(decodePolicy("policy.yaml", JSON.stringify({ rules }))))
+  return Layer.succeed(Authorization, {
+    check: (who, access) => (decide(who, access) ? Effect.void : Effect.fail(refused(who, access)))
+  })
+}
+
+const cluster = ClusterAuthorization.layer({
+  authorizationCacheAllow: Duration.hours(1),
+  authorizationCacheDeny: Duration.hours(1),
+  authorizationCacheSize: 10_000
+}).pipe(Layer.provide(Layer.succeed(AccessReviewer, { review: () => Effect.succeed(true) })))
+
+const median = (values: ReadonlyArray<number>) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+
+const measure = Effect.fnUntraced(function* (layer: Layer.Layer<Authorization>, filled: number) {
+  const authorization = Context.get(yield* Layer.build(layer), Authorization)
+  // Answers for others, so that the map in which they are kept has its size.
+  for (let n = 0; n < filled; n++)
+    yield* authorization.check(identity(`other-${n}`), { verb: "list", resource: "namespaces" })
+  const who = identity("caller", "callers", "people")
+  const times = []
+  for (let round = 0; round <= rounds; round++) {
+    const begin = process.hrtime.bigint()
+    for (let n = 0; n < checks; n++) {
+      const access = accesses[n % accesses.length]
+      if (access !== undefined) yield* authorization.check(who, access)
+    }
+    // The first round is for the compiler.
+    if (round > 0) times.push(Number(process.hrtime.bigint() - begin) / checks)
+  }
+  return times
+}, Effect.scoped)
+
+const main = Effect.gen(function* () {
+  process.stdout.write(`${checks} checks a round, ${rounds} rounds\n${"who decides".padEnd(44)} ns/check (min..max)\n`)
+  for (const [name, layer, filled] of [
+    ["nobody: everything is allowed", Authorization.layerAllowAll, 0],
+    ["policy, 10 rules", policy(10, false), 0],
+    ["policy, 1,000 rules, one of them for the caller", policy(1000, false), 0],
+    ["policy, 1,000 rules, all for the caller", policy(1000, true), 0],
+    ["cluster, answer kept among 100", cluster, 100],
+    ["cluster, answer kept among 9,900", cluster, 9900]
+  ] as const) {
+    const times = yield* measure(layer, filled)
+    process.stdout.write(
+      `${name.padEnd(48)} ${median(times).toFixed(0)} (${Math.min(...times).toFixed(0)}..${Math.max(...times).toFixed(0)})\n`
+    )
+  }
+})
+
+await Effect.runPromise(main)
