@@ -53,6 +53,7 @@ bench: install ## Run every benchmark
 	@scripts/pki.sh .dev/test-pki faulty
 	node --expose-gc bench/memory.ts
 	node bench/freshness.ts
+	node bench/authorization.ts
 
 audit: install ## Look the dependencies up in npm's register of known vulnerabilities
 	npm audit

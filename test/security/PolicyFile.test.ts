@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Result } from "effect"
 import { NodeServices } from "@effect/platform-node"
+import { readFileSync } from "node:fs"
 import type { Policy } from "../../src/security/Policy.ts"
 import { decodePolicy, loadPolicy, maxPolicyBytes, maxProblems } from "../../src/security/PolicyFile.ts"
 
@@ -291,6 +292,13 @@ rules:
     const levels = Array.from({ length: 30 }, (_, n) => `a${n + 1}: &a${n + 1} [*a${n}, *a${n}, *a${n}, *a${n}]`)
     const found = problems(["a0: &a0 [x]", ...levels].join("\n"))
     assert.include(found[0], "the alias *a0 is not taken")
+  })
+
+  it("is written as docs/authorization.md shows it", () => {
+    const page = readFileSync(new URL("../../docs/authorization.md", import.meta.url), "utf8")
+    const examples = [...page.matchAll(/```yaml\n(rules:\n[^`]*)```/g)].map(([, text = ""]) => decoded(text))
+    assert.isNotEmpty(examples)
+    assert.isTrue(examples.every(Result.isSuccess))
   })
 
   it.effect("is read from where it is; a file that is not there, none or too large is told", () =>
