@@ -54,6 +54,7 @@ bench: install ## Run every benchmark
 	node --expose-gc bench/memory.ts
 	node bench/freshness.ts
 	node bench/authorization.ts
+	node bench/security.ts
 
 audit: install ## Look the dependencies up in npm's register of known vulnerabilities
 	npm audit

@@ -5,33 +5,14 @@
  */
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
-import { agent, send } from "../test/integration/Https.ts"
 import { demoSettings, start } from "../test/integration/Process.ts"
+import { connections, cpuMicros, load, median } from "./ReadLoad.ts"
 
 const rounds = 5
 const requests = 10_000
-const connections = 32
-const path = "/namespaces/personal/deployments/nginx/replica_count"
-
-/** User and system CPU time of a process so far, in microseconds; the kernel counts it in hundredths of a second. */
-const cpuMicros = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
-}
 
 const residentMegabytes = (pid: number): number =>
   Math.round(Number(/VmRSS:\s*([0-9]+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024)
-
-const load = Effect.fnUntraced(function* (port: number, count: number) {
-  const pool = yield* agent("viewer", connections)
-  yield* Effect.forEach(Array.from({ length: count }), () => send(port, { client: "viewer", path, agent: pool }), {
-    concurrency: connections,
-    discard: true
-  })
-}, Effect.scoped)
-
-const median = (values: ReadonlyArray<number>) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
 

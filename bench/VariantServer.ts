@@ -1,0 +1,46 @@
+/** The service over the demo cluster, with policy authorization and rate limits, or without: `SECURED` is `yes` or `no`. */
+import { Config, Context, Duration, Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as Cluster from "../src/Cluster.ts"
+import * as Settings from "../src/Config.ts"
+import { Lifecycle } from "../src/api/Lifecycle.ts"
+import * as Server from "../src/api/Server.ts"
+import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../src/embedded/Seed.ts"
+import { KubeConfig } from "../src/kube/KubeConfig.ts"
+import { Audit } from "../src/security/Audit.ts"
+import { Authorization } from "../src/security/Authorization.ts"
+import { ClientIdentity } from "../src/security/Identity.ts"
+import * as PolicyAuthorization from "../src/security/PolicyAuthorization.ts"
+import { RateLimit } from "../src/security/RateLimit.ts"
+import { ServerTls } from "../src/security/ServerTls.ts"
+
+const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url }))).pipe(
+  Layer.provide(EmbeddedKube.layer({ seed: demoSeed }))
+)
+
+const main = Effect.gen(function* () {
+  const settings = yield* Settings.load
+  const secured = yield* Config.Literals(["yes", "no"], "SECURED")
+  const services = yield* Layer.build(
+    Server.layer(settings).pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(
+          Layer.provide(Cluster.layerOptions({}), cluster),
+          Layer.provideMerge(ClientIdentity.layerTls, ServerTls.layer(settings)),
+          secured === "yes" ? PolicyAuthorization.layer(settings.policyFile ?? "") : Authorization.layerAllowAll,
+          secured === "yes" ? RateLimit.layer(settings) : RateLimit.layerUnlimited,
+          Audit.layerLog,
+          Lifecycle.layer(Duration.zero)
+        )
+      )
+    )
+  )
+  const { address } = Context.get(services, HttpServer.HttpServer)
+  process.stdout.write(`${JSON.stringify({ port: NetAddress.isInetAddress(address) ? address.port : 0 })}\n`)
+  return yield* Effect.never
+})
+
+NodeRuntime.runMain(Effect.scoped(main).pipe(Effect.provide(NodeServices.layer)))
