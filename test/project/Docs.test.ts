@@ -1,0 +1,34 @@
+import { assert, describe, it } from "@effect/vitest"
+import { existsSync, globSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { markdown } from "../../src/Config.ts"
+
+const root = new URL("../..", import.meta.url).pathname
+const pages = ["README.md", ...globSync("docs/*.md", { cwd: root })]
+const read = (page: string): string => readFileSync(join(root, page), "utf8")
+const words = (text: string): string => text.replaceAll(/[|\s-]+/g, " ")
+
+describe("the pages", () => {
+  for (const page of pages) {
+    it(`${page}: what it links to is there`, () => {
+      for (const [, target = ""] of read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+        assert.isTrue(existsSync(join(root, dirname(page), target)), target)
+      }
+    })
+  }
+
+  it("docs/security.md: the tests that it names are there", () => {
+    const table = read("docs/security.md")
+      .split("\n")
+      .filter((line) => line.startsWith("|"))
+    const named = table.flatMap((line) => [...(line.split("|").at(-2) ?? "").matchAll(/`([\w/*]+)`/g)])
+    assert.isAbove(named.length, 10)
+    for (const [, name = ""] of named) {
+      assert.isNotEmpty(globSync(`test/${name}.test.ts`, { cwd: root }), name)
+    }
+  })
+
+  it("docs/configuration.md tells the settings as they are", () => {
+    assert.include(words(read("docs/configuration.md")), words(markdown()))
+  })
+})
