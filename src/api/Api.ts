@@ -3,7 +3,7 @@
  * typed client are all made from it.
  */
 import { Schema, SchemaTransformation } from "effect"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Any, DeploymentName, NamespaceName } from "../domain/Names.ts"
 import { maxReplicaCount, ReplicaCount } from "../domain/ReplicaCount.ts"
 import {
@@ -66,6 +66,9 @@ export const NamespaceReplicaCounts = Schema.Struct({
   namespace: NamespaceName,
   deployments: Schema.Array(Schema.Struct({ deployment: DeploymentName, replica_count: ReplicaCount }))
 })
+
+/** The version of Prometheus' text format that `/metrics` speaks. */
+export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8"
 
 const Nothing = Schema.Struct({})
 
@@ -152,11 +155,27 @@ export class Description extends HttpApiGroup.make("description", { topLevel: tr
   )
   .middleware(Identified) {}
 
+/** What the service tells of itself, in Prometheus' text format. */
+export class Metrics extends HttpApiGroup.make("metrics", { topLevel: true })
+  .add(
+    HttpApiEndpoint.get("metrics", "/metrics", {
+      success: Schema.String.pipe(HttpApiSchema.asText({ contentType: metricsContentType })),
+      error: [...always, UnauthorizedProblem]
+    }).annotateMerge(
+      describe(
+        "Metrics",
+        "The service's metrics in Prometheus' text format, for callers that are permitted to `get metrics`."
+      )
+    )
+  )
+  .middleware(Identified) {}
+
 /** The whole API. */
 export class Api extends HttpApi.make("kube-resource-api")
   .add(Resources)
   .add(Probes)
   .add(Description)
+  .add(Metrics)
   .annotateMerge(
     OpenApi.annotations({
       title: "kube-resource-api",

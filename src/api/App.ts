@@ -1,4 +1,4 @@
-import { Cause, Effect } from "effect"
+import { Cause, Clock, Context, Effect, Tracer } from "effect"
 import { HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import type { Scope } from "effect"
@@ -6,10 +6,11 @@ import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 import { BadRequest, HeaderFieldsTooLarge, UnknownEndpoint, UriTooLong } from "../domain/Errors.ts"
 import { ClientIdentity } from "../security/Identity.ts"
-import { Internal, respond } from "./ErrorMapping.ts"
+import { type Code, codeOf, errorOf, Internal, respond } from "./ErrorMapping.ts"
 import { Lifecycle } from "./Lifecycle.ts"
-import { RequestContext } from "./RequestContext.ts"
+import { RequestContext, unmatched } from "./RequestContext.ts"
 import { requestId } from "./RequestId.ts"
+import { clientGone, RequestObserver } from "./RequestObserver.ts"
 import { routableTarget } from "./RequestTarget.ts"
 
 /** What a request may be, in bytes. */
@@ -25,6 +26,9 @@ const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
   for (const text of rawHeaders) bytes += text.length + 2
   return bytes
 }
+
+const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
+  body._tag === "Uint8Array" ? body.contentLength : 0
 
 const malformation = (
   incoming: IncomingMessage | Http2ServerRequest,
@@ -56,6 +60,7 @@ export const make = <E>(
   Effect.gen(function* () {
     const identities = yield* ClientIdentity
     const lifecycle = yield* Lifecycle
+    const observer = yield* RequestObserver
 
     const refusal = (request: HttpServerRequest.HttpServerRequest) => {
       const incoming = NodeHttpServerRequest.toIncomingMessage(request)
@@ -80,44 +85,79 @@ export const make = <E>(
           )
         }
       }
-      // The client has gone: nobody is left to answer, and it is no defect.
-      if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(Cause.map(cause, () => new Internal()))
       return Effect.logError("A request ended in a defect", cause).pipe(
         Effect.annotateLogs({ requestId: id }),
         Effect.as(respond(new Internal(), id))
       )
     }
 
-    return Effect.clockWith((clock) =>
-      Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-        const receivedAt = clock.currentTimeMillisUnsafe()
-        const id = requestId(request.headers["x-request-id"])
-        const identity = identities.of(request, receivedAt)
-        const finish = (response: HttpServerResponse.HttpServerResponse) =>
-          HttpServerResponse.setHeaders(
-            response,
-            // Clients on kept-alive connections are told to go elsewhere before the port closes, and to come again with
-            // a new handshake once the connection's own no longer holds.
-            lifecycle.isShuttingDown() || (identity === undefined && identities.isOutdated(request))
-              ? { "x-request-id": id, connection: "close" }
-              : { "x-request-id": id }
-          )
-        const refused = refusal(request)
-        if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
-        const target = routableTarget(request.url)
-        return routes.pipe(
-          Effect.provideService(RequestContext, {
-            id,
-            identity,
-            receivedAt,
-            malformed: malformation(NodeHttpServerRequest.toIncomingMessage(request), limits)
-          }),
-          target === request.url
-            ? (routed) => routed
-            : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),
-          Effect.catchCause((cause) => recover(cause, id)),
-          Effect.map(finish)
+    return Effect.contextWith((context: Context.Context<HttpServerRequest.HttpServerRequest>) => {
+      const clock = Context.get(context, Clock.Clock)
+      const request = Context.get(context, HttpServerRequest.HttpServerRequest)
+      const receivedAt = clock.currentTimeMillisUnsafe()
+      const startedAt = clock.currentTimeNanosUnsafe()
+      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      const requestBytes = (incoming.url ?? "").length + headerBytes(incoming.rawHeaders)
+      const id = requestId(request.headers["x-request-id"])
+      const identity = identities.of(request, receivedAt)
+      const matched = unmatched()
+      observer.received()
+      const completed = (status: number, code: Code | undefined, responseBytes: number) => {
+        const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+        observer.completed({
+          id,
+          identity,
+          address: identity === undefined ? incoming.socket.remoteAddress : undefined,
+          method: request.method,
+          target: request.url,
+          route: matched.route,
+          params: matched.params,
+          status,
+          code,
+          receivedAt,
+          durationMillis: Number(clock.currentTimeNanosUnsafe() - startedAt) / 1e6,
+          requestBytes,
+          responseBytes,
+          traceId: span?.traceId
+        })
+      }
+      const finish = (response: HttpServerResponse.HttpServerResponse) => {
+        const error = errorOf(response)
+        completed(response.status, error && codeOf(error), request.method === "HEAD" ? 0 : bodyBytes(response))
+        return HttpServerResponse.setHeaders(
+          response,
+          // Clients on kept-alive connections are told to go elsewhere before the port closes, and to come again with a
+          // new handshake once the connection's own no longer holds.
+          lifecycle.isShuttingDown() || (identity === undefined && identities.isOutdated(request))
+            ? { "x-request-id": id, connection: "close" }
+            : { "x-request-id": id }
         )
-      })
-    ).pipe(Effect.orDie)
+      }
+      const refused = refusal(request)
+      if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
+      const target = routableTarget(request.url)
+      return routes.pipe(
+        Effect.provideService(RequestContext, {
+          id,
+          identity,
+          receivedAt,
+          malformed: malformation(incoming, limits),
+          matched
+        }),
+        target === request.url
+          ? (routed) => routed
+          : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),
+        Effect.matchCauseEffect({
+          onSuccess: (response) => Effect.succeed(finish(response)),
+          onFailure: (cause) => {
+            // Nobody is left to answer, and it is no defect.
+            if (Cause.hasInterruptsOnly(cause)) {
+              completed(clientGone, undefined, 0)
+              return Effect.failCause(Cause.map(cause, () => new Internal()))
+            }
+            return Effect.map(recover(cause, id), finish)
+          }
+        })
+      )
+    }).pipe(Effect.orDie)
   })

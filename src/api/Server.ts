@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { NodeHttpServer } from "@effect/platform-node"
@@ -12,10 +12,14 @@ import * as App from "./App.ts"
 import { Audited } from "./Audited.ts"
 import * as Connections from "./Connections.ts"
 import { descriptionHandlers } from "./DescriptionHandlers.ts"
+import * as Handshakes from "./Handshakes.ts"
 import { Identified } from "./Identified.ts"
+import { metricsHandlers } from "./MetricsHandlers.ts"
 import { probeHandlers } from "./ProbeHandlers.ts"
 import { resourceHandlers } from "./ResourceHandlers.ts"
 import { requestId } from "./RequestId.ts"
+import { RequestObserver } from "./RequestObserver.ts"
+import * as RouteCapture from "./RouteCapture.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** Where the server listens and what it puts up with; the words are those of the settings. */
@@ -29,7 +33,12 @@ export interface ServerSettings extends App.RequestLimits {
   readonly shutdownTimeout: Duration.Duration
 }
 
-const makeHttps = (tls: TlsMaterial, settings: ServerSettings) => {
+const makeHttps = (
+  tls: TlsMaterial,
+  settings: ServerSettings,
+  observer: RequestObserver,
+  context: Context.Context<never>
+) => {
   const server = createServer({
     ...contextOptions(tls),
     requestCert: true,
@@ -48,13 +57,16 @@ const makeHttps = (tls: TlsMaterial, settings: ServerSettings) => {
     requireHostHeader: false
   })
   const connections = Connections.follow(server)
-  server.on("clientError", onClientError(connections))
+  Handshakes.count(server, context)
+  server.on("clientError", onClientError(connections, observer))
   server.on("connect", (request, socket) => {
     const given = request.headers["x-request-id"]
     endWith(
       socket,
       new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }),
-      requestId(typeof given === "string" ? given : undefined)
+      requestId(typeof given === "string" ? given : undefined),
+      observer,
+      "CONNECT"
     )
   })
   // An expectation other than 100-continue is no reason not to answer.
@@ -68,9 +80,10 @@ const routes = (settings: ServerSettings) =>
     Layer.provide([
       resourceHandlers(settings.requestTimeout),
       probeHandlers(settings.readyMaxStaleness),
-      descriptionHandlers
+      descriptionHandlers,
+      metricsHandlers
     ]),
-    Layer.provide([Identified.layer, Audited.layer])
+    Layer.provide([Identified.layer, Audited.layer, RouteCapture.layer])
   )
 
 /** Paths are taken as they are: no other spelling of an endpoint is one. */
@@ -98,7 +111,7 @@ export const layer = (settings: ServerSettings) =>
     Effect.gen(function* () {
       const tls = (yield* ServerTls).current()
       const identities = yield* ClientIdentity
-      const { server, connections } = makeHttps(tls, settings)
+      const { server, connections } = makeHttps(tls, settings, yield* RequestObserver, yield* Effect.context<never>())
       const clock = yield* Clock.Clock
       server.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
       return Layer.effectDiscard(

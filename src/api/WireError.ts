@@ -3,11 +3,13 @@
  * straight onto the socket, which is then closed.
  */
 import { Predicate } from "effect"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { BadRequest, HeaderFieldsTooLarge, RequestTimeout, UriTooLong } from "../domain/Errors.ts"
 import { type Connections, isAnswering } from "./Connections.ts"
-import { render, type ServiceError } from "./ErrorMapping.ts"
+import { codeOf, render, type ServiceError } from "./ErrorMapping.ts"
 import { requestId } from "./RequestId.ts"
+import type { RequestObserver } from "./RequestObserver.ts"
 
 const carriageReturn = 13
 const space = 32
@@ -46,14 +48,38 @@ const errorFor = (error: Error): ServiceError => {
   }
 }
 
-/** Writes a problem as a whole HTTP response and ends the connection. */
-export const endWith = (socket: Duplex, error: ServiceError, id: string): void => {
+/** Writes a problem as a whole HTTP response, ends the connection, and tells the observer. `method`: where it is known. */
+export const endWith = (
+  socket: Duplex,
+  error: ServiceError,
+  id: string,
+  observer: RequestObserver,
+  method = "unknown"
+): void => {
   const { status, title, body, headers } = render(error, id)
+  const responseBytes = Buffer.byteLength(body)
+  observer.received()
+  observer.completed({
+    id,
+    identity: undefined,
+    address: socket instanceof Socket ? socket.remoteAddress : undefined,
+    method,
+    target: "",
+    route: undefined,
+    params: {},
+    status,
+    code: codeOf(error),
+    receivedAt: Date.now(),
+    durationMillis: undefined,
+    requestBytes: 0,
+    responseBytes,
+    traceId: undefined
+  })
   const lines = [
     `HTTP/1.1 ${status} ${title}`,
     "connection: close",
     "content-type: application/problem+json",
-    `content-length: ${Buffer.byteLength(body)}`,
+    `content-length: ${responseBytes}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   ]
   socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`)
@@ -64,7 +90,7 @@ export const endWith = (socket: Duplex, error: ServiceError, id: string): void =
  * arrived whole, for which an answer now would be taken; then it only closes.
  */
 export const onClientError =
-  (connections: Connections) =>
+  (connections: Connections, observer: RequestObserver) =>
   (error: Error, socket: Duplex): void => {
     if (
       !socket.writable ||
@@ -75,7 +101,7 @@ export const onClientError =
       socket.destroy()
       return
     }
-    endWith(socket, errorFor(error), requestId(undefined))
+    endWith(socket, errorFor(error), requestId(undefined), observer)
     // A client that goes on sending must not keep the connection for ever.
     setTimeout(() => socket.destroy(), 1000).unref()
   }

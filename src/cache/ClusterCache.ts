@@ -4,11 +4,11 @@ import type { DeploymentObject } from "../domain/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 
 /**
- * Is told of each event that the cache has taken in, for metrics: its tag and the time, in milliseconds since the epoch.
- * It must not throw. By default nobody is told.
+ * Is told of each event that the cache has taken in, for metrics, and the time, in milliseconds since the epoch. It must
+ * not throw. By default nobody is told.
  */
 export const CacheObserver = Context.Reference<{
-  readonly applied: (event: ClusterEvent["_tag"], atMillis: number) => void
+  readonly applied: (event: ClusterEvent, atMillis: number) => void
 }>("kube-resource-api/cache/CacheObserver", { defaultValue: () => ({ applied: () => {} }) })
 
 /** Steers the cache of `ClusterCache.layerMemory`. */
@@ -108,7 +108,7 @@ const make = Effect.gen(function* () {
       for (const event of events) {
         view = View.apply(view, event)
         note(event, now)
-        observer.applied(event._tag, now)
+        observer.applied(event, now)
       }
       if (View.isSynced(view)) Deferred.doneUnsafe(synced, Effect.void)
     })
@@ -136,7 +136,9 @@ const make = Effect.gen(function* () {
 })
 
 /** What an event shows of its resource's watch: that it is live, that it is not, or neither, as a list does. */
-const sign = (event: ClusterEvent): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
+export const sign = (
+  event: ClusterEvent
+): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
   switch (event._tag) {
     case "NamespacesReplaced":
       return { resource: "namespaces", live: undefined }

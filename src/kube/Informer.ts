@@ -80,11 +80,16 @@ export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
 const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   options: InformerOptions,
-  emit: (event: ClusterEvent) => Effect.Effect<unknown>
+  passOn: (event: ClusterEvent) => Effect.Effect<unknown>
 ): Effect.fn.Return<never, never, KubeApi> {
   const api = yield* KubeApi
   const observer = yield* InformerObserver
   const { resource } = kind
+  const emit = (event: ClusterEvent) =>
+    Effect.suspend(() => {
+      observer.emitting(resource)
+      return passOn(event)
+    })
   const pageSize = options.pageSize ?? 500
   const watchAtLeast = Duration.toSeconds(options.watchAtLeast ?? "5 minutes")
   const watchAtMost = Duration.toSeconds(options.watchAtMost ?? "10 minutes")
@@ -142,12 +147,14 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     )
   }
 
-  const relist = (reason: RelistReason) => {
-    resumeFrom = undefined
-    taken = undefined
-    relistReason = reason
-    doubts = 0
-  }
+  const relist = (reason: RelistReason) =>
+    Effect.suspend(() => {
+      resumeFrom = undefined
+      taken = undefined
+      relistReason = reason
+      doubts = 0
+      return observer.listing(resource, reason)
+    })
 
   const heard = Effect.suspend(() => {
     live = true
@@ -289,6 +296,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     return { ...ended, lived, news, spoke, listed: initial === undefined, listing }
   })
 
+  yield* observer.listing(resource, relistReason)
   while (true) {
     if (resumeFrom === undefined && taken === undefined && !streamingList) {
       const failed = yield* Effect.matchEffect(pagedList, {
@@ -324,7 +332,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     if (end === "silent" && !spoke) {
       // A watch cache takes a watch from a version that it has not reached, and says nothing until it has: after the
       // store was restored from a backup that may be never.
-      relist("silent")
+      yield* relist("silent")
       continue
     }
 
@@ -349,15 +357,15 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
         // The version to resume from was compacted away, or fell out of the watch cache. Expected after an outage, so
         // at once; but a server that lets every new list expire is not asked for lists in a loop.
         const again = taken !== undefined || (lastRelist === "expired" && !progressed)
-        relist("expired")
+        yield* relist("expired")
         yield* again ? backoff.wait(error.retryAfter) : Effect.void
         continue
       }
       if (error.isVersionTooLarge) {
         // The store was restored from a backup, or this replica of the API server lags behind.
-        relist("version-too-large")
+        yield* relist("version-too-large")
       } else if (!error.inStream && rejectsVersion.has(error.code)) {
-        relist("refused")
+        yield* relist("refused")
       }
     }
 
@@ -369,7 +377,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       (error._tag === "KubeDecodeError" || (error._tag === "KubeStatusError" && error.inStream)) &&
       ++doubts >= doubtsUntilRelist
     ) {
-      relist("broken")
+      yield* relist("broken")
     }
     yield* backoff.wait(retryAfterOf(error))
   }

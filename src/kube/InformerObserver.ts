@@ -44,6 +44,8 @@ export type WatchEnd =
  * they must be quick.
  */
 export interface InformerObserver {
+  /** A whole list is due, and is asked for until there is one. */
+  readonly listing: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
   /** A whole list has been taken and passed on. */
   readonly relisted: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
   /** The server took a watch. */
@@ -54,18 +56,40 @@ export interface InformerObserver {
   readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
   /** A bookmark came. */
   readonly bookmark: (resource: WatchedResource, resourceVersion: ResourceVersion) => Effect.Effect<void>
+  /** An event is passed on. Not an effect: it is called for each of them. It must not throw. */
+  readonly emitting: (resource: WatchedResource) => void
+}
+
+/** An observer that does nothing. */
+export const unobserved: InformerObserver = {
+  listing: () => Effect.void,
+  relisted: () => Effect.void,
+  watchStarted: () => Effect.void,
+  watchEnded: () => Effect.void,
+  decodeError: () => Effect.void,
+  bookmark: () => Effect.void,
+  emitting: () => {}
 }
 
 /** The observer of all informers that run with it. */
 export const InformerObserver: Context.Reference<InformerObserver> = Context.Reference<InformerObserver>(
   "kube-resource-api/kube/InformerObserver",
-  {
-    defaultValue: () => ({
-      relisted: () => Effect.void,
-      watchStarted: () => Effect.void,
-      watchEnded: () => Effect.void,
-      decodeError: () => Effect.void,
-      bookmark: () => Effect.void
-    })
-  }
+  { defaultValue: () => unobserved }
 )
+
+/** Tells several, one after the other. */
+export const all = (observers: ReadonlyArray<InformerObserver>): InformerObserver => {
+  const each = (tell: (observer: InformerObserver) => Effect.Effect<void>) =>
+    Effect.forEach(observers, tell, { discard: true })
+  return {
+    listing: (resource, reason) => each((observer) => observer.listing(resource, reason)),
+    relisted: (resource, reason) => each((observer) => observer.relisted(resource, reason)),
+    watchStarted: (resource) => each((observer) => observer.watchStarted(resource)),
+    watchEnded: (resource, end) => each((observer) => observer.watchEnded(resource, end)),
+    decodeError: (resource, error) => each((observer) => observer.decodeError(resource, error)),
+    bookmark: (resource, resourceVersion) => each((observer) => observer.bookmark(resource, resourceVersion)),
+    emitting: (resource) => {
+      for (const observer of observers) observer.emitting(resource)
+    }
+  }
+}

@@ -11,6 +11,7 @@ import type { ResourceVersion } from "../domain/ResourceVersion.ts"
 import type { KubeConfigError } from "./KubeConfig.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "./KubeErrors.ts"
 import { KubeHttp } from "./KubeHttp.ts"
+import { type KubeVerb, measured } from "./KubeMetrics.ts"
 import { watchLines } from "./WatchLines.ts"
 import {
   type AccessDecision,
@@ -141,7 +142,10 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const eventTimeout = options.eventTimeout ?? "5 seconds"
 
   /** Sends a request; any status but 2xx is a `KubeStatusError`. The response lives as long as the scope. */
-  const send = Effect.fnUntraced(function* (
+  const send = (verb: KubeVerb, operation: string, request: HttpClientRequest.HttpClientRequest) =>
+    measured(verb)(exchange(operation, request))
+
+  const exchange = Effect.fnUntraced(function* (
     operation: string,
     request: HttpClientRequest.HttpClientRequest
   ): Effect.fn.Return<HttpClientResponse.HttpClientResponse, KubeError, Scope.Scope> {
@@ -165,12 +169,13 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   })
 
   const ask = <A>(
+    verb: KubeVerb,
     operation: string,
     request: HttpClientRequest.HttpClientRequest,
     limit: Duration.Input,
     decode: (input: unknown) => Decoded<A>
   ): Effect.Effect<A, KubeError> =>
-    send(operation, request).pipe(
+    send(verb, operation, request).pipe(
       Effect.flatMap((response) => Effect.mapError(response.text, unreachable(operation))),
       Effect.flatMap((text) => decoded(operation)(Result.flatMap(decodeJson(text), decode))),
       Effect.scoped,
@@ -180,6 +185,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   return KubeApi.of({
     listPage: (kind, page) =>
       ask(
+        "list",
         `list ${kind.resource}`,
         HttpClientRequest.get(kind.path(page.namespace), {
           urlParams: { limit: page.limit, continue: page.continue }
@@ -193,6 +199,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       const decode = (line: Decoded<string>) =>
         decoded(operation)(Result.flatMap(Result.flatMap(line, decodeJson), (input) => decodeWatchEvent(kind, input)))
       const open = send(
+        "watch",
         operation,
         HttpClientRequest.get(kind.path(watch.namespace), {
           urlParams: {
@@ -226,6 +233,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
 
     scale: (ref, replicas) =>
       ask(
+        "scale",
         `scale deployment ${ref.namespace}/${ref.name}`,
         HttpClientRequest.patch(`/apis/apps/v1/namespaces/${ref.namespace}/deployments/${ref.name}/scale`, {
           urlParams: { fieldManager }
@@ -236,6 +244,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
 
     accessReview: ({ access, subject }) =>
       ask(
+        "review",
         "review access",
         HttpClientRequest.post("/apis/authorization.k8s.io/v1/subjectaccessreviews").pipe(
           HttpClientRequest.bodyJsonUnsafe({

@@ -132,7 +132,7 @@ describe("ClusterCache", () => {
       Effect.provide(
         ClusterCache.layerMemory([namespaces(1)]).pipe(
           Layer.provide(
-            Layer.succeed(CacheObserver, { applied: (event, atMillis) => void told.push([event, atMillis]) })
+            Layer.succeed(CacheObserver, { applied: (event, atMillis) => void told.push([event._tag, atMillis]) })
           )
         )
       )

@@ -4,6 +4,7 @@ import * as Cluster from "../../src/Cluster.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import { DeploymentList, NamespaceReplicaCounts } from "../../src/api/Api.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 
@@ -65,7 +66,7 @@ const makeWatcher = () => {
       highest = new Map()
     },
     observer: {
-      applied: (tag: string) => {
+      applied: ({ _tag: tag }: ClusterEvent) => {
         if (cache === undefined || !cache.isSynced()) return
         const view = cache.current()
         if (view.namespaceCount === 0 || view.deploymentCount === 0) violations.push(`empty after ${tag}`)

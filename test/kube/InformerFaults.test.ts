@@ -4,7 +4,7 @@ import { Effect, Layer, Logger, Queue, Stream } from "effect"
 import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import type { InformerOptions } from "../../src/kube/Informer.ts"
-import { InformerObserver } from "../../src/kube/InformerObserver.ts"
+import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
 import { KubeWatch } from "../../src/kube/KubeWatch.ts"
 import { kubeApi } from "./HttpCluster.ts"
 import { told } from "./ScriptedKube.ts"
@@ -68,11 +68,9 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
     }),
     Effect.provide(KubeWatch.layerOptions(options).pipe(Layer.provide(kubeApi(kube.url)))),
     Effect.provideService(InformerObserver, {
+      ...unobserved,
       relisted: (resource, reason) => Effect.sync(() => view.relists.push(`${resource} ${reason}`)),
-      watchStarted: () => Effect.void,
-      watchEnded: (resource, end) => Effect.sync(() => view.ends.push(`${resource} ${end}`)),
-      decodeError: () => Effect.void,
-      bookmark: () => Effect.void
+      watchEnded: (resource, end) => Effect.sync(() => view.ends.push(`${resource} ${end}`))
     }),
     Effect.forkScoped
   )

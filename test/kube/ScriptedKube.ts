@@ -6,7 +6,7 @@ import { Clock, Duration, Effect, Layer, Logger, Result, Stream } from "effect"
 import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
 import type { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
 import * as Informer from "../../src/kube/Informer.ts"
-import { InformerObserver } from "../../src/kube/InformerObserver.ts"
+import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
 import {
@@ -143,11 +143,9 @@ export const informed = Effect.fnUntraced(function* (script: Script, options?: I
   yield* Stream.runForEach(Informer.make(namespaces, options), (event) => Effect.sync(() => events.push(event))).pipe(
     Effect.provide(layer(script, asked)),
     Effect.provideService(InformerObserver, {
+      ...unobserved,
       relisted: (_, reason) => Effect.sync(() => relists.push(reason)),
-      watchStarted: () => Effect.void,
-      watchEnded: (_, end) => Effect.sync(() => ends.push(end)),
-      decodeError: () => Effect.void,
-      bookmark: () => Effect.void
+      watchEnded: (_, end) => Effect.sync(() => ends.push(end))
     }),
     Effect.provide(
       Logger.layer([

@@ -1,0 +1,23 @@
+import { Layer } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { NodeHttpServer } from "@effect/platform-node"
+import { createServer } from "node:http"
+import { metricsPage } from "./MetricsHandlers.ts"
+
+/**
+ * Serves `/metrics`, and nothing else, over plain HTTP to whoever can reach the port. It fails with a `ServeError` where
+ * the port cannot be listened on. The layer gives the `HttpServer`, which knows its address.
+ */
+export const layer = (host: string, port: number): Layer.Layer<HttpServer.HttpServer, unknown> =>
+  HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
+    disableLogger: true,
+    disableListenLog: true
+  }).pipe(
+    Layer.provideMerge(
+      NodeHttpServer.layer(
+        () =>
+          createServer({ headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 65_000, maxHeaderSize: 8192 }),
+        { host, port, gracefulShutdownTimeout: 1000 }
+      )
+    )
+  )
