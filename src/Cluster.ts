@@ -8,6 +8,7 @@ import * as KubeEventRecorder from "./kube/KubeEventRecorder.ts"
 import * as KubeHttp from "./kube/KubeHttp.ts"
 import * as KubeScaler from "./kube/KubeScaler.ts"
 import { KubeWatch } from "./kube/KubeWatch.ts"
+import * as CacheMetrics from "./observability/CacheMetrics.ts"
 
 /** How the cluster is followed and written to. */
 export interface ClusterOptions extends InformerOptions {
@@ -15,9 +16,13 @@ export interface ClusterOptions extends InformerOptions {
   readonly auditEvents?: boolean | undefined
 }
 
-/** Cluster → informers → cache, and the way back for writes and for questions of access, over whatever cluster the `KubeConfig` names. */
+/**
+ * Cluster → informers → cache (with its gauges), and the way back for writes and for questions of access, over whatever
+ * cluster the `KubeConfig` names.
+ */
 export const layerOptions = (options: ClusterOptions) =>
-  Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
+  CacheMetrics.layerGauges.pipe(
+    Layer.provideMerge(Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events)))),
     Layer.provide(KubeWatch.layerOptions(options)),
     Layer.merge(KubeScaler.layer),
     Layer.merge(KubeAccessReviewer.layer),

@@ -1,7 +1,7 @@
 /**
  * Every setting of the service: its environment variable, its default, what it is for, and the schema its text must pass.
  */
-import { Config, Duration, Effect, Option, Schema, SchemaTransformation } from "effect"
+import { Config, Duration, Effect, Option, Result, Schema, SchemaTransformation } from "effect"
 import { SettingError } from "./domain/SettingError.ts"
 
 /** One environment variable: `fallback` is the text used where it is not set; without one the setting stays undefined. */
@@ -10,10 +10,12 @@ interface Setting<A> {
   readonly description: string
   readonly fallback: string | undefined
   readonly allowed: string
+  readonly secret: boolean
   readonly decode: (text: string) => Effect.Effect<A, Schema.SchemaError>
 }
 
-type Kind<A> = { readonly allowed: string; readonly codec: Schema.Codec<A, string> }
+/** `secret`: the value is left out of errors. */
+type Kind<A> = { readonly allowed: string; readonly codec: Schema.Codec<A, string>; readonly secret?: true }
 
 const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
 const policyPath: Kind<string> = { allowed: "a path to a YAML or JSON file", codec: Schema.NonEmptyString }
@@ -66,6 +68,7 @@ const setting = <A>(name: string, kind: Kind<A>, fallback: string | undefined, d
   description,
   fallback,
   allowed: kind.allowed,
+  secret: kind.secret === true,
   decode: Schema.decodeEffect(kind.codec)
 })
 
@@ -88,6 +91,52 @@ const cipherList: Kind<string> = {
   allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,
   codec: Schema.String.check(
     Schema.isPattern(new RegExp(`^(?:${cipherSuites.join("|")})(?::(?:${cipherSuites.join("|")}))*$`))
+  )
+}
+
+const url: Kind<string> = {
+  allowed: "an http or https URL",
+  codec: Schema.String.check(
+    Schema.isPattern(/^https?:\/\//),
+    Schema.makeFilter((text: string) => URL.canParse(text), { expected: "a URL" })
+  )
+}
+
+const ratio: Kind<number> = {
+  allowed: "a number 0..1",
+  codec: Schema.String.check(Schema.isPattern(/^(?:0|1|0?\.[0-9]{1,9}|1\.0{1,9})$/)).pipe(
+    Schema.decodeTo(Schema.Finite, SchemaTransformation.transform({ decode: Number, encode: String }))
+  )
+}
+
+/** OpenTelemetry's form of header fields: `name=value,name=value`, the values percent-encoded. */
+const headers: Kind<Readonly<Record<string, string>>> = {
+  allowed: "header fields such as name=value,name2=value2",
+  secret: true,
+  codec: Schema.String.check(Schema.isPattern(/^\s*[\w-]+\s*=[^,]*(?:,\s*[\w-]+\s*=[^,]*)*$/)).pipe(
+    Schema.decodeTo(
+      Schema.Record(Schema.String, Schema.String),
+      SchemaTransformation.transform({
+        decode: (written) =>
+          Object.fromEntries(
+            written.split(",").map((pair) => {
+              const at = pair.indexOf("=")
+              const value = pair.slice(at + 1).trim()
+              return [
+                pair.slice(0, at).trim(),
+                Result.getOrElse(
+                  Result.try(() => decodeURIComponent(value)),
+                  () => value
+                )
+              ]
+            })
+          ),
+        encode: (fields) =>
+          Object.entries(fields)
+            .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+            .join(",")
+      })
+    )
   )
 }
 
@@ -252,6 +301,49 @@ export const settings = {
     "auto",
     "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
   ),
+  requestLog: setting(
+    "REQUEST_LOG",
+    words("off", "errors", "sampled", "all"),
+    "all",
+    "Which requests get a line in the log: `errors` those with a status of 400 or more, `sampled` those and one in `REQUEST_LOG_SAMPLE` of the others. `LOG_LEVEL` applies: 500 is an error, other 5xx warnings, the rest info."
+  ),
+  requestLogSample: setting(
+    "REQUEST_LOG_SAMPLE",
+    integer(1, 1_000_000),
+    "100",
+    "With `REQUEST_LOG=sampled`, one in how many requests without an error is logged."
+  ),
+  metricsPort: setting(
+    "METRICS_PORT",
+    integer(0, 65_535),
+    undefined,
+    "Port for `/metrics` over plain HTTP, for whoever can reach it; 0 takes a free one. If not set there is none: `/metrics` is then served on `PORT` alone, to those who may `get metrics`."
+  ),
+  otlpEndpoint: setting(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    url,
+    undefined,
+    "Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; no traces if not set."
+  ),
+  otlpHeaders: setting(
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    headers,
+    undefined,
+    "Header fields to send to the collector. They may hold secrets and are never logged."
+  ),
+  otlpProtocol: setting(
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    words("http/protobuf", "http/json"),
+    "http/protobuf",
+    "How traces are encoded."
+  ),
+  otelServiceName: setting("OTEL_SERVICE_NAME", text, "kube-resource-api", "The service's name in traces."),
+  tracesSamplerArg: setting(
+    "OTEL_TRACES_SAMPLER_ARG",
+    ratio,
+    "1",
+    "The part of the traces that begin here that is kept. A caller's `traceparent` decides for its own traces."
+  ),
   examplesDir: setting(
     "EXAMPLES_DIR",
     text,
@@ -273,6 +365,9 @@ type Optional =
   | "policyFile"
   | "readyMaxStaleness"
   | "rateLimitBurst"
+  | "metricsPort"
+  | "otlpEndpoint"
+  | "otlpHeaders"
   | "examplesDir"
 
 /** The decoded settings; those without a default are undefined where not set. */
@@ -302,7 +397,7 @@ const readOptional = <A>(self: Setting<A>): Effect.Effect<A | undefined, Setting
         () =>
           new SettingError({
             setting: self.name,
-            value,
+            value: self.secret ? undefined : value,
             problem: "not a value this setting can have",
             fix: `Set it to ${self.allowed}.`
           })
@@ -406,6 +501,14 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   shutdownTimeout: read(settings.shutdownTimeout),
   logLevel: read(settings.logLevel),
   logFormat: read(settings.logFormat),
+  requestLog: read(settings.requestLog),
+  requestLogSample: read(settings.requestLogSample),
+  metricsPort: readOptional(settings.metricsPort),
+  otlpEndpoint: readOptional(settings.otlpEndpoint),
+  otlpHeaders: readOptional(settings.otlpHeaders),
+  otlpProtocol: read(settings.otlpProtocol),
+  otelServiceName: read(settings.otelServiceName),
+  tracesSamplerArg: read(settings.tracesSamplerArg),
   examplesDir: readOptional(settings.examplesDir)
 }).pipe(Effect.flatMap(withAuthorization), Effect.flatMap(together))
 

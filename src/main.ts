@@ -10,7 +10,9 @@ import { resolve } from "node:path"
 import * as Examples from "./Examples.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Config from "./Config.ts"
+import * as Observability from "./Observability.ts"
 import { Lifecycle } from "./api/Lifecycle.ts"
+import * as MetricsServer from "./api/MetricsServer.ts"
 import * as Server from "./api/Server.ts"
 import { ClusterCache } from "./cache/ClusterCache.ts"
 import type { AccessReviewer } from "./domain/AccessReviewer.ts"
@@ -20,6 +22,7 @@ import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
 import { KubeConfig } from "./kube/KubeConfig.ts"
 import * as Logging from "./observability/Logging.ts"
+import * as ProcessMetrics from "./observability/ProcessMetrics.ts"
 import { Audit } from "./security/Audit.ts"
 import type { Authorization } from "./security/Authorization.ts"
 import * as CertificateExpiry from "./security/CertificateExpiry.ts"
@@ -60,40 +63,54 @@ const exitOnNextSignal = Effect.sync(() => {
   process.once("SIGINT", exit)
 })
 
-const cannotListen = (settings: Config.Settings, cause: unknown) => {
+const cannotListen = (setting: "PORT" | "METRICS_PORT", host: string, port: number, cause: unknown) => {
   const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
   switch (code) {
     case "EADDRINUSE":
       return new SettingError({
-        setting: "PORT",
-        value: String(settings.port),
+        setting,
+        value: String(port),
         problem: "the port is in use",
         fix: "Stop what listens on it, or name another."
       })
     case "EACCES":
       return new SettingError({
-        setting: "PORT",
-        value: String(settings.port),
+        setting,
+        value: String(port),
         problem: "this process may not listen on it",
         fix: "Name a port above 1023."
       })
     default:
       return new SettingError({
         setting: "HOST",
-        value: settings.host,
+        value: host,
         problem: `it cannot be listened on (${String(code)})`,
         fix: "Name an address of this machine, or 0.0.0.0 for all."
       })
   }
 }
 
+/** `/metrics` over plain HTTP; closed after the drain period, like the other port. */
+const serveMetrics = Effect.fnUntraced(function* (host: string, port: number) {
+  const services = yield* Layer.build(MetricsServer.layer(host, port)).pipe(
+    Effect.catchTag("ServeError", (error) => Effect.fail(cannotListen("METRICS_PORT", host, port, error.cause)))
+  )
+  const { address } = Context.get(services, HttpServer.HttpServer)
+  yield* Effect.logInfo("Serving metrics").pipe(
+    Effect.annotateLogs({ host, metricsPort: NetAddress.isInetAddress(address) ? address.port : port })
+  )
+})
+
 const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
+  const observability = yield* Layer.build(
+    Observability.layer(settings, { stream: process.stdout, terminal: process.stdout.isTTY === true })
+  )
   const services = yield* Layer.build(
     Server.layer(settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
           Layer.provideMerge(
-            authorization(settings),
+            Observability.authorization(settings, authorization(settings)),
             Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings))
           ),
           Layer.provideMerge(
@@ -104,14 +121,23 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
           Audit.layerLog,
           Lifecycle.layer(settings.drainPeriod)
         )
-      )
+      ),
+      Layer.provide(Layer.succeedContext(observability))
     )
-  ).pipe(Effect.catchTag("ServeError", (error) => Effect.fail(cannotListen(settings, error.cause))))
+  ).pipe(
+    Effect.catchTag("ServeError", (error) =>
+      Effect.fail(cannotListen("PORT", settings.host, settings.port, error.cause))
+    )
+  )
   const lifecycle = Context.get(services, Lifecycle)
   const cache = Context.get(services, ClusterCache)
+  if (settings.metricsPort !== undefined) yield* serveMetrics(settings.host, settings.metricsPort)
   // Registered last, so it runs first: the port closes only after the drain period.
   yield* Effect.addFinalizer(() =>
-    Effect.andThen(exitOnNextSignal, Effect.andThen(Effect.logInfo("Shutting down"), lifecycle.beginShutdown))
+    Effect.andThen(
+      Effect.andThen(exitOnNextSignal, ProcessMetrics.shutdownBegun),
+      Effect.andThen(Effect.logInfo("Shutting down"), lifecycle.beginShutdown)
+    )
   )
   const { address } = Context.get(services, HttpServer.HttpServer)
   const port = NetAddress.isInetAddress(address) ? address.port : settings.port

@@ -1,5 +1,5 @@
 import { Layer } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import { HttpRouter } from "effect/http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { createServer } from "node:http"
 import { metricsPage } from "./MetricsHandlers.ts"
@@ -8,7 +8,7 @@ import { metricsPage } from "./MetricsHandlers.ts"
  * Serves `/metrics`, and nothing else, over plain HTTP to whoever can reach the port. It fails with a `ServeError` where
  * the port cannot be listened on. The layer gives the `HttpServer`, which knows its address.
  */
-export const layer = (host: string, port: number): Layer.Layer<HttpServer.HttpServer, unknown> =>
+export const layer = (host: string, port: number) =>
   HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
     disableLogger: true,
     disableListenLog: true

@@ -262,6 +262,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
 
     createEvent: (event) =>
       ask(
+        "event",
         `create an event in ${event.metadata.namespace}`,
         HttpClientRequest.post(`/api/v1/namespaces/${event.metadata.namespace}/events`).pipe(
           HttpClientRequest.bodyJsonUnsafe(event)

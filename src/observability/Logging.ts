@@ -11,13 +11,13 @@ export interface LoggingSettings {
   readonly logFormat: "auto" | "json" | "pretty"
 }
 
+/** Whether records are for people. `terminal`: whether a person reads standard output. */
+export const isPretty = ({ logFormat }: LoggingSettings, terminal: boolean): boolean =>
+  logFormat === "pretty" || (logFormat === "auto" && terminal)
+
 /** Log records to standard output: JSON lines under a supervisor, for people on a terminal, unless the settings say. `terminal`: whether a person reads standard output. */
 export const layer = (settings: LoggingSettings, terminal: boolean) =>
   Layer.mergeAll(
-    Logger.layer([
-      settings.logFormat === "pretty" || (settings.logFormat === "auto" && terminal)
-        ? Logger.consolePretty()
-        : Logger.consoleJson
-    ]),
+    Logger.layer([isPretty(settings, terminal) ? Logger.consolePretty() : Logger.consoleJson]),
     Layer.succeed(References.MinimumLogLevel, levels[settings.logLevel])
   )

@@ -44,17 +44,22 @@ const collections = Effect.gen(function* () {
 
 const delayWindow = "30 seconds"
 
+/** How often the delay is measured, in milliseconds: what Node records is this and the delay. */
+const resolution = 20
+
+const seconds = (nanos: number): number => Math.max(0, nanos / 1e9 - resolution / 1e3)
+
 const delaysOf = (histogram: ReturnType<typeof monitorEventLoopDelay>) => ({
-  p50: histogram.percentile(50) / 1e9,
-  p99: histogram.percentile(99) / 1e9,
-  max: histogram.max / 1e9
+  p50: seconds(histogram.percentile(50)),
+  p99: seconds(histogram.percentile(99)),
+  max: seconds(histogram.max)
 })
 
 /** How late the event loop's timers are: of this and the last half minute, the worse, whoever scrapes and how often. */
 const eventLoopDelay = Effect.gen(function* () {
   const histogram = yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const histogram = monitorEventLoopDelay({ resolution: 20 })
+      const histogram = monitorEventLoopDelay({ resolution })
       histogram.enable()
       return histogram
     }),

@@ -1,0 +1,48 @@
+/** The service over the demo cluster, with metrics and request log, or without: `OBSERVED` is `yes` or `no`. */
+import { Config, Context, Duration, Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as Cluster from "../src/Cluster.ts"
+import * as Settings from "../src/Config.ts"
+import * as Observability from "../src/Observability.ts"
+import { Lifecycle } from "../src/api/Lifecycle.ts"
+import * as Server from "../src/api/Server.ts"
+import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../src/embedded/Seed.ts"
+import { KubeConfig } from "../src/kube/KubeConfig.ts"
+import { Authorization } from "../src/security/Authorization.ts"
+import { ClientIdentity } from "../src/security/Identity.ts"
+import { RateLimit } from "../src/security/RateLimit.ts"
+import * as Tls from "../src/security/Tls.ts"
+
+const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url }))).pipe(
+  Layer.provide(EmbeddedKube.layer({ seed: demoSeed }))
+)
+
+const main = Effect.gen(function* () {
+  const settings = yield* Settings.load
+  const observed = yield* Config.Literals(["yes", "no"], "OBSERVED")
+  const tls = yield* Tls.load(settings)
+  const services = yield* Layer.build(
+    Server.layer(tls, settings).pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(
+          Layer.provide(Cluster.layer, cluster),
+          ClientIdentity.layerTls,
+          Authorization.layerAllowAll,
+          RateLimit.layerUnlimited,
+          Lifecycle.layer(Duration.zero)
+        )
+      ),
+      Layer.provide(
+        observed === "yes" ? Observability.layer(settings, { stream: process.stdout, terminal: false }) : Layer.empty
+      )
+    )
+  )
+  const { address } = Context.get(services, HttpServer.HttpServer)
+  process.stdout.write(`${JSON.stringify({ port: NetAddress.isInetAddress(address) ? address.port : 0 })}\n`)
+  return yield* Effect.never
+})
+
+NodeRuntime.runMain(Effect.scoped(main).pipe(Effect.provide(NodeServices.layer)))

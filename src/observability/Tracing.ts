@@ -1,0 +1,107 @@
+/**
+ * Traces, exported by OTLP where there is a collector. Where there is none nothing here is part of the program, and
+ * Effect's HTTP server makes no spans.
+ */
+import { Clock, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
+import { HttpMiddleware } from "effect/http"
+import { OtlpExporter, OtlpSerialization, OtlpTracer } from "effect/observability"
+import { NodeHttpClient } from "@effect/platform-node"
+import { hostname } from "node:os"
+import packageJson from "../../package.json" with { type: "json" }
+import { Api } from "../api/Api.ts"
+import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import { type InformerObserver, unobserved } from "../kube/InformerObserver.ts"
+import { Authorization } from "../security/Authorization.ts"
+
+/** Where traces go, and how many; the words are those of OpenTelemetry. */
+export interface TracingSettings {
+  readonly otlpEndpoint: string | undefined
+  /** May hold secrets: never logged. */
+  readonly otlpHeaders: Readonly<Record<string, string>> | undefined
+  readonly otlpProtocol: "http/protobuf" | "http/json"
+  readonly otelServiceName: string
+  /** The part of the traces that begin here that is kept, 0..1; a caller's own decision comes before it. */
+  readonly tracesSamplerArg: number
+}
+
+/** Keeps a part of the traces that begin here, whole, and follows the caller's decision on the others. */
+export const sampled = (tracer: Tracer.Tracer, ratio: number, random: () => number): Tracer.Tracer => ({
+  ...tracer,
+  span: (options) =>
+    tracer.span({
+      ...options,
+      sampled: options.sampled && (Option.isSome(options.parent) ? options.parent.value.sampled : random() < ratio)
+    })
+})
+
+const templates = Object.values(Api.groups).flatMap((group) =>
+  Object.values(group.endpoints).map(({ path }) => ({
+    path,
+    pattern: new RegExp(`^${path.replaceAll(/:[a-z_]+/g, "[^/?]+")}(?:\\?|$)`)
+  }))
+)
+
+/** The name of a request's span: its method and, where there is such an endpoint, the path template. */
+export const spanName = (method: string, target: string): string => {
+  const found = templates.find(({ pattern }) => pattern.test(target))
+  return found === undefined ? method : `${method} ${found.path}`
+}
+
+/** An authorizer whose decisions are spans of the request that they are for. */
+export const tracedAuthorization = (authorization: Authorization["Service"]): Authorization["Service"] => ({
+  ...authorization,
+  check: (identity, access) =>
+    Effect.withSpan(authorization.check(identity, access), "authorization", {
+      attributes: { verb: access.verb, resource: access.resource }
+    })
+})
+
+/** Makes a span of each whole list, from the moment it is due to the moment it is passed on. */
+export const informerObserver: Effect.Effect<InformerObserver, never, Scope.Scope> = Effect.gen(function* () {
+  const open = new Map<WatchedResource, Tracer.Span>()
+  return {
+    ...unobserved,
+    listing: (resource, reason) =>
+      Effect.gen(function* () {
+        if (open.has(resource)) return
+        open.set(
+          resource,
+          yield* Effect.makeSpan(`relist ${resource}`, { root: true, attributes: { resource, reason } })
+        )
+      }),
+    relisted: (resource) =>
+      Effect.map(Clock.currentTimeNanos, (now) => {
+        open.get(resource)?.end(now, Exit.void)
+        open.delete(resource)
+      })
+  }
+})
+
+/** The tracer that exports to `endpoint`, and the names of spans; probes and scrapes are no traces. */
+export const layer = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
+  Layer.mergeAll(
+    Layer.effect(
+      Tracer.Tracer,
+      Effect.gen(function* () {
+        const tracer = yield* OtlpTracer.make({
+          url: `${settings.otlpEndpoint.replace(/\/+$/, "")}/v1/traces`,
+          headers: settings.otlpHeaders,
+          resource: {
+            serviceName: settings.otelServiceName,
+            serviceVersion: packageJson.version,
+            attributes: { "service.instance.id": hostname() }
+          }
+        })
+        const random = yield* Random.Random
+        return sampled(tracer, settings.tracesSamplerArg, () => random.nextDoubleUnsafe())
+      })
+    ),
+    Layer.succeed(HttpMiddleware.SpanNameGenerator, (request) => spanName(request.method, request.url)),
+    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"])
+  ).pipe(
+    Layer.provide(OtlpExporter.layerFlusher),
+    Layer.provide(
+      settings.otlpProtocol === "http/json" ? OtlpSerialization.layerJson : OtlpSerialization.layerProtobuf
+    ),
+    Layer.provide(NodeHttpClient.layerNodeHttp)
+  )
