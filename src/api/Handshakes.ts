@@ -28,7 +28,9 @@ const failures: ReadonlyArray<readonly [pattern: RegExp, result: string]> = [
   [/CERT|ALERT_UNKNOWN_CA|PEER_DID_NOT_RETURN/, "certificate"]
 ]
 
-const failure = (error: unknown): string => {
+const failure = (error: unknown, socket: TLSSocket): string => {
+  // Node ends the connection of a certificate that is required to be valid and is not, and calls that a reset.
+  if (Boolean(socket.authorizationError)) return "certificate"
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   return failures.find(([pattern]) => pattern.test(code))?.[1] ?? "other"
 }
@@ -60,5 +62,5 @@ export const count = (server: Server, context: Context.Context<never>): void => 
     handshake("ok").updateUnsafe(1, context)
     certificate(verdict(socket)).updateUnsafe(1, context)
   })
-  server.on("tlsClientError", (error) => handshake(failure(error)).updateUnsafe(1, context))
+  server.on("tlsClientError", (error, socket) => handshake(failure(error, socket)).updateUnsafe(1, context))
 }

@@ -1,6 +1,6 @@
 /**
  * Counts distinct users over sliding windows in memory that does not depend on how many there are: a HyperLogLog of 4096
- * registers for each of the last 24 hours. The standard error is 1.6 %; small counts are exact for all practical purposes.
+ * registers for each of the last 24 hours. The standard error is 1.6 %; small counts are right to one or two.
  */
 import { createHash } from "node:crypto"
 

@@ -11,7 +11,7 @@ import * as ObservedMetric from "./ObservedMetric.ts"
 
 const methods = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 
-const durationBoundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const durationBoundaries = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 const sizeBoundaries = [128, 512, 2048, 8192, 32_768, 131_072, 524_288, 2_097_152, 8_388_608]
 
 /** What sort of user asks. */

@@ -1,0 +1,133 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import type { CompletedRequest } from "../../src/api/RequestObserver.ts"
+import * as RequestLog from "../../src/observability/RequestLog.ts"
+import { completed, identity } from "./Requests.ts"
+
+const Line = Schema.fromJsonString(
+  Schema.Struct({
+    message: Schema.Literal("request"),
+    level: Schema.String,
+    timestamp: Schema.String,
+    annotations: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Number]))
+  })
+)
+
+const parsed = (request: CompletedRequest) => {
+  const line = RequestLog.jsonLine()(request)
+  assert.strictEqual(line.indexOf("\n"), line.length - 1)
+  return Schema.decodeUnknownSync(Line)(line)
+}
+
+const logged = (
+  settings: RequestLog.RequestLogSettings,
+  statuses: ReadonlyArray<number>,
+  permits: (level: string) => boolean = () => true
+) => {
+  const lines: Array<string> = []
+  const observer = RequestLog.make(
+    settings,
+    { write: (line) => void lines.push(line) },
+    ({ status }) => String(status),
+    permits
+  )
+  for (const status of statuses) observer.completed(completed({ status }))
+  return lines.map(Number)
+}
+
+describe("a line of the request log", () => {
+  it("has the id, who, what, with which arguments, and what came of it", () => {
+    assert.deepStrictEqual(parsed(completed()), {
+      message: "request",
+      level: "INFO",
+      timestamp: "2026-11-24T05:59:28.123Z",
+      annotations: {
+        requestId: "r-1",
+        user: "viewer",
+        method: "GET",
+        route: "/namespaces/:namespace/deployments/:deployment/replica_count",
+        namespace: "personal",
+        deployment: "nginx",
+        status: 200,
+        durationMs: 0.123,
+        bytes: 64
+      }
+    })
+  })
+
+  it("names the error and, where there is no endpoint, the path without its query; the address of who is unidentified", () => {
+    const { annotations } = parsed(
+      completed({
+        route: undefined,
+        params: {},
+        target: "/nope?token=s3cret",
+        status: 404,
+        code: "UnknownEndpoint",
+        identity: undefined,
+        address: "10.0.0.1"
+      })
+    )
+    assert.strictEqual(annotations["path"], "/nope")
+    assert.strictEqual(annotations["code"], "UnknownEndpoint")
+    assert.strictEqual(annotations["address"], "10.0.0.1")
+    assert.notProperty(annotations, "user")
+  })
+
+  it("has the trace's id where requests are traced", () =>
+    assert.strictEqual(parsed(completed({ traceId: "abc" })).annotations["traceId"], "abc"))
+
+  it.effect.prop(
+    "no text of a client's choosing can break out of it",
+    { text: Schema.String, route: Schema.Boolean },
+    ({ route, text }) =>
+      Effect.sync(() => {
+        const { annotations } = parsed(
+          completed({
+            identity: identity(text),
+            method: text,
+            params: { namespace: text },
+            ...(route ? {} : { route: undefined, target: text })
+          })
+        )
+        assert.strictEqual(annotations["user"], text)
+        assert.strictEqual(annotations["method"], text)
+        assert.strictEqual(annotations["namespace"], text)
+        const pretty = RequestLog.prettyLine()(
+          completed({ identity: identity(text), params: { namespace: text, deployment: text }, target: text })
+        )
+        assert.notMatch(pretty.slice(0, -1), /[\u0000-\u001f]/)
+      })
+  )
+
+  it("for people is one short line", () =>
+    assert.strictEqual(
+      RequestLog.prettyLine()(completed()),
+      "[05:59:28.123] INFO GET /namespaces/personal/deployments/nginx/replica_count 200 0.12 ms 64 B viewer r-1\n"
+    ))
+})
+
+describe("which requests are logged", () => {
+  const statuses = [200, 200, 404, 200, 500, 200, 503, 200, 499]
+
+  it("all", () => assert.deepStrictEqual(logged({ requestLog: "all", requestLogSample: 3 }, statuses), statuses))
+
+  it("errors alone", () =>
+    assert.deepStrictEqual(logged({ requestLog: "errors", requestLogSample: 3 }, statuses), [404, 500, 503, 499]))
+
+  it("errors and one in so many others", () =>
+    assert.deepStrictEqual(logged({ requestLog: "sampled", requestLogSample: 3 }, statuses), [404, 200, 500, 503, 499]))
+
+  it("none", () => assert.deepStrictEqual(logged({ requestLog: "off", requestLogSample: 3 }, statuses), []))
+
+  it("none that the log level keeps out: a defect is an error, other 5xx are warnings, the rest is info", () => {
+    const all = { requestLog: "all", requestLogSample: 1 } as const
+    assert.deepStrictEqual(
+      logged(all, statuses, (level) => level !== "Info"),
+      [500, 503]
+    )
+    assert.deepStrictEqual(
+      logged(all, statuses, (level) => level === "Error"),
+      [500]
+    )
+  })
+})
