@@ -11,6 +11,7 @@ import * as Server from "../src/api/Server.ts"
 import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../src/embedded/Seed.ts"
 import { KubeConfig } from "../src/kube/KubeConfig.ts"
+import { Audit } from "../src/security/Audit.ts"
 import { Authorization } from "../src/security/Authorization.ts"
 import { ClientIdentity } from "../src/security/Identity.ts"
 import { RateLimit } from "../src/security/RateLimit.ts"
@@ -28,10 +29,11 @@ const main = Effect.gen(function* () {
     Server.layer(tls, settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
-          Layer.provide(Cluster.layer, cluster),
+          Layer.provide(Cluster.layerOptions({}), cluster),
           ClientIdentity.layerTls,
           Authorization.layerAllowAll,
           RateLimit.layerUnlimited,
+          Audit.layerLog,
           Lifecycle.layer(Duration.zero)
         )
       ),

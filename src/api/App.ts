@@ -104,10 +104,14 @@ export const make = <E>(
       observer.received()
       const completed = (status: number, code: Code | undefined, responseBytes: number) => {
         const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+        if (span?._tag === "Span") {
+          span.attribute("http.request.header.x-request-id", id)
+          if (identity !== undefined) span.attribute("enduser.id", identity.user)
+        }
         observer.completed({
           id,
           identity,
-          address: identity === undefined ? incoming.socket.remoteAddress : undefined,
+          remoteAddress: identity === undefined ? incoming.socket.remoteAddress : undefined,
           method: request.method,
           target: request.url,
           route: matched.route,

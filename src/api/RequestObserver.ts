@@ -5,7 +5,7 @@ import type { Code } from "./ErrorMapping.ts"
 /**
  * A request that has been answered, or whose client has gone.
  *
- * - `address`: the client's, where it is not identified. `target`: the path and query as sent.
+ * - `remoteAddress`: the client's, where it is not identified. `target`: the path and query as sent.
  * - `route`: the endpoint's path template; `undefined` where there is no such endpoint, or the request was refused before
  *   it was looked for. `params`: what its parameters were in the path, as sent.
  * - `status`: 499 where the client went away before there was an answer.
@@ -18,7 +18,7 @@ import type { Code } from "./ErrorMapping.ts"
 export interface CompletedRequest {
   readonly id: string
   readonly identity: Identity | undefined
-  readonly address: string | undefined
+  readonly remoteAddress: string | undefined
   readonly method: string
   readonly target: string
   readonly route: string | undefined

@@ -62,7 +62,7 @@ export const endWith = (
   observer.completed({
     id,
     identity: undefined,
-    address: socket instanceof Socket ? socket.remoteAddress : undefined,
+    remoteAddress: socket instanceof Socket ? socket.remoteAddress : undefined,
     method,
     target: "",
     route: undefined,

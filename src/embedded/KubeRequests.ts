@@ -276,7 +276,8 @@ export const serveRequest = Effect.fnUntraced(function* (
     query: known?.query ?? new URLSearchParams(),
     verb: known?.verb,
     resource: known?.resource ?? "",
-    userAgent: request.headers["user-agent"] ?? ""
+    userAgent: request.headers["user-agent"] ?? "",
+    traceparent: String(request.headers["traceparent"] ?? "")
   })
   response.setHeader("content-type", "application/json")
   response.setHeader("cache-control", "no-cache, private")

@@ -12,6 +12,8 @@ export interface LoggedRequest {
   readonly resource: string
   /** The `User-Agent`, empty when there is none. */
   readonly userAgent: string
+  /** The W3C trace context, empty when there is none. */
+  readonly traceparent: string
   /** Undefined until it is answered. */
   readonly status: number | undefined
   /** How many items a list's page held. */

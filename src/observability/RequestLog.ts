@@ -56,21 +56,21 @@ const parameters = (params: Readonly<Record<string, string | undefined>>): strin
 /** A line of JSON with the keys of the other records: message, level, timestamp, annotations. */
 export const jsonLine = () => {
   const timestamp = timestamps()
-  const users = new WeakMap<Identity, string>()
-  const userOf = (identity: Identity): string => {
-    let text = users.get(identity)
+  const subjects = new WeakMap<Identity, string>()
+  const subjectOf = (identity: Identity): string => {
+    let text = subjects.get(identity)
     if (text === undefined) {
       text = JSON.stringify(identity.user)
-      users.set(identity, text)
+      subjects.set(identity, text)
     }
     return text
   }
   return (request: CompletedRequest): string => {
-    const { address, code, durationMillis, identity, method, params, route, status, traceId } = request
+    const { code, durationMillis, identity, method, params, remoteAddress, route, status, traceId } = request
     return (
       `{"message":"request","level":"${levels[levelOf(status)]}","timestamp":"${timestamp(request.receivedAt)}","annotations":{"requestId":"${request.id}"` +
-      (identity === undefined ? "" : `,"user":${userOf(identity)}`) +
-      (address === undefined ? "" : `,"address":"${address}"`) +
+      (identity === undefined ? "" : `,"subject":${subjectOf(identity)}`) +
+      (remoteAddress === undefined ? "" : `,"remoteAddress":"${remoteAddress}"`) +
       `,"method":${method === "GET" ? '"GET"' : JSON.stringify(method)}` +
       (route === undefined ? `,"path":${JSON.stringify(pathOf(request.target))}` : `,"route":${jsonOfRoute(route)}`) +
       parameters(params) +

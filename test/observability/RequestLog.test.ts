@@ -43,7 +43,7 @@ describe("a line of the request log", () => {
       timestamp: "2026-11-24T05:59:28.123Z",
       annotations: {
         requestId: "r-1",
-        user: "viewer",
+        subject: "viewer",
         method: "GET",
         route: "/namespaces/:namespace/deployments/:deployment/replica_count",
         namespace: "personal",
@@ -64,13 +64,13 @@ describe("a line of the request log", () => {
         status: 404,
         code: "UnknownEndpoint",
         identity: undefined,
-        address: "10.0.0.1"
+        remoteAddress: "10.0.0.1"
       })
     )
     assert.strictEqual(annotations["path"], "/nope")
     assert.strictEqual(annotations["code"], "UnknownEndpoint")
-    assert.strictEqual(annotations["address"], "10.0.0.1")
-    assert.notProperty(annotations, "user")
+    assert.strictEqual(annotations["remoteAddress"], "10.0.0.1")
+    assert.notProperty(annotations, "subject")
   })
 
   it("has the trace's id where requests are traced", () =>
@@ -89,7 +89,7 @@ describe("a line of the request log", () => {
             ...(route ? {} : { route: undefined, target: text })
           })
         )
-        assert.strictEqual(annotations["user"], text)
+        assert.strictEqual(annotations["subject"], text)
         assert.strictEqual(annotations["method"], text)
         assert.strictEqual(annotations["namespace"], text)
         const pretty = RequestLog.prettyLine()(

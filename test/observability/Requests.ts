@@ -15,7 +15,7 @@ export const identity = (user: string, spiffeIds: ReadonlyArray<string> = []): I
 export const completed = (given: Partial<CompletedRequest> = {}): CompletedRequest => ({
   id: "r-1",
   identity: identity("viewer"),
-  address: undefined,
+  remoteAddress: undefined,
   method: "GET",
   target: "/namespaces/personal/deployments/nginx/replica_count",
   route: "/namespaces/:namespace/deployments/:deployment/replica_count",

@@ -1,0 +1,149 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Option, Tracer } from "effect"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import * as Observability from "../../src/Observability.ts"
+import { sampled, spanName } from "../../src/observability/Tracing.ts"
+import { Authorization } from "../../src/security/Authorization.ts"
+import { collector } from "./Collector.ts"
+import { send } from "./Https.ts"
+import { observed, observing } from "./Observed.ts"
+import { demoSettings, start } from "./Process.ts"
+import { TestService } from "./TestService.ts"
+
+const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
+const callerSpan = "00f067aa0ba902b7"
+const count = "/namespaces/personal/deployments/nginx/replica_count"
+
+const traced = (url: string, ratio = 1) => {
+  const settings = { ...observing, otlpEndpoint: url, tracesSamplerArg: ratio }
+  return TestService.layer({ authorization: Observability.authorization(settings, Authorization.layerAllowAll) }).pipe(
+    Layer.provide(observed(undefined, { otlpEndpoint: url, tracesSamplerArg: ratio }))
+  )
+}
+
+describe("tracing", () => {
+  it.live("a caller's trace goes on through request, authorization and the cluster", () =>
+    Effect.gen(function* () {
+      const collected = yield* collector
+      yield* Effect.gen(function* () {
+        const { port } = yield* TestService
+        const kube = yield* EmbeddedKube
+        yield* send(port, {
+          client: "admin",
+          method: "PUT",
+          path: `${count}/5`,
+          headers: { traceparent: `00-${traceId}-${callerSpan}-01`, "x-request-id": "traced-1" }
+        })
+        const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
+        assert.include(scaling?.traceparent, `00-${traceId}-`)
+      }).pipe(Effect.provide(traced(collected.url)))
+      // The service has ended: what it had left was exported before.
+      const server = yield* collected.span(({ parentSpanId }) => parentSpanId === callerSpan)
+      assert.strictEqual(server.traceId, traceId)
+      assert.strictEqual(server.name, "PUT /namespaces/:namespace/deployments/:deployment/replica_count/:replica_count")
+      assert.strictEqual(server.kind, 2)
+      assert.strictEqual(collected.of(server, "http.response.status_code"), "200")
+      assert.strictEqual(collected.of(server, "http.request.header.x-request-id"), "traced-1")
+      assert.strictEqual(collected.of(server, "enduser.id"), "admin")
+      const authorization = yield* collected.span(({ name }) => name === "authorization")
+      assert.strictEqual(authorization.parentSpanId, server.spanId)
+      assert.strictEqual(collected.of(authorization, "verb"), "set")
+      const cluster = yield* collected.span((span) => span.kind === 3 && span.traceId === traceId)
+      assert.strictEqual(collected.of(cluster, "http.request.method"), "PATCH")
+      const relists = collected.spans.filter(({ name }) => name.startsWith("relist "))
+      assert.deepStrictEqual(relists.map(({ name }) => name).sort(), ["relist deployments", "relist namespaces"])
+      assert.deepStrictEqual([...collected.services], ["kube-resource-api"])
+    })
+  )
+
+  it.live("probes make no traces, and what the caller does not sample is not exported", () =>
+    Effect.gen(function* () {
+      const collected = yield* collector
+      yield* Effect.gen(function* () {
+        const { port } = yield* TestService
+        yield* send(port, { client: "none", path: "/livez" })
+        yield* send(port, {
+          client: "admin",
+          path: "/namespaces",
+          headers: { traceparent: `00-${traceId}-${callerSpan}-00` }
+        })
+        yield* send(port, { client: "admin", path: count })
+      }).pipe(Effect.provide(traced(collected.url)))
+      const read = yield* collected.span(({ name }) => name.startsWith("GET "))
+      assert.include(read.name, "replica_count")
+      assert.lengthOf(
+        collected.spans.filter(({ kind }) => kind === 2),
+        1
+      )
+    })
+  )
+
+  it("keeps a part of the traces that begin here, and follows the caller on the others", () => {
+    const kept: Array<boolean> = []
+    const base: Tracer.Tracer = Tracer.make({
+      span: (options) => {
+        kept.push(options.sampled)
+        return new Tracer.NativeSpan(options)
+      }
+    })
+    const draws = [0.1, 0.3, 0.9]
+    const tracer = sampled(base, 0.25, () => draws.shift() ?? 1)
+    const begin = (parent: Option.Option<Tracer.AnySpan>) =>
+      tracer.span({
+        name: "test",
+        parent,
+        annotations: Context.empty(),
+        links: [],
+        startTime: 0n,
+        kind: "internal",
+        root: false,
+        sampled: true
+      })
+    begin(Option.none())
+    begin(Option.none())
+    begin(Option.some(Tracer.externalSpan({ traceId, spanId: callerSpan, sampled: true })))
+    begin(Option.some(Tracer.externalSpan({ traceId, spanId: callerSpan, sampled: false })))
+    assert.deepStrictEqual(kept, [true, false, true, false])
+  })
+
+  it("names spans by the endpoint's template, and by the method alone where there is none", () => {
+    assert.strictEqual(spanName("GET", "/namespaces?x=1"), "GET /namespaces")
+    assert.strictEqual(spanName("GET", `${count}`), "GET /namespaces/:namespace/deployments/:deployment/replica_count")
+    assert.strictEqual(spanName("GET", "/namespaces/"), "GET")
+    assert.strictEqual(spanName("GET", "/nope"), "GET")
+  })
+
+  it.live("the program exports where its settings say, with the secret header field and without logging it", () =>
+    Effect.gen(function* () {
+      const collected = yield* collector
+      const instance = yield* start({
+        ...demoSettings,
+        OTEL_EXPORTER_OTLP_ENDPOINT: collected.url,
+        OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+        OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20s3cret",
+        OTEL_SERVICE_NAME: "my-name"
+      })
+      const port = yield* instance.port
+      yield* instance.printed('"Ready"')
+      yield* send(port, { client: "admin", path: count })
+      instance.child.kill("SIGTERM")
+      assert.strictEqual(yield* instance.exited, 0)
+      const span = yield* collected.span(({ name }) => name.endsWith("replica_count"))
+      assert.include(instance.output(), `"traceId":"${span.traceId}"`)
+      assert.deepStrictEqual([...collected.services], ["my-name"])
+      assert.deepStrictEqual([...collected.authorizations], ["Bearer s3cret"])
+      assert.notInclude(instance.output(), "s3cret")
+    })
+  )
+
+  it.live("a collector that is not there is no reason not to serve", () =>
+    Effect.gen(function* () {
+      const instance = yield* start({ ...demoSettings, OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" })
+      const port = yield* instance.port
+      yield* instance.printed('"Ready"')
+      assert.strictEqual((yield* send(port, { client: "admin", path: count })).status, 200)
+      instance.child.kill("SIGTERM")
+      assert.strictEqual(yield* instance.exited, 0)
+    })
+  )
+})
