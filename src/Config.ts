@@ -397,7 +397,7 @@ const readOptional = <A>(self: Setting<A>): Effect.Effect<A | undefined, Setting
         () =>
           new SettingError({
             setting: self.name,
-            value: self.secret ? undefined : value,
+            value: self.secret ? "<not shown>" : value,
             problem: "not a value this setting can have",
             fix: `Set it to ${self.allowed}.`
           })

@@ -1,5 +1,5 @@
-import { Cause, Clock, Context, Effect, Tracer } from "effect"
-import { HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Cause, Clock, Context, Effect, Option, Tracer } from "effect"
+import { HttpServerError, HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import type { Scope } from "effect"
 import type { IncomingMessage } from "node:http"
@@ -26,6 +26,10 @@ const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
   for (const text of rawHeaders) bytes += text.length + 2
   return bytes
 }
+
+/** The span of the caller that the request is a part of, as W3C's `traceparent` names it. */
+const callersSpan = ({ headers }: HttpServerRequest.HttpServerRequest): Tracer.AnySpan | undefined =>
+  headers["traceparent"] === undefined ? undefined : Option.getOrUndefined(HttpTraceContext.w3c(headers))
 
 const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
   body._tag === "Uint8Array" ? body.contentLength : 0
@@ -102,8 +106,8 @@ export const make = <E>(
       const identity = identities.of(request, receivedAt)
       const matched = unmatched()
       observer.received()
+      const span = Context.getOrUndefined(context, Tracer.ParentSpan) ?? callersSpan(request)
       const completed = (status: number, code: Code | undefined, responseBytes: number) => {
-        const span = Context.getOrUndefined(context, Tracer.ParentSpan)
         if (span?._tag === "Span") {
           span.attribute("http.request.header.x-request-id", id)
           if (identity !== undefined) span.attribute("enduser.id", identity.user)
@@ -148,6 +152,8 @@ export const make = <E>(
           malformed: malformation(incoming, limits),
           matched
         }),
+        // Where requests make no spans of their own, what is asked of the cluster is still part of the caller's trace.
+        span?._tag === "ExternalSpan" ? Effect.provideService(Tracer.ParentSpan, span) : (routed) => routed,
         target === request.url
           ? (routed) => routed
           : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Tracer } from "effect"
+import { PassThrough } from "node:stream"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import * as Observability from "../../src/Observability.ts"
 import { sampled, spanName } from "../../src/observability/Tracing.ts"
@@ -13,6 +14,8 @@ import { TestService } from "./TestService.ts"
 const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
 const callerSpan = "00f067aa0ba902b7"
 const count = "/namespaces/personal/deployments/nginx/replica_count"
+
+const logged = new PassThrough()
 
 const traced = (url: string, ratio = 1) => {
   const settings = { ...observing, otlpEndpoint: url, tracesSamplerArg: ratio }
@@ -54,6 +57,24 @@ describe("tracing", () => {
       assert.deepStrictEqual(relists.map(({ name }) => name).sort(), ["relist deployments", "relist namespaces"])
       assert.deepStrictEqual([...collected.services], ["kube-resource-api"])
     })
+  )
+
+  it.live("a caller's trace goes on to the cluster and into the log where nothing is exported", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const kube = yield* EmbeddedKube
+      yield* send(port, {
+        client: "admin",
+        method: "PUT",
+        path: `${count}/5`,
+        headers: { traceparent: `00-${traceId}-${callerSpan}-01` }
+      })
+      const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
+      assert.include(scaling?.traceparent, `00-${traceId}-`)
+    }).pipe(
+      Effect.provide(TestService.layer().pipe(Layer.provide(observed(logged)))),
+      Effect.andThen(Effect.sync(() => assert.include(String(logged.read()), `"traceId":"${traceId}"`)))
+    )
   )
 
   it.live("probes make no traces, and what the caller does not sample is not exported", () =>
