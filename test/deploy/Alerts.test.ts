@@ -1,0 +1,252 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { stringify } from "yaml"
+import { alerts, install, promtool, rulesFile } from "./Prometheus.ts"
+
+beforeAll(install, 300_000)
+
+/** Series by their selector, as promtool writes values: `start+stepxcount`, one a minute. */
+type Series = Readonly<Record<string, string>>
+
+const service = 'job="kube-resource-api"'
+const probe = 'job="kube-resource-api-probe"'
+const requests = (method: string, code: string) =>
+  `http_requests_total{${service},instance="a",route="/namespaces",method="${method}",code="${code}"}`
+const bucket = (method: string, le: string) =>
+  `http_request_duration_seconds_bucket{${service},instance="a",route="/namespaces",method="${method}",code="2xx",le="${le}"}`
+const ready = (pod: string) => `kube_pod_status_ready{condition="true",pod="${pod}"}`
+const restarts = 'kube_pod_container_status_restarts_total{container="kube-resource-api",pod="kube-resource-api-a"}'
+const started = (instance: string) => `process_start_time_seconds{${service},instance="${instance}"}`
+const success = `synthetic_query_success{${probe},step="list_namespaces"}`
+const lastRun = `synthetic_query_last_run_timestamp_seconds{${probe}}`
+const up = (instance: string) => `up{${service},instance="${instance}"}`
+const age = `cache_age_seconds{${service},instance="a"}`
+const connected = `informer_connected{${service},instance="a",resource="deployments"}`
+const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
+
+/** Two instances for three hours, with some errors, a slow request now and then, and one restart. */
+const healthy: Series = {
+  [up("a")]: "1x180",
+  [up("b")]: "1x180",
+  [requests("GET", "200")]: "0+6000x180",
+  [requests("GET", "503")]: "0+60x180",
+  [requests("PUT", "200")]: "0+60x180",
+  // Kubernetes asks an instance that is not ready all the time; that is no failure of a request.
+  [`http_requests_total{${service},instance="a",route="/readyz",method="GET",code="503"}`]: "0+6000x180",
+  [bucket("GET", "0.05")]: "0+5800x180",
+  [bucket("GET", "0.1")]: "0+5900x180",
+  [bucket("GET", "1")]: "0+6000x180",
+  [bucket("GET", "+Inf")]: "0+6000x180",
+  [bucket("PUT", "0.5")]: "0+59x180",
+  [bucket("PUT", "2.5")]: "0+60x180",
+  [bucket("PUT", "10")]: "0+60x180",
+  [bucket("PUT", "+Inf")]: "0+60x180",
+  [started("a")]: "-100000x90 5400x89",
+  [started("b")]: "-100000x180",
+  [restarts]: "0x90 1x89",
+  [ready("kube-resource-api-a")]: "1x180",
+  [ready("kube-resource-api-b")]: "1x180",
+  [ready("kube-resource-api-probe-1")]: "0x180",
+  [success]: "1x180",
+  [lastRun]: "0+60x180",
+  [age]: "0x180",
+  [connected]: "1x180",
+  [expiry]: "7776000x180"
+}
+
+/** What of the healthy state is otherwise, so that the alert fires, or just does not. `undefined`: the series is not there. */
+type Change = Readonly<Record<string, string | undefined>>
+
+interface Case {
+  readonly fires: Change
+  readonly labels: Readonly<Record<string, string>>
+  readonly doesNot: Change
+  /** Others that fire with it, and must. */
+  readonly with?: ReadonlyArray<string>
+}
+
+const instance = { job: "kube-resource-api", instance: "a" }
+
+const cases: Readonly<Record<string, Case>> = {
+  KubeResourceApiInaccessible: {
+    fires: { [success]: "1x170 0x9" },
+    labels: { job: "kube-resource-api-probe", step: "list_namespaces" },
+    // It failed twice, and once more at the very end.
+    doesNot: { [success]: "1x170 0x1 1x5 0x1" }
+  },
+  KubeResourceApiNotProbed: {
+    fires: { [lastRun]: "0+60x150 9000x29" },
+    labels: { job: "kube-resource-api-probe" },
+    doesNot: { [lastRun]: "0+60x165 9900x14" }
+  },
+  KubeResourceApiPoorHealth: {
+    fires: { [ready("kube-resource-api-b")]: "1x170 0x9" },
+    labels: {},
+    // A roll-out: one of two is not ready for a while.
+    doesNot: { [ready("kube-resource-api-b")]: "1x170 0x4 1x4" }
+  },
+  KubeResourceApiDown: {
+    fires: { [up("a")]: "1x170 0x9" },
+    labels: instance,
+    doesNot: { [up("a")]: "1x170 0x2 1x6" }
+  },
+  KubeResourceApiErrorRate: {
+    fires: { [requests("GET", "503")]: "0+60x160 10000+600x19" },
+    labels: { job: "kube-resource-api" },
+    doesNot: { [requests("GET", "503")]: "0+60x160 9660+260x19" }
+  },
+  KubeResourceApiSlowReads: {
+    fires: {
+      [bucket("GET", "0.1")]: "0+5900x150 885000+5600x29",
+      [bucket("GET", "0.05")]: "0+5800x150 870000+5000x29"
+    },
+    labels: { job: "kube-resource-api", method: "GET" },
+    doesNot: {
+      [bucket("GET", "0.1")]: "0+5900x150 885000+5750x29",
+      [bucket("GET", "0.05")]: "0+5800x150 870000+5000x29"
+    }
+  },
+  KubeResourceApiSlowWrites: {
+    fires: { [bucket("PUT", "2.5")]: "0+60x150 9000+50x29", [bucket("PUT", "0.5")]: "0+59x150 8850+40x29" },
+    labels: { job: "kube-resource-api", method: "PUT" },
+    doesNot: { [bucket("PUT", "2.5")]: "0+60x150 9000+59x29", [bucket("PUT", "0.5")]: "0+59x150 8850+40x29" }
+  },
+  KubeResourceApiInstanceTurnover: {
+    fires: { [started("a")]: "-100000x90 5460+60x89" },
+    labels: { job: "kube-resource-api" },
+    // Two instances were replaced twice.
+    doesNot: {
+      [up("c")]: "_x150 1x29",
+      [up("d")]: "_x150 1x29",
+      [started("c")]: "_x150 9000x29",
+      [started("d")]: "_x150 9000x29"
+    }
+  },
+  KubeResourceApiStaleCache: {
+    fires: { [age]: "0x170 10+60x9" },
+    labels: instance,
+    doesNot: { [age]: "0x170 10+12x9" }
+  },
+  KubeResourceApiInformerDisconnected: {
+    fires: { [connected]: "1x170 0x9" },
+    labels: { ...instance, resource: "deployments" },
+    doesNot: { [connected]: "1x170 0x1 1x5 0x1" }
+  },
+  KubeResourceApiCertificateExpiry: {
+    // Three hours are 10,800 seconds: thirteen days after that.
+    fires: { [expiry]: "1134000x180" },
+    labels: { ...instance, file: "server" },
+    doesNot: { [expiry]: "1296000x180" }
+  },
+  KubeResourceApiCertificateExpiresSoon: {
+    fires: { [expiry]: "54000x180" },
+    labels: { ...instance, file: "server" },
+    doesNot: { [expiry]: "1134000x180" },
+    with: ["KubeResourceApiCertificateExpiry"]
+  }
+}
+
+/** More that an alert fires for. */
+const more: ReadonlyArray<readonly [alert: string, what: string, change: Change, labels: Case["labels"]]> = [
+  [
+    "KubeResourceApiNotProbed",
+    "there is no probe at all",
+    { [lastRun]: undefined },
+    { job: "kube-resource-api-probe" }
+  ],
+  [
+    "KubeResourceApiDown",
+    "no instance is known",
+    { [up("a")]: undefined, [up("b")]: undefined },
+    { job: "kube-resource-api" }
+  ],
+  ["KubeResourceApiInstanceTurnover", "a container is restarted again and again", { [restarts]: "0x150 0+1x29" }, {}]
+]
+
+const test = (change: Change, at: string, firing: ReadonlyArray<Readonly<Record<string, string>>>) => {
+  const folder = mkdtempSync(join(tmpdir(), "alerts-"))
+  const file = join(folder, "test.yaml")
+  const series = Object.entries({ ...healthy, ...change }).flatMap(([name, values]) =>
+    values === undefined ? [] : [{ series: name, values }]
+  )
+  const labelled = (labels: Readonly<Record<string, string>>) =>
+    `ALERTS{${Object.entries({ ...labels, alertstate: "firing" })
+      .map(([name, value]) => `${name}="${value}"`)
+      .join(", ")}}`
+  writeFileSync(
+    file,
+    stringify({
+      rule_files: [rulesFile],
+      evaluation_interval: "1m",
+      tests: [
+        {
+          interval: "1m",
+          input_series: series,
+          promql_expr_test: [
+            {
+              expr: 'ALERTS{alertstate="firing"}',
+              eval_time: at,
+              exp_samples: firing.map((labels) => ({ labels: labelled(labels), value: 1 }))
+            }
+          ]
+        }
+      ]
+    })
+  )
+  const { output, status } = promtool(["test", "rules", file])
+  assert.strictEqual(status, 0, output)
+}
+
+const severities = () => new Map(alerts().map(({ alert, labels }) => [alert, labels.severity]))
+
+const firing = (alert: string, labels: Case["labels"]) => ({
+  alertname: alert,
+  severity: severities().get(alert) ?? "",
+  ...labels
+})
+
+describe("the alerts", () => {
+  it("pass promtool's check", () => {
+    const { output, status } = promtool(["check", "rules", rulesFile])
+    assert.strictEqual(status, 0, output)
+  })
+
+  it("are all tested below", () =>
+    assert.sameMembers(
+      alerts().map(({ alert }) => alert),
+      Object.keys(cases)
+    ))
+
+  it("have each a section among the runbooks of docs/operations.md, which their annotation names", () => {
+    const operations = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8")
+    const runbooks = operations.slice(operations.indexOf("\n## Runbooks\n"))
+    for (const { alert, annotations } of alerts()) {
+      assert.include(runbooks, `\n### ${alert}\n`)
+      assert.strictEqual(annotations.runbook, `docs/operations.md#${alert.toLowerCase()}`)
+    }
+  })
+
+  it("are silent while all is well", () => test({}, "3h", []))
+
+  for (const [alert, { doesNot, fires, labels, ...rest }] of Object.entries(cases)) {
+    it(`${alert} fires`, () =>
+      test(
+        fires,
+        "3h",
+        [alert, ...(rest.with ?? [])].map((name) => firing(name, labels))
+      ))
+    it(`${alert} does not fire for less`, () =>
+      test(
+        doesNot,
+        "3h",
+        // Less than the urgent one's limit is still the other's.
+        (rest.with ?? []).map((name) => firing(name, labels))
+      ))
+  }
+
+  for (const [alert, what, change, labels] of more) {
+    it(`${alert} fires where ${what}`, () => test(change, "3h", [firing(alert, labels)]))
+  }
+})
