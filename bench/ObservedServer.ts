@@ -15,7 +15,7 @@ import { Audit } from "../src/security/Audit.ts"
 import { Authorization } from "../src/security/Authorization.ts"
 import { ClientIdentity } from "../src/security/Identity.ts"
 import { RateLimit } from "../src/security/RateLimit.ts"
-import * as Tls from "../src/security/Tls.ts"
+import { ServerTls } from "../src/security/ServerTls.ts"
 
 const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url }))).pipe(
   Layer.provide(EmbeddedKube.layer({ seed: demoSeed }))
@@ -24,13 +24,12 @@ const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.la
 const main = Effect.gen(function* () {
   const settings = yield* Settings.load
   const observed = yield* Config.Literals(["yes", "no"], "OBSERVED")
-  const tls = yield* Tls.load(settings)
   const services = yield* Layer.build(
-    Server.layer(tls, settings).pipe(
+    Server.layer(settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
           Layer.provide(Cluster.layerOptions({}), cluster),
-          ClientIdentity.layerTls,
+          Layer.provideMerge(ClientIdentity.layerTls, ServerTls.layer(settings)),
           Authorization.layerAllowAll,
           RateLimit.layerUnlimited,
           Audit.layerLog,

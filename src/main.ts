@@ -1,13 +1,14 @@
 /**
  * The composition root: reads the settings, picks the layers, runs until a signal or a defect, and shuts down in order.
  */
-import { Cause, Console, Context, Effect, Exit, type FileSystem, Layer, type Path, Predicate, Runtime } from "effect"
+import { Cause, Console, Context, Effect, Exit, type FileSystem, Layer, type Path, Runtime } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { randomBytes } from "node:crypto"
 import { resolve } from "node:path"
 import * as Examples from "./Examples.ts"
+import { cannotListen } from "./CannotListen.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Config from "./Config.ts"
 import * as Observability from "./Observability.ts"
@@ -16,7 +17,7 @@ import * as MetricsServer from "./api/MetricsServer.ts"
 import * as Server from "./api/Server.ts"
 import { ClusterCache } from "./cache/ClusterCache.ts"
 import type { AccessReviewer } from "./domain/AccessReviewer.ts"
-import { SettingError } from "./domain/SettingError.ts"
+import type { SettingError } from "./domain/SettingError.ts"
 import { demoAccess } from "./embedded/DemoAccess.ts"
 import { EmbeddedKube } from "./embedded/EmbeddedKube.ts"
 import { demoSeed } from "./embedded/Seed.ts"
@@ -62,33 +63,6 @@ const exitOnNextSignal = Effect.sync(() => {
   process.once("SIGTERM", exit)
   process.once("SIGINT", exit)
 })
-
-const cannotListen = (setting: "PORT" | "METRICS_PORT", host: string, port: number, cause: unknown) => {
-  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
-  switch (code) {
-    case "EADDRINUSE":
-      return new SettingError({
-        setting,
-        value: String(port),
-        problem: "the port is in use",
-        fix: "Stop what listens on it, or name another."
-      })
-    case "EACCES":
-      return new SettingError({
-        setting,
-        value: String(port),
-        problem: "this process may not listen on it",
-        fix: "Name a port above 1023."
-      })
-    default:
-      return new SettingError({
-        setting: "HOST",
-        value: host,
-        problem: `it cannot be listened on (${String(code)})`,
-        fix: "Name an address of this machine, or 0.0.0.0 for all."
-      })
-  }
-}
 
 /** `/metrics` over plain HTTP; closed after the drain period, like the other port. */
 const serveMetrics = Effect.fnUntraced(function* (host: string, port: number) {

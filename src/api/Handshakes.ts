@@ -30,7 +30,7 @@ const failures: ReadonlyArray<readonly [pattern: RegExp, result: string]> = [
 
 const failure = (error: unknown, socket: TLSSocket): string => {
   // Node ends the connection of a certificate that is required to be valid and is not, and calls that a reset.
-  if (Boolean(socket.authorizationError)) return "certificate"
+  if (socket.authorizationError) return "certificate"
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   return failures.find(([pattern]) => pattern.test(code))?.[1] ?? "other"
 }

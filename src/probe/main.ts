@@ -1,0 +1,127 @@
+/**
+ * The synthetic queries as a program of their own: once, with the result as its exit status, or in a loop, with the results
+ * at `/metrics`.
+ */
+import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule, Schema } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { PrometheusMetrics } from "effect/observability"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { cannotListen } from "../CannotListen.ts"
+import * as MetricsServer from "../api/MetricsServer.ts"
+import * as Client from "../client/Client.ts"
+import { SettingError } from "../domain/SettingError.ts"
+import * as Logging from "../observability/Logging.ts"
+import * as Probe from "./Probe.ts"
+import { load, type ProbeSettings, settings as declared } from "./ProbeConfig.ts"
+import * as ProbeMetrics from "./ProbeMetrics.ts"
+
+/** A step failed: what makes the exit status of one run. */
+class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {}) {}
+
+const readFile = Effect.fnUntraced(function* (setting: string, path: string | undefined) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const refused = (problem: string) =>
+    new SettingError({ setting, value: path, problem, fix: "Name a PEM file that this process may read." })
+  if (path === undefined) return yield* Effect.fail(refused("a PEM file is needed"))
+  return yield* Effect.mapError(fileSystem.readFileString(path), ({ reason }) =>
+    refused(`the file cannot be read (${reason._tag})`)
+  )
+})
+
+/** The client's files, read for each run: they may have been renewed since. */
+const credentials = Effect.fnUntraced(function* (settings: ProbeSettings) {
+  return {
+    ca: yield* readFile(declared.caFile.name, settings.caFile),
+    cert: yield* readFile(declared.certFile.name, settings.certFile),
+    key: yield* readFile(declared.keyFile.name, settings.keyFile)
+  }
+})
+
+/** Complete or as it was before, whenever it is read. */
+const writeTextfile = Effect.fnUntraced(function* (path: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  yield* fileSystem.writeFileString(`${path}.tmp`, yield* PrometheusMetrics.format())
+  yield* fileSystem.rename(`${path}.tmp`, path)
+})
+
+/** One record: how long each step took, and what became of the last. */
+const log = (results: ReadonlyArray<Probe.StepResult>) => {
+  const failed = results.find(({ problem }) => problem !== undefined)
+  return (failed === undefined ? Effect.logInfo("probe succeeded") : Effect.logError("probe failed")).pipe(
+    Effect.annotateLogs({
+      ...(failed === undefined ? {} : { step: failed.step, problem: failed.problem }),
+      milliseconds: Object.fromEntries(results.map(({ durationMillis, step }) => [step, Math.round(durationMillis)]))
+    })
+  )
+}
+
+/** One run on connections of its own, recorded, logged and written; gives whether every step succeeded. */
+const probe = Effect.fnUntraced(function* (settings: ProbeSettings) {
+  const files = yield* credentials(settings)
+  const results = yield* Effect.flatMap(Client.make(settings.url), (client) => Probe.run(client, settings)).pipe(
+    Effect.provide(Client.layerMutualTls(files), { local: true })
+  )
+  yield* ProbeMetrics.record(results)
+  yield* log(results)
+  if (settings.textfile !== undefined) yield* writeTextfile(settings.textfile)
+  return ProbeMetrics.isSuccess(results)
+})
+
+const once = (settings: ProbeSettings) =>
+  Effect.flatMap(probe(settings), (success) => (success ? Effect.void : Effect.fail(new ProbeFailed())))
+
+const loop = Effect.fnUntraced(function* (settings: ProbeSettings) {
+  yield* credentials(settings)
+  const services = yield* Layer.build(MetricsServer.layer(settings.host, settings.metricsPort)).pipe(
+    Effect.catchTag("ServeError", ({ cause }) =>
+      Effect.fail(cannotListen("METRICS_PORT", settings.host, settings.metricsPort, cause))
+    )
+  )
+  const { address } = Context.get(services, HttpServer.HttpServer)
+  yield* Effect.logInfo("Probing").pipe(
+    Effect.annotateLogs({
+      url: settings.url,
+      metricsPort: NetAddress.isInetAddress(address) ? address.port : settings.metricsPort
+    })
+  )
+  yield* probe(settings).pipe(
+    // A file that is being replaced may be missing for a moment.
+    Effect.tapError((error) =>
+      Effect.logError("the run could not be made").pipe(Effect.annotateLogs({ error: error.message }))
+    ),
+    Effect.ignore,
+    Effect.repeat(Schedule.spaced(settings.interval))
+  )
+  return yield* Effect.never
+})
+
+const run = Effect.fnUntraced(function* (settings: ProbeSettings) {
+  return settings.mode === "once" ? yield* once(settings) : yield* loop(settings)
+})
+
+const report = (cause: Cause.Cause<unknown>) => {
+  const error = Cause.squash(cause)
+  return Cause.hasInterruptsOnly(cause) || error instanceof ProbeFailed
+    ? Effect.void
+    : error instanceof SettingError
+      ? Effect.logFatal(`Cannot start: ${error.message}`)
+      : Effect.logFatal("The probe failed", cause)
+}
+
+const reported = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.onExit(effect, (exit) => (Exit.isFailure(exit) ? report(exit.cause) : Effect.void))
+
+const main = reported(load).pipe(
+  Effect.flatMap((settings) =>
+    reported(Effect.scoped(run(settings))).pipe(Effect.provide(Logging.layer(settings, process.stdout.isTTY === true)))
+  ),
+  Effect.provideService(Metric.MetricRegistry, new Map()),
+  Effect.provide(NodeServices.layer)
+)
+
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  teardown: (exit, onExit) =>
+    Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+})
