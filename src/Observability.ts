@@ -5,6 +5,7 @@ import type { Writable } from "node:stream"
 import * as RequestObserver from "./api/RequestObserver.ts"
 import { CacheObserver } from "./cache/ClusterCache.ts"
 import * as InformerObserver from "./kube/InformerObserver.ts"
+import * as AuthorizationMetrics from "./observability/AuthorizationMetrics.ts"
 import * as CacheMetrics from "./observability/CacheMetrics.ts"
 import * as InformerMetrics from "./observability/InformerMetrics.ts"
 import * as LineWriter from "./observability/LineWriter.ts"
@@ -74,11 +75,14 @@ export const layer = (settings: ObservabilitySettings, output: Output) =>
       : Tracing.layer({ ...settings, otlpEndpoint: settings.otlpEndpoint })
   )
 
-/** What decides, with its decisions traced where there is a collector. */
+/** What decides, with its decisions counted and, where there is a collector, traced. */
 export const authorization = <E, R>(
   settings: ObservabilitySettings,
   decides: Layer.Layer<Authorization, E, R>
 ): Layer.Layer<Authorization, E, R> =>
-  settings.otlpEndpoint === undefined
-    ? decides
-    : Layer.effect(Authorization, Effect.map(Authorization, Tracing.tracedAuthorization)).pipe(Layer.provide(decides))
+  Layer.effect(
+    Authorization,
+    Effect.flatMap(Authorization, (decider) =>
+      AuthorizationMetrics.counted(settings.otlpEndpoint === undefined ? decider : Tracing.tracedAuthorization(decider))
+    )
+  ).pipe(Layer.provide(decides))

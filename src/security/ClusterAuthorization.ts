@@ -48,6 +48,16 @@ const outcomes = {
   failed: Metric.withAttributes(accessReviews, { outcome: "failed" })
 }
 
+/** Decisions that the cluster need not be asked for, and those that it is. */
+const cache = Metric.counter("access_review_cache_total", {
+  description: "Decisions by the cluster's RBAC, by whether its answer was kept from before: hit or miss.",
+  incremental: true
+})
+const lookups = {
+  hit: Metric.withAttributes(cache, { result: "hit" }),
+  miss: Metric.withAttributes(cache, { result: "miss" })
+}
+
 /** An identity as the cluster is asked about it. `key`: the same for the same user and groups, and for no others. */
 interface Subject extends AccessSubject {
   readonly key: string
@@ -121,6 +131,7 @@ interface Decision {
 
 const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings) {
   const reviewer = yield* AccessReviewer
+  const services = yield* Effect.context<never>()
   const turns = yield* Semaphore.make(maxConcurrentReviews)
   const pending = yield* FiberMap.make<string, boolean, ClusterUnavailable>()
   const start = yield* FiberMap.runtime(pending)<never>()
@@ -187,8 +198,10 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
         const key = `${subject.key}${keyOf(access)}`
         const decision = decisions.get(key)
         if (decision !== undefined && decision.expiresAt > clock.currentTimeMillisUnsafe()) {
+          lookups.hit.updateUnsafe(1, services)
           return decision.allowed ? Effect.void : refuse(identity, access)
         }
+        lookups.miss.updateUnsafe(1, services)
         return Effect.flatMap(ask(key, subject, access), (allowed) =>
           allowed ? Effect.void : refuse(identity, access)
         )

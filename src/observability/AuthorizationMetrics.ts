@@ -1,0 +1,43 @@
+import { Effect, Exit, Metric } from "effect"
+import { Unauthorized } from "../domain/Errors.ts"
+import type { Access, Authorization } from "../security/Authorization.ts"
+import { memoized } from "./Memoized.ts"
+
+type Decision = "allowed" | "denied" | "unavailable"
+
+const decisions = memoized((resource: Access["resource"]) =>
+  memoized((verb: Access["verb"]) =>
+    memoized((decision: Decision) =>
+      Metric.counter("authorization_decisions_total", {
+        description: "Decisions whether a caller may do what it asks; unavailable: the cluster could not be asked.",
+        incremental: true,
+        attributes: { resource, verb, decision }
+      })
+    )
+  )
+)
+
+/** The authorizer, counting its decisions. */
+export const counted = (authorization: Authorization["Service"]): Effect.Effect<Authorization["Service"]> =>
+  Effect.map(Effect.context<never>(), (context) => {
+    const count = ({ resource, verb }: Access, exit: Exit.Exit<unknown, unknown>): void => {
+      const decision = Exit.isSuccess(exit)
+        ? "allowed"
+        : exit.cause.reasons.some((reason) => reason._tag === "Fail" && reason.error instanceof Unauthorized)
+          ? "denied"
+          : "unavailable"
+      decisions(resource)(verb)(decision).updateUnsafe(1, context)
+    }
+    return {
+      ...authorization,
+      check: (identity, access) => {
+        const decided = authorization.check(identity, access)
+        // A policy decides at once, on the way of each read: nothing needs to be run to count that.
+        if (Exit.isExit(decided)) {
+          count(access, decided)
+          return decided
+        }
+        return Effect.onExit(decided, (exit) => Effect.sync(() => count(access, exit)))
+      }
+    }
+  })

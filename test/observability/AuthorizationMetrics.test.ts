@@ -1,0 +1,39 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Metric } from "effect"
+import { PrometheusMetrics } from "effect/observability"
+import { ClusterUnavailable } from "../../src/domain/Errors.ts"
+import * as AuthorizationMetrics from "../../src/observability/AuthorizationMetrics.ts"
+import { type Authorization, refused } from "../../src/security/Authorization.ts"
+import { identity } from "./Requests.ts"
+
+const access = { verb: "list", resource: "namespaces" } as const
+
+const after = (check: Authorization["Service"]["check"]) =>
+  Effect.gen(function* () {
+    const counted = yield* AuthorizationMetrics.counted({ check })
+    const exit = yield* Effect.exit(counted.check(identity("jane"), access))
+    return { tag: exit._tag, page: yield* PrometheusMetrics.format() }
+  }).pipe(Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map())))
+
+const line = (decision: string) =>
+  `authorization_decisions_total{resource="namespaces",verb="list",decision="${decision}"} 1\n`
+
+describe("AuthorizationMetrics", () => {
+  const unavailable = Effect.fail(new ClusterUnavailable({ detail: "", retryAfterSeconds: 1 }))
+  const denied = Effect.fail(refused(identity("jane"), access))
+  for (const [decision, result] of [
+    ["allowed", Effect.void],
+    ["denied", denied],
+    ["unavailable", unavailable]
+  ] as const) {
+    it.effect(`counts ${decision}, decided at once or later, and changes nothing`, () =>
+      Effect.gen(function* () {
+        for (const check of [() => result, () => Effect.andThen(Effect.yieldNow, result)]) {
+          const { page, tag } = yield* after(check)
+          assert.include(page, line(decision))
+          assert.strictEqual(tag, decision === "allowed" ? "Success" : "Failure")
+        }
+      })
+    )
+  }
+})
