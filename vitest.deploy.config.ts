@@ -1,11 +1,13 @@
 import { defineConfig } from "vitest/config"
 
+/** The checks of image and chart, with the real tools: slower, and run by `make check-deploy`. */
 export default defineConfig({
   test: {
-    include: ["test/deploy/**/*.test.ts"],
+    include: ["test/deploy/*.test.ts"],
     globalSetup: ["test/globalSetup.ts"],
     silent: "passed-only",
-    testTimeout: 300_000,
-    hookTimeout: 300_000
+    fileParallelism: false,
+    testTimeout: 600_000,
+    hookTimeout: 600_000
   }
 })

@@ -70,14 +70,14 @@ const eventLoopDelay = Effect.gen(function* () {
     last = delaysOf(histogram)
     histogram.reset()
   }).pipe(Effect.delay(delayWindow), Effect.forever, Effect.forkScoped)
-  for (const quantile of ["p50", "p99", "max"] as const) {
+  for (const statistic of ["p50", "p99", "max"] as const) {
     yield* ObservedMetric.gauge(
       {
         name: "nodejs_eventloop_delay_seconds",
         description: "How late the event loop is, over the last half minute to minute.",
-        attributes: { quantile }
+        attributes: { statistic }
       },
-      () => Math.max(last[quantile], histogram.count === 0 ? 0 : delaysOf(histogram)[quantile])
+      () => Math.max(last[statistic], histogram.count === 0 ? 0 : delaysOf(histogram)[statistic])
     )
   }
 })

@@ -17,10 +17,13 @@ const requests = (method: string, code: string) =>
 const bucket = (method: string, le: string) =>
   `http_request_duration_seconds_bucket{${service},instance="a",route="/namespaces",method="${method}",code="2xx",le="${le}"}`
 const ready = (pod: string) => `kube_pod_status_ready{condition="true",pod="${pod}"}`
-const restarts = 'kube_pod_container_status_restarts_total{container="kube-resource-api",pod="kube-resource-api-a"}'
+const restarts = 'kube_pod_container_status_restarts_total{container="server",pod="kube-resource-api-a"}'
 const started = (instance: string) => `process_start_time_seconds{${service},instance="${instance}"}`
 const success = `synthetic_query_success{${probe},step="list_namespaces"}`
 const lastRun = `synthetic_query_last_run_timestamp_seconds{${probe}}`
+const cronJob = 'cronjob="kube-resource-api-probe",namespace="ours"'
+const succeeded = `kube_cronjob_status_last_successful_time{${cronJob}}`
+const scheduled = `kube_cronjob_status_last_schedule_time{${cronJob}}`
 const up = (instance: string) => `up{${service},instance="${instance}"}`
 const age = `cache_age_seconds{${service},instance="a"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
@@ -152,6 +155,18 @@ const cases: Readonly<Record<string, Case>> = {
 const more: ReadonlyArray<readonly [alert: string, what: string, change: Change, labels: Case["labels"]]> = [
   [
     "KubeResourceApiNotProbed",
+    "the probe's CronJob is not run",
+    { [lastRun]: undefined, [success]: undefined, [scheduled]: "0+300x31 9300x148", [succeeded]: "0+60x180" },
+    { cronjob: "kube-resource-api-probe" }
+  ],
+  [
+    "KubeResourceApiInaccessible",
+    "the probe's CronJob fails",
+    { [lastRun]: undefined, [success]: undefined, [scheduled]: "0+60x180", [succeeded]: "0+60x150 9000x29" },
+    { cronjob: "kube-resource-api-probe" }
+  ],
+  [
+    "KubeResourceApiNotProbed",
     "there is no probe at all",
     { [lastRun]: undefined },
     { job: "kube-resource-api-probe" }
@@ -229,6 +244,9 @@ describe("the alerts", () => {
   })
 
   it("are silent while all is well", () => test({}, "3h", []))
+
+  it("are silent where a CronJob is what probes", () =>
+    test({ [lastRun]: undefined, [success]: undefined, [scheduled]: "0+60x180", [succeeded]: "0+60x180" }, "3h", []))
 
   for (const [alert, { doesNot, fires, labels, ...rest }] of Object.entries(cases)) {
     it(`${alert} fires`, () =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
-import { ClusterUnavailable } from "../../src/domain/Errors.ts"
+import { ClusterUnavailable, type Unauthorized } from "../../src/domain/Errors.ts"
 import * as AuthorizationMetrics from "../../src/observability/AuthorizationMetrics.ts"
 import { type Authorization, refused } from "../../src/security/Authorization.ts"
 import { identity } from "./Requests.ts"
@@ -21,11 +21,12 @@ const line = (decision: string) =>
 describe("AuthorizationMetrics", () => {
   const unavailable = Effect.fail(new ClusterUnavailable({ detail: "", retryAfterSeconds: 1 }))
   const denied = Effect.fail(refused(identity("jane"), access))
-  for (const [decision, result] of [
+  const results: ReadonlyArray<readonly [string, Effect.Effect<void, ClusterUnavailable | Unauthorized>]> = [
     ["allowed", Effect.void],
     ["denied", denied],
     ["unavailable", unavailable]
-  ] as const) {
+  ]
+  for (const [decision, result] of results) {
     it.effect(`counts ${decision}, decided at once or later, and changes nothing`, () =>
       Effect.gen(function* () {
         for (const check of [() => result, () => Effect.andThen(Effect.yieldNow, result)]) {

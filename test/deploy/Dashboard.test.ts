@@ -1,0 +1,105 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import { dashboard } from "../../scripts/dashboard.ts"
+import { demoAccess } from "../../src/embedded/DemoAccess.ts"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { send } from "../integration/Https.ts"
+import { install, promtool } from "./Prometheus.ts"
+import { freePort, start, until } from "./RunningPrometheus.ts"
+import * as Scene from "./Scene.ts"
+
+beforeAll(install, 300_000)
+
+const Dashboard = Schema.fromJsonString(
+  Schema.Struct({
+    panels: Schema.Array(
+      Schema.Struct({
+        type: Schema.String,
+        title: Schema.String,
+        targets: Schema.optional(Schema.Array(Schema.Struct({ expr: Schema.String })))
+      })
+    )
+  })
+)
+
+const path = new URL("../../deploy/grafana/kube-resource-api.json", import.meta.url)
+
+/** What kube-state-metrics tells of the pods, which run nowhere in this test. */
+const kubeStateMetrics = Effect.gen(function* () {
+  const port = yield* freePort
+  yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      createServer((_, response) => {
+        response.setHeader("content-type", "text/plain; version=0.0.4")
+        response.end('kube_pod_status_ready{condition="true",pod="kube-resource-api-1"} 1\n')
+      }).listen(port, "127.0.0.1")
+    ),
+    (server) => Effect.sync(() => server.close())
+  )
+  return `localhost:${port}`
+})
+
+describe("the dashboard", () => {
+  it("is what scripts/dashboard.ts makes", () =>
+    assert.deepStrictEqual(JSON.parse(readFileSync(path, "utf8")), JSON.parse(JSON.stringify(dashboard()))))
+
+  it("has the rows", () => {
+    const { panels } = Schema.decodeUnknownSync(Dashboard)(readFileSync(path, "utf8"))
+    assert.deepStrictEqual(
+      panels.filter(({ type }) => type === "row").map(({ title }) => title),
+      ["Traffic", "Errors", "Latency", "Saturation", "Cache and informer", "Security", "Adoption", "Instances"]
+    )
+  })
+
+  it.live("each panel's query returns data from a real Prometheus that scrapes real instances under load", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const [byPolicy, byCluster, metricsPort] = yield* Effect.all([freePort, freePort, freePort])
+      const files = Scene.ownFiles()
+      yield* Scene.instance(kube.url, byPolicy, { ...files, RATE_LIMIT_UNIDENTIFIED: "1", RATE_LIMIT_BURST: "5" })
+      yield* Scene.instance(kube.url, byCluster, { AUTHORIZATION: "kubernetes", POLICY_FILE: "" })
+      yield* Scene.probe(byPolicy, metricsPort)
+      const prometheus = yield* start({
+        instances: [`localhost:${byPolicy}`, `localhost:${byCluster}`],
+        probes: [`localhost:${metricsPort}`],
+        others: [yield* kubeStateMetrics]
+      })
+      yield* Scene.load(byPolicy)
+      yield* Scene.load(byCluster)
+      yield* until(
+        "both are scraped",
+        prometheus.query('up{job="kube-resource-api"} == 1'),
+        ({ length }) => length === 2
+      )
+      // Files that change, and a cluster that answers with errors now and then.
+      writeFileSync(files.POLICY_FILE, `${readFileSync(files.POLICY_FILE, "utf8")}\n# again\n`)
+      writeFileSync(files.TLS_CLIENT_CA_FILE, `${readFileSync(files.TLS_CLIENT_CA_FILE, "utf8")}\n`)
+      yield* kube.faults.failNext(20, { status: 500, on: "any" })
+      yield* kube.faults.dropWatches()
+
+      const { panels } = Schema.decodeUnknownSync(Dashboard)(readFileSync(path, "utf8"))
+      const queries = panels.flatMap(({ targets, title }) => (targets ?? []).map(({ expr }) => ({ title, expr })))
+      assert.isAbove(queries.length, 40)
+      for (const { expr, title } of queries) {
+        const query = expr.replaceAll("$instance", ".*").replaceAll("$__rate_interval", "60s")
+        const samples = yield* until(
+          `${title}: ${query}`,
+          prometheus.query(query),
+          (samples) => samples.some(({ value }) => Number.isFinite(value)),
+          "40 seconds"
+        )
+        assert.isNotEmpty(samples)
+      }
+      for (const page of [
+        (yield* send(byPolicy, { client: "admin", path: "/metrics" })).body,
+        (yield* send(byCluster, { client: "admin", path: "/metrics" })).body
+      ]) {
+        const { output, status } = promtool(["check", "metrics"], page)
+        assert.strictEqual(status, 0, output)
+      }
+    }).pipe(Effect.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [Scene.token], decideAccess: demoAccess })))
+  )
+})

@@ -1,0 +1,119 @@
+/** A cluster in the test's process, instances of the service over it, and clients that use them. */
+import { Effect, Random, Schedule, type Scope } from "effect"
+import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { agent, send } from "../integration/Https.ts"
+import { type Client, file } from "../integration/Pki.ts"
+import * as Process from "../integration/Process.ts"
+
+/** The token that instances show the cluster. */
+export const token = "scene"
+
+/** A kubeconfig for the cluster at `url`. */
+export const kubeconfig = (url: string): string => {
+  const path = join(mkdtempSync(join(tmpdir(), "scene-")), "config")
+  writeFileSync(
+    path,
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "scene",
+      clusters: [{ name: "scene", cluster: { server: url } }],
+      users: [{ name: "scene", user: { token } }],
+      contexts: [{ name: "scene", context: { cluster: "scene", user: "scene" } }]
+    })
+  )
+  return path
+}
+
+/** Files of an instance's own, to be changed while it runs. */
+export const ownFiles = () => {
+  const folder = mkdtempSync(join(tmpdir(), "instance-"))
+  const own = (name: string, from: string) => {
+    const path = join(folder, name)
+    copyFileSync(from, path)
+    return path
+  }
+  return {
+    TLS_CERT_FILE: own("tls.crt", file("server.crt")),
+    TLS_KEY_FILE: own("tls.key", file("server.key")),
+    TLS_CLIENT_CA_FILE: own("ca.crt", file("ca.crt")),
+    POLICY_FILE: own("policy.yaml", new URL("../../deploy/demo/policy.yaml", import.meta.url).pathname)
+  }
+}
+
+/** An instance over the cluster at `url`, on that port. */
+export const instance = (url: string, port: number, settings: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function* () {
+    const started = yield* Process.start({
+      ...Process.demoSettings,
+      KUBE_SOURCE: "kubeconfig",
+      KUBECONFIG: kubeconfig(url),
+      PORT: String(port),
+      DRAIN_PERIOD: "100ms",
+      ...settings
+    })
+    yield* started.printed('"Ready"')
+    return started
+  })
+
+/** The synthetic queries in a loop, twice a second, with their metrics on that port. */
+export const probe = (port: number, metricsPort: number, settings: Readonly<Record<string, string>> = {}) =>
+  Process.start(
+    {
+      PROBE_URL: `https://localhost:${port}`,
+      PROBE_CA_FILE: file("ca.crt"),
+      PROBE_CERT_FILE: file("admin.crt"),
+      PROBE_KEY_FILE: file("admin.key"),
+      PROBE_MODE: "loop",
+      PROBE_INTERVAL: "500ms",
+      PROBE_TIMEOUT: "2s",
+      HOST: "127.0.0.1",
+      METRICS_PORT: String(metricsPort),
+      ...settings
+    },
+    "src/probe/main.ts"
+  )
+
+/** Asks, some fifty times a second, until the scope closes: reads, some writes, and what is refused in every way. */
+export const load = (port: number): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const count = "/namespaces/personal/deployments/nginx/replica_count"
+    const asked: ReadonlyArray<{ readonly client: Client; readonly path: string; readonly method?: string }> = [
+      { client: "viewer", path: "/namespaces" },
+      { client: "viewer", path: "/namespaces/ANY/deployments" },
+      { client: "viewer", path: count },
+      { client: "viewer", path: count, method: "HEAD" },
+      { client: "viewer", path: "/namespaces/personal/deployments/gone/replica_count" },
+      { client: "viewer", path: `${count}/5`, method: "PUT" },
+      { client: "nobody", path: count },
+      { client: "none", path: count },
+      { client: "expired", path: count },
+      { client: "viewer", path: "/nope" },
+      { client: "viewer", path: "/openapi.json" },
+      { client: "none", path: "/readyz" }
+    ]
+    const pools = {
+      viewer: yield* agent("viewer"),
+      nobody: yield* agent("nobody"),
+      admin: yield* agent("admin")
+    }
+    const ask = ({ client, method = "GET", path }: (typeof asked)[number]) =>
+      Effect.ignore(
+        send(port, {
+          client,
+          path,
+          method,
+          ...(client === "viewer" || client === "nobody" ? { agent: pools[client] } : {})
+        })
+      )
+    const writes = Effect.flatMap(Random.nextIntBetween(1, 9), (replicas) =>
+      Effect.ignore(send(port, { client: "admin", path: `${count}/${replicas}`, method: "PUT", agent: pools.admin }))
+    )
+    yield* Effect.forEach(asked, ask, { discard: true }).pipe(
+      Effect.andThen(writes),
+      Effect.repeat(Schedule.spaced("100 millis")),
+      Effect.forkScoped
+    )
+  })
