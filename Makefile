@@ -10,7 +10,7 @@ PORT ?= 8443
 # The demo's cluster and certificates come with a policy. Another cluster, or whoever says what decides, gets none.
 DEMO_POLICY := $(if $(filter embedded,$(or $(KUBE_SOURCE),embedded)),$(if $(AUTHORIZATION)$(POLICY_FILE),,deploy/demo/policy.yaml))
 
-.PHONY: help install certs run dev check format test docs bench audit sbom clean
+.PHONY: help install certs run dev check check-deploy probe format test docs bench audit sbom clean
 
 help: ## List every target with what it does
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## (.*)/\1\t\2/' | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -46,13 +46,23 @@ format: install ## Format every file
 test: check ## Check, then run every test
 	npm test --silent
 
-docs: install ## Write docs/configuration.md from the settings' own descriptions
-	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md
+check-deploy: install ## Check rules and dashboard with the real tools: promtool, Prometheus
+	scripts/prometheus.sh .dev/prometheus
+	vitest run --config vitest.deploy.config.ts
+
+probe: install ## Run the synthetic queries once against a service that `make run` started
+	@PROBE_URL=$${PROBE_URL:-https://localhost:$(PORT)} PROBE_CA_FILE=$${PROBE_CA_FILE:-$(PKI)/ca.crt} \
+	PROBE_CERT_FILE=$${PROBE_CERT_FILE:-$(PKI)/admin.crt} PROBE_KEY_FILE=$${PROBE_KEY_FILE:-$(PKI)/admin.key} \
+	node src/probe/main.ts
+
+docs: install ## Write the tables of settings in docs/ from the settings' own descriptions
+	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md docs/observability.md
 
 bench: install ## Run every benchmark
 	@scripts/pki.sh .dev/test-pki faulty
 	node --expose-gc bench/memory.ts
 	node bench/freshness.ts
+	node bench/observability.ts
 	node bench/authorization.ts
 	node bench/security.ts
 

@@ -1,7 +1,13 @@
-/** Writes docs/configuration.md's table from the settings' own descriptions. */
+/** Writes the tables of settings in the documentation from the settings' own descriptions. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { markdown } from "../src/Config.ts"
+import { markdown as probeMarkdown } from "../src/probe/ProbeConfig.ts"
 
-const path = new URL("../docs/configuration.md", import.meta.url)
-const [before = "", after = ""] = readFileSync(path, "utf8").split(/<!-- settings -->[\s\S]*<!-- end of settings -->/)
-writeFileSync(path, `${before}<!-- settings -->\n\n${markdown()}\n\n<!-- end of settings -->${after}`)
+for (const [page, table] of [
+  ["configuration.md", markdown()],
+  ["observability.md", probeMarkdown()]
+] as const) {
+  const path = new URL(`../docs/${page}`, import.meta.url)
+  const [before = "", after = ""] = readFileSync(path, "utf8").split(/<!-- settings -->[\s\S]*<!-- end of settings -->/)
+  writeFileSync(path, `${before}<!-- settings -->\n\n${table}\n\n<!-- end of settings -->${after}`)
+}

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect } from "effect"
 import { readFileSync } from "node:fs"
 import * as Config from "../../src/Config.ts"
+import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
 
 const load = (environment: Record<string, string>) =>
   Config.load.pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })))
@@ -70,6 +71,36 @@ describe("settings", () => {
       assert.include(both.message, "POLICY_FILE=p.yaml")
     })
   )
+  it.effect("reads where traces go, and never repeats the fields that may hold secrets", () =>
+    Effect.gen(function* () {
+      const settings = yield* load({
+        OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
+        OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20s3cret, x-tenant=a%",
+        OTEL_TRACES_SAMPLER_ARG: "0.25"
+      })
+      assert.deepStrictEqual(settings.otlpHeaders, { authorization: "Bearer s3cret", "x-tenant": "a%" })
+      assert.strictEqual(settings.tracesSamplerArg, 0.25)
+      const error = yield* load({ OTEL_EXPORTER_OTLP_HEADERS: "s3cret" }).pipe(Effect.flip)
+      assert.strictEqual(error.setting, "OTEL_EXPORTER_OTLP_HEADERS")
+      assert.notInclude(error.message, "s3cret")
+      for (const [name, value] of [
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://"],
+        ["OTEL_TRACES_SAMPLER_ARG", "1.5"],
+        ["OTEL_TRACES_SAMPLER_ARG", "-1"],
+        ["REQUEST_LOG", "some"],
+        ["REQUEST_LOG_SAMPLE", "0"]
+      ] as const) {
+        assert.strictEqual((yield* load({ [name]: value }).pipe(Effect.flip)).setting, name)
+      }
+    })
+  )
+
+  it("docs/observability.md holds the table of the probe's settings", () => {
+    const page = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8").replaceAll(/\s+/g, " ")
+    for (const row of ProbeConfig.markdown().split("\n").slice(2)) assert.include(page, row.replaceAll(/\s+/g, " "))
+  })
+
   it("docs/configuration.md holds the table that the settings make", () => {
     const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8")
     const rows = (text: string) =>

@@ -93,12 +93,14 @@ describe("the dashboard", () => {
         )
         assert.isNotEmpty(samples)
       }
+      const documented = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8")
       for (const page of [
         (yield* send(byPolicy, { client: "admin", path: "/metrics" })).body,
         (yield* send(byCluster, { client: "admin", path: "/metrics" })).body
       ]) {
         const { output, status } = promtool(["check", "metrics"], page)
         assert.strictEqual(status, 0, output)
+        for (const [, name] of page.matchAll(/^# TYPE (\w+) /gm)) assert.include(documented, `\`${name}\``)
       }
     }).pipe(Effect.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [Scene.token], decideAccess: demoAccess })))
   )
