@@ -23,6 +23,7 @@ const requests: ReadonlyArray<readonly [method: string, path: string, kind: Kind
   ["PUT", "/namespaces/personal/deployments/nginx/replica_count/12", "write"],
   ["GET", "/livez", "probe"],
   ["GET", "/readyz", "probe"],
+  ["HEAD", "/metrics", "read"],
   ["GET", "/openapi.json", "description"],
   ["GET", "/nothing", "unknown"],
   ["POST", "/namespaces", "unknown"],

@@ -315,7 +315,8 @@ withService()("the contract, over mutual TLS", (it) => {
           "/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}",
           "/livez",
           "/readyz",
-          "/openapi.json"
+          "/openapi.json",
+          "/metrics"
         ])
         const put =
           document.paths["/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}"]?.["put"]
