@@ -30,7 +30,9 @@ const main = Effect.gen(function* () {
         Layer.mergeAll(
           Layer.provide(Cluster.layerOptions({}), cluster),
           Layer.provideMerge(ClientIdentity.layerTls, ServerTls.layer(settings)),
-          Authorization.layerAllowAll,
+          observed === "yes"
+            ? Observability.authorization(settings, Authorization.layerAllowAll)
+            : Authorization.layerAllowAll,
           RateLimit.layerUnlimited,
           Audit.layerLog,
           Lifecycle.layer(Duration.zero)

@@ -7,6 +7,7 @@ import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { randomBytes } from "node:crypto"
 import { resolve } from "node:path"
+import packageJson from "../package.json" with { type: "json" }
 import * as Examples from "./Examples.ts"
 import { cannotListen } from "./CannotListen.ts"
 import * as Cluster from "./Cluster.ts"
@@ -117,6 +118,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
   const port = NetAddress.isInetAddress(address) ? address.port : settings.port
   yield* Effect.logInfo("Serving").pipe(
     Effect.annotateLogs({
+      version: packageJson.version,
       host: settings.host,
       port,
       source: settings.kubeSource,

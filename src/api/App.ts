@@ -10,7 +10,7 @@ import { type Code, codeOf, errorOf, Internal, respond } from "./ErrorMapping.ts
 import { Lifecycle } from "./Lifecycle.ts"
 import { RequestContext, unmatched } from "./RequestContext.ts"
 import { requestId } from "./RequestId.ts"
-import { clientGone, RequestObserver } from "./RequestObserver.ts"
+import { clientGone, RequestObserver, unobserved } from "./RequestObserver.ts"
 import { routableTarget } from "./RequestTarget.ts"
 
 /** What a request may be, in bytes. */
@@ -65,13 +65,13 @@ export const make = <E>(
     const identities = yield* ClientIdentity
     const lifecycle = yield* Lifecycle
     const observer = yield* RequestObserver
+    const isObserved = observer !== unobserved
 
-    const refusal = (request: HttpServerRequest.HttpServerRequest) => {
-      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-      if ((incoming.url ?? "").length > limits.maxTargetBytes) {
+    const refusal = (targetBytes: number, fieldBytes: number) => {
+      if (targetBytes > limits.maxTargetBytes) {
         return new UriTooLong({ detail: `The request target is longer than ${limits.maxTargetBytes} bytes.` })
       }
-      if (headerBytes(incoming.rawHeaders) > limits.maxHeaderBytes) {
+      if (fieldBytes > limits.maxHeaderBytes) {
         return new HeaderFieldsTooLarge({ detail: `The header block is longer than ${limits.maxHeaderBytes} bytes.` })
       }
       return undefined
@@ -99,15 +99,17 @@ export const make = <E>(
       const clock = Context.get(context, Clock.Clock)
       const request = Context.get(context, HttpServerRequest.HttpServerRequest)
       const receivedAt = clock.currentTimeMillisUnsafe()
-      const startedAt = clock.currentTimeNanosUnsafe()
+      const startedAt = isObserved ? clock.currentTimeNanosUnsafe() : 0n
       const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-      const requestBytes = (incoming.url ?? "").length + headerBytes(incoming.rawHeaders)
+      const targetBytes = (incoming.url ?? "").length
+      const fieldBytes = headerBytes(incoming.rawHeaders)
       const id = requestId(request.headers["x-request-id"])
       const identity = identities.of(request, receivedAt)
       const matched = unmatched()
       observer.received()
       const span = Context.getOrUndefined(context, Tracer.ParentSpan) ?? callersSpan(request)
       const completed = (status: number, code: Code | undefined, responseBytes: number) => {
+        if (!isObserved) return
         if (span?._tag === "Span") {
           span.attribute("http.request.header.x-request-id", id)
           if (identity !== undefined) span.attribute("enduser.id", identity.user)
@@ -124,13 +126,13 @@ export const make = <E>(
           code,
           receivedAt,
           durationMillis: Number(clock.currentTimeNanosUnsafe() - startedAt) / 1e6,
-          requestBytes,
+          requestBytes: targetBytes + fieldBytes,
           responseBytes,
           traceId: span?.traceId
         })
       }
       const finish = (response: HttpServerResponse.HttpServerResponse) => {
-        const error = errorOf(response)
+        const error = response.status < 400 ? undefined : errorOf(response)
         completed(response.status, error && codeOf(error), request.method === "HEAD" ? 0 : bodyBytes(response))
         return HttpServerResponse.setHeaders(
           response,
@@ -141,7 +143,7 @@ export const make = <E>(
             : { "x-request-id": id }
         )
       }
-      const refused = refusal(request)
+      const refused = refusal(targetBytes, fieldBytes)
       if (refused !== undefined) return Effect.succeed(finish(respond(refused, id)))
       const target = routableTarget(request.url)
       return routes.pipe(

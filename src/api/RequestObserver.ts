@@ -42,10 +42,13 @@ export interface RequestObserver {
 /** The status with which a request is told of whose client went away, as nginx writes it. It never goes over the wire. */
 export const clientGone = 499
 
+/** Nobody is told, and nothing is done for it. */
+export const unobserved: RequestObserver = { received: () => {}, completed: () => {} }
+
 /** The observer of all requests. By default nobody is told. */
 export const RequestObserver: Context.Reference<RequestObserver> = Context.Reference<RequestObserver>(
   "kube-resource-api/api/RequestObserver",
-  { defaultValue: () => ({ received: () => {}, completed: () => {} }) }
+  { defaultValue: () => unobserved }
 )
 
 /** Tells several. */

@@ -18,7 +18,7 @@ import { metricsHandlers } from "./MetricsHandlers.ts"
 import { probeHandlers } from "./ProbeHandlers.ts"
 import { resourceHandlers } from "./ResourceHandlers.ts"
 import { requestId } from "./RequestId.ts"
-import { RequestObserver } from "./RequestObserver.ts"
+import { RequestObserver, unobserved } from "./RequestObserver.ts"
 import * as RouteCapture from "./RouteCapture.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
@@ -75,7 +75,7 @@ const makeHttps = (
 }
 
 /** The contract's routes over the handlers. */
-const routes = (settings: ServerSettings) =>
+const routes = (settings: ServerSettings, isObserved: boolean) =>
   HttpApiBuilder.layer(Api).pipe(
     Layer.provide([
       resourceHandlers(settings.requestTimeout),
@@ -83,7 +83,7 @@ const routes = (settings: ServerSettings) =>
       descriptionHandlers,
       metricsHandlers
     ]),
-    Layer.provide([Identified.layer, Audited.layer, RouteCapture.layer])
+    Layer.provide([Identified.layer, Audited.layer, isObserved ? RouteCapture.layer : Layer.empty])
   )
 
 /** Paths are taken as they are: no other spelling of an endpoint is one. */
@@ -111,13 +111,14 @@ export const layer = (settings: ServerSettings) =>
     Effect.gen(function* () {
       const tls = (yield* ServerTls).current()
       const identities = yield* ClientIdentity
-      const { server, connections } = makeHttps(tls, settings, yield* RequestObserver, yield* Effect.context<never>())
+      const observer = yield* RequestObserver
+      const { server, connections } = makeHttps(tls, settings, observer, yield* Effect.context<never>())
       const clock = yield* Clock.Clock
       server.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
       return Layer.effectDiscard(
         Effect.gen(function* () {
           yield* followTls(server, tls)
-          const router = yield* HttpRouter.toHttpEffect(routes(settings))
+          const router = yield* HttpRouter.toHttpEffect(routes(settings, observer !== unobserved))
           const app = yield* App.make(router, settings)
           yield* HttpServer.serveEffect(app)
           yield* Effect.addFinalizer(() => Effect.sync(connections.endIdle))

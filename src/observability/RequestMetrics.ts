@@ -42,12 +42,12 @@ const requestSeries = (route: string, method: string, status: number) => ({
 })
 
 const sizeSeries = (route: string) => ({
-  request: Metric.histogram("http_request_size_bytes", {
+  requestSize: Metric.histogram("http_request_size_bytes", {
     description: "Size of a request's target and header block.",
     boundaries: sizeBoundaries,
     attributes: { route }
   }),
-  response: Metric.histogram("http_response_size_bytes", {
+  responseSize: Metric.histogram("http_response_size_bytes", {
     description: "Size of a response's body.",
     boundaries: sizeBoundaries,
     attributes: { route }
@@ -61,20 +61,32 @@ const useSeries = (kind: UserKind, access: "read" | "write") =>
     attributes: { user_kind: kind, access }
   })
 
+const isUse = (route: string): boolean => route.startsWith("/namespaces")
+
+/** All series that a request to the endpoint, with the method and the status, counts in. */
+const allSeries = (route: string, method: string, status: number) => ({
+  ...requestSeries(route, method, status),
+  ...sizeSeries(route),
+  uses: isUse(route) ? memoized((kind: UserKind) => useSeries(kind, method === "PUT" ? "write" : "read")) : undefined
+})
+
+/** What is kept of an identity, which lives as long as its connection: its kind, and the hour it was last counted in. */
+interface Known {
+  readonly kind: UserKind
+  hour: number
+}
+
 /** The observer that counts into the metric registry of the effect's context. */
 export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.gen(function* () {
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
   const users = DistinctUsers.make()
-  /** The hour in which the holder of a connection was last counted. */
-  const counted = new WeakMap<Identity, number>()
+  const known = new WeakMap<Identity, Known>()
   let inFlight = 0
 
   const series = memoized((route: string) =>
-    memoized((method: string) => memoized((status: number) => requestSeries(route, method, status)))
+    memoized((method: string) => memoized((status: number) => allSeries(route, method, status)))
   )
-  const sizes = memoized(sizeSeries)
-  const uses = memoized((access: "read" | "write") => memoized((kind: UserKind) => useSeries(kind, access)))
 
   yield* ObservedMetric.gauge(
     { name: "http_requests_in_flight", description: "Requests that are being answered." },
@@ -94,12 +106,20 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
     )
   }
 
-  const see = ({ identity, receivedAt }: CompletedRequest) => {
-    if (identity === undefined) return
+  /** The caller's kind; the caller is counted, once an hour for each of its connections. */
+  const seen = ({ identity, receivedAt }: CompletedRequest): UserKind => {
+    if (identity === undefined) return "unidentified"
     const hour = Math.floor(receivedAt / 3_600_000)
-    if (counted.get(identity) === hour) return
-    counted.set(identity, hour)
-    users.seen(identity.user, receivedAt)
+    let one = known.get(identity)
+    if (one === undefined) {
+      one = { kind: userKind(identity), hour: -1 }
+      known.set(identity, one)
+    }
+    if (one.hour !== hour) {
+      one.hour = hour
+      users.seen(identity.user, receivedAt)
+    }
+    return one.kind
   }
 
   return {
@@ -110,16 +130,12 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
       inFlight--
       const route = request.route ?? "unmatched"
       const method = methods.has(request.method) ? request.method : "other"
-      const { total, duration } = series(route)(method)(request.status)
+      const { duration, requestSize, responseSize, total, uses } = series(route)(method)(request.status)
       total.updateUnsafe(1, context)
       if (request.durationMillis !== undefined) duration.updateUnsafe(request.durationMillis / 1000, context)
-      const { request: requestSize, response: responseSize } = sizes(route)
       requestSize.updateUnsafe(request.requestBytes, context)
       responseSize.updateUnsafe(request.responseBytes, context)
-      if (route.startsWith("/namespaces")) {
-        uses(method === "PUT" ? "write" : "read")(userKind(request.identity)).updateUnsafe(1, context)
-        see(request)
-      }
+      if (uses !== undefined) uses(seen(request)).updateUnsafe(1, context)
     }
   }
 })
