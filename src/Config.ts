@@ -137,6 +137,42 @@ export const settings = {
     "false",
     "Whether each accepted write is also recorded as an Event on its deployment, for `kubectl describe`; the service's account then needs `create` on `events`."
   ),
+  maxConnections: setting(
+    "MAX_CONNECTIONS",
+    integer(1, 1_000_000),
+    "2048",
+    "Most connections at once, at 75 kB of memory each; less where the limit on open files is lower. For one more, the one of least use is ended: without a valid client certificate and longest without an answer, then an idle one."
+  ),
+  maxConnectionsPerAddress: setting(
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    integer(1, 1_000_000),
+    "1024",
+    "Most connections at once from one address (an IPv6 /64 network), which may be many clients' behind a proxy. For one more, one of the same address is ended."
+  ),
+  maxPipelinedRequests: setting(
+    "MAX_PIPELINED_REQUESTS",
+    integer(1, 1000),
+    "16",
+    "Most requests of one connection that may wait for their answers; one more ends the connection."
+  ),
+  maxInFlight: setting(
+    "MAX_IN_FLIGHT",
+    integer(1, 1_000_000),
+    "1024",
+    "Most requests that are being answered at once, probes aside; more get 503. One user has at most half of them, all clients without a valid certificate a sixteenth."
+  ),
+  maxClusterWrites: setting(
+    "MAX_CLUSTER_WRITES",
+    integer(1, 10_000),
+    "64",
+    "Most writes that the cluster is asked for at once."
+  ),
+  maxQueuedWrites: setting(
+    "MAX_QUEUED_WRITES",
+    integer(0, 100_000),
+    "256",
+    "Most writes that wait for their turn, within REQUEST_TIMEOUT; more get 503. Users take turns, and one holds at most half of the places."
+  ),
   rateLimitReads: setting(
     "RATE_LIMIT_READS",
     integer(0, 1_000_000),
@@ -167,12 +203,19 @@ export const settings = {
     "20000",
     "How many clients have a budget of their own at once; those beyond share one."
   ),
+  tlsHandshakeTimeout: setting("TLS_HANDSHAKE_TIMEOUT", limit, "5s", "How long a TLS handshake may take."),
   headersTimeout: setting("HEADERS_TIMEOUT", limit, "10s", "How long a request's headers may take to arrive (408)."),
   requestTimeout: setting(
     "REQUEST_TIMEOUT",
     limit,
     "15s",
     "How long a whole request may take to arrive, and how long it may take to be served (408)."
+  ),
+  responseTimeout: setting(
+    "RESPONSE_TIMEOUT",
+    limit,
+    "30s",
+    "How long a client may take to read an answer; then its connection is ended."
   ),
   keepAliveTimeout: setting("KEEP_ALIVE_TIMEOUT", limit, "65s", "How long an idle connection is kept open."),
   drainPeriod: setting(
@@ -350,13 +393,21 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   maxHeaderBytes: read(settings.maxHeaderBytes),
   maxBodyBytes: read(settings.maxBodyBytes),
   auditEvents: read(settings.auditEvents),
+  maxConnections: read(settings.maxConnections),
+  maxConnectionsPerAddress: read(settings.maxConnectionsPerAddress),
+  maxPipelinedRequests: read(settings.maxPipelinedRequests),
+  maxInFlight: read(settings.maxInFlight),
+  maxClusterWrites: read(settings.maxClusterWrites),
+  maxQueuedWrites: read(settings.maxQueuedWrites),
   rateLimitReads: read(settings.rateLimitReads),
   rateLimitWrites: read(settings.rateLimitWrites),
   rateLimitUnidentified: read(settings.rateLimitUnidentified),
   rateLimitBurst: readOptional(settings.rateLimitBurst),
   rateLimitClients: read(settings.rateLimitClients),
+  tlsHandshakeTimeout: read(settings.tlsHandshakeTimeout),
   headersTimeout: read(settings.headersTimeout),
   requestTimeout: read(settings.requestTimeout),
+  responseTimeout: read(settings.responseTimeout),
   keepAliveTimeout: read(settings.keepAliveTimeout),
   drainPeriod: read(settings.drainPeriod),
   shutdownTimeout: read(settings.shutdownTimeout),

@@ -1,8 +1,8 @@
-import { Clock, Context, Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { NodeHttpServer } from "@effect/platform-node"
-import { createServer } from "node:https"
+import { createServer, type Server as HttpsServer } from "node:https"
 import { UnknownEndpoint } from "../domain/Errors.ts"
 import { ClientIdentity } from "../security/Identity.ts"
 import { ServerTls } from "../security/ServerTls.ts"
@@ -10,11 +10,14 @@ import { contextOptions, type TlsMaterial } from "../security/Tls.ts"
 import { Api } from "./Api.ts"
 import * as App from "./App.ts"
 import { Audited } from "./Audited.ts"
+import * as ClusterWrites from "./ClusterWrites.ts"
 import * as Connections from "./Connections.ts"
 import { descriptionHandlers } from "./DescriptionHandlers.ts"
 import * as Handshakes from "./Handshakes.ts"
 import { Identified } from "./Identified.ts"
+import * as InFlight from "./InFlight.ts"
 import { metricsHandlers } from "./MetricsHandlers.ts"
+import { connectionsThatFit } from "./OpenFiles.ts"
 import { probeHandlers } from "./ProbeHandlers.ts"
 import { resourceHandlers } from "./ResourceHandlers.ts"
 import { requestId } from "./RequestId.ts"
@@ -23,22 +26,19 @@ import * as RouteCapture from "./RouteCapture.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** Where the server listens and what it puts up with; the words are those of the settings. */
-export interface ServerSettings extends App.RequestLimits {
+export interface ServerSettings
+  extends App.RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
   readonly host: string
   readonly port: number
   readonly readyMaxStaleness: Duration.Duration | undefined
+  readonly maxInFlight: number
+  readonly tlsHandshakeTimeout: Duration.Duration
   readonly headersTimeout: Duration.Duration
-  readonly requestTimeout: Duration.Duration
-  readonly keepAliveTimeout: Duration.Duration
   readonly shutdownTimeout: Duration.Duration
 }
 
-const makeHttps = (
-  tls: TlsMaterial,
-  settings: ServerSettings,
-  observer: RequestObserver,
-  context: Context.Context<never>
-) => {
+const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: ServerSettings) {
+  const observer = yield* RequestObserver
   const server = createServer({
     ...contextOptions(tls),
     requestCert: true,
@@ -48,16 +48,22 @@ const makeHttps = (
     headersTimeout: Duration.toMillis(settings.headersTimeout),
     requestTimeout: Duration.toMillis(settings.requestTimeout),
     keepAliveTimeout: Duration.toMillis(settings.keepAliveTimeout),
-    handshakeTimeout: Duration.toMillis(settings.headersTimeout),
+    handshakeTimeout: Duration.toMillis(settings.tlsHandshakeTimeout),
     connectionsCheckingInterval: Math.max(
       1,
       Math.min(1000, Math.floor(Duration.toMillis(settings.headersTimeout) / 2))
     ),
     // Node would answer a request without Host by itself, with no body; the application does it in the contract's form.
-    requireHostHeader: false
+    requireHostHeader: false,
+    // The many requests without a body need no stream for it.
+    optimizeEmptyRequests: true,
+    // Nothing is upgraded to, and a request that asks for it is one like any other.
+    shouldUpgradeCallback: () => false
   })
-  const connections = Connections.follow(server)
-  Handshakes.count(server, context)
+  const inFlight = yield* InFlight.make(settings.maxInFlight)
+  const maxConnections = yield* connectionsThatFit(settings.maxConnections)
+  const connections = yield* Connections.follow(server, { ...settings, maxConnections }, inFlight)
+  Handshakes.count(server, yield* Effect.context<never>())
   server.on("clientError", onClientError(connections, observer))
   server.on("connect", (request, socket) => {
     const given = request.headers["x-request-id"]
@@ -72,7 +78,7 @@ const makeHttps = (
   // An expectation other than 100-continue is no reason not to answer.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   return { server, connections }
-}
+})
 
 /** The contract's routes over the handlers. */
 const routes = (settings: ServerSettings, isObserved: boolean) =>
@@ -83,6 +89,7 @@ const routes = (settings: ServerSettings, isObserved: boolean) =>
       descriptionHandlers,
       metricsHandlers
     ]),
+    Layer.provide(ClusterWrites.layer(settings)),
     Layer.provide([Identified.layer, Audited.layer, isObserved ? RouteCapture.layer : Layer.empty])
   )
 
@@ -96,7 +103,7 @@ const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
 })
 
 /** Puts each change of the TLS files into the running server: handshakes from then on use it, connections stay. */
-const followTls = (server: ReturnType<typeof makeHttps>["server"], created: TlsMaterial) =>
+const followTls = (server: HttpsServer, created: TlsMaterial) =>
   Effect.flatMap(ServerTls, ({ changes }) =>
     changes.pipe(
       Stream.filter((material) => material !== created),
@@ -112,7 +119,7 @@ export const layer = (settings: ServerSettings) =>
       const tls = (yield* ServerTls).current()
       const identities = yield* ClientIdentity
       const observer = yield* RequestObserver
-      const { server, connections } = makeHttps(tls, settings, observer, yield* Effect.context<never>())
+      const { server, connections } = yield* makeHttps(tls, settings)
       const clock = yield* Clock.Clock
       server.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
       return Layer.effectDiscard(
@@ -121,6 +128,7 @@ export const layer = (settings: ServerSettings) =>
           const router = yield* HttpRouter.toHttpEffect(routes(settings, observer !== unobserved))
           const app = yield* App.make(router, settings)
           yield* HttpServer.serveEffect(app)
+          connections.guardRequests()
           yield* Effect.addFinalizer(() => Effect.sync(connections.endIdle))
         })
       ).pipe(

@@ -6,7 +6,7 @@ import { Predicate } from "effect"
 import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { BadRequest, HeaderFieldsTooLarge, RequestTimeout, UriTooLong } from "../domain/Errors.ts"
-import { type Connections, isAnswering } from "./Connections.ts"
+import type { Connections } from "./Connections.ts"
 import { codeOf, render, type ServiceError } from "./ErrorMapping.ts"
 import { requestId } from "./RequestId.ts"
 import type { RequestObserver } from "./RequestObserver.ts"
@@ -86,15 +86,17 @@ export const endWith = (
 }
 
 /**
- * The `clientError` listener: answers, unless a request of the connection is being answered or was answered before it had
- * arrived whole, for which an answer now would be taken; then it only closes.
+ * The `clientError` listener: answers, unless the connection is still in its handshake (TLS has said what is wrong with it),
+ * or a request of it is being answered or was answered before it had arrived whole, for which an answer now would be taken;
+ * then it only closes.
  */
 export const onClientError =
   (connections: Connections, observer: RequestObserver) =>
   (error: Error, socket: Duplex): void => {
     if (
       !socket.writable ||
-      isAnswering(socket) ||
+      !connections.isSecured(socket) ||
+      connections.isAnswering(socket) ||
       connections.wasAnswered(socket) ||
       (Predicate.hasProperty(error, "code") && error.code === "ECONNRESET")
     ) {

@@ -48,9 +48,17 @@ const defaults: Server.ServerSettings = {
   maxTargetBytes: 2048,
   maxHeaderBytes: 8192,
   maxBodyBytes: 4096,
+  maxConnections: 2048,
+  maxConnectionsPerAddress: 2048,
+  maxPipelinedRequests: 16,
+  maxInFlight: 1024,
+  maxClusterWrites: 64,
+  maxQueuedWrites: 256,
   readyMaxStaleness: undefined,
+  tlsHandshakeTimeout: Duration.seconds(5),
   headersTimeout: Duration.seconds(10),
   requestTimeout: Duration.seconds(15),
+  responseTimeout: Duration.seconds(30),
   keepAliveTimeout: Duration.seconds(65),
   shutdownTimeout: Duration.seconds(5)
 }

@@ -1,0 +1,104 @@
+/**
+ * A program that does the service what harm a client without a certificate can: connections that stall in their handshake,
+ * connections that dribble a header block, and clients that ask as fast as they are answered. Whatever is closed is opened
+ * again. PORT, HANDSHAKES, HEADERS, FLOODERS, PIPELINED (requests in one packet) and SOURCES (addresses that they come from)
+ * say against whom and how much. It prints a line for each second: how many connections of each sort are open, how many answers have come
+ * and how many connections have been opened.
+ */
+import { Config, Effect, Schema } from "effect"
+import { NodeRuntime } from "@effect/platform-node"
+import { connect as connectTcp, type Socket } from "node:net"
+import { constants, setPriority } from "node:os"
+import { connect as connectTls } from "node:tls"
+import { clientOptions } from "./Pki.ts"
+
+/** The first bytes of a ClientHello that announces 508 more. */
+const halfHello = Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
+const reopenMillis = 250
+
+const tallies = { handshakes: 0, headers: 0, flooders: 0, answers: 0, opened: 0 }
+
+/** Keeps a connection open: `open` makes one, `use` does harm with it and says what to stop when it has closed. */
+const keep = (
+  sort: "handshakes" | "headers" | "flooders",
+  open: (ready: () => void) => Socket,
+  use: (socket: Socket) => () => void
+) => {
+  let stop = () => {}
+  let counted = false
+  const socket: Socket = open(() => {
+    tallies[sort]++
+    tallies.opened++
+    counted = true
+    stop = use(socket)
+  })
+  socket.on("error", () => socket.destroy())
+  socket.once("close", () => {
+    stop()
+    if (counted) tallies[sort]--
+    setTimeout(() => keep(sort, open, use), reopenMillis)
+  })
+}
+
+const dribble = (socket: Socket, byte: string) => {
+  const drops = setInterval(() => socket.write(byte), 1000)
+  return () => clearInterval(drops)
+}
+
+const main = Effect.gen(function* () {
+  const number = (name: string) => Config.schema(Schema.NumberFromString, name)
+  const port = yield* number("PORT")
+  const counts = {
+    handshakes: yield* number("HANDSHAKES"),
+    headers: yield* number("HEADERS"),
+    flooders: yield* number("FLOODERS")
+  }
+  const pipelined = yield* number("PIPELINED")
+  const sources = yield* number("SOURCES")
+  const options = { host: "127.0.0.1", port, ...clientOptions("none") }
+  let attempts = 0
+  // A single address is that of the clients that are measured.
+  const localAddress = () => (sources === 1 ? "127.0.0.1" : `127.0.1.${1 + (attempts++ % sources)}`)
+  const tcp = (ready: () => void) => connectTcp({ host: options.host, port, localAddress: localAddress() }, ready)
+  // TLS has no option for the address that a connection comes from: it is opened first.
+  const tls = (ready: () => void) => connectTls({ ...options, socket: tcp(() => {}) }, ready)
+  const request = "GET /namespaces HTTP/1.1\r\nHost: x\r\n\r\n".repeat(pipelined)
+
+  // The attack is to cost the service its time, not the clients that are measured on the same machine theirs.
+  setPriority(constants.priority.PRIORITY_LOW)
+  for (let at = 0; at < counts.flooders; at++) {
+    keep("flooders", tls, (socket) => {
+      let expected = pipelined
+      socket.on("data", (chunk: Buffer) => {
+        const answers = chunk.toString("latin1").split("HTTP/1.1 ").length - 1
+        tallies.answers += answers
+        expected -= answers
+        if (expected > 0) return
+        expected = pipelined
+        socket.write(request)
+      })
+      socket.write(request)
+      return () => {}
+    })
+  }
+  for (let at = 0; at < counts.headers; at++) {
+    keep("headers", tls, (socket) => {
+      socket.write("GET /namespaces HTTP/1.1\r\nX-Dribble: ")
+      return dribble(socket, "x")
+    })
+  }
+  for (let at = 0; at < counts.handshakes; at++) {
+    keep("handshakes", tcp, (socket) => {
+      socket.write(halfHello)
+      return dribble(socket, "\0")
+    })
+  }
+  yield* Effect.forever(
+    Effect.andThen(
+      Effect.sleep(1000),
+      Effect.sync(() => process.stdout.write(`${JSON.stringify(tallies)}\n`))
+    )
+  )
+})
+
+NodeRuntime.runMain(main)

@@ -1,0 +1,221 @@
+import { assert, describe } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import type { Socket } from "node:net"
+import { networkInterfaces } from "node:os"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { rawExchange, send } from "./Https.ts"
+import { measured, nothingLeft, untilMeasured } from "./Measured.ts"
+import { ask, closed, tcpConnection, tlsConnection } from "./Sockets.ts"
+import { TestService, withService } from "./TestService.ts"
+
+const read = "/namespaces/personal/deployments/nginx/replica_count"
+const write = "/namespaces/personal/deployments/nginx/replica_count/5"
+
+/** The first bytes of a ClientHello that announces 508 more. */
+const halfHello = Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
+
+const times = <A, E, R>(count: number, effect: (at: number) => Effect.Effect<A, E, R>) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, at) => at),
+    effect,
+    { concurrency: 16 }
+  )
+
+/** Writes `text` again and again until the other side has closed. */
+const dribble = (socket: Socket, text: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (socket.destroyed) return Effect.void
+    socket.write(text)
+    return Effect.andThen(Effect.sleep(50), dribble(socket, text))
+  })
+
+const statusOf = (head: string): number => Number(head.split(" ")[1])
+
+/** A request that takes as long as the test lets the cluster take. */
+const put = (port: number) => send(port, { client: "admin", method: "PUT", path: write })
+
+withService({ tlsHandshakeTimeout: Duration.millis(300) })("TLS_HANDSHAKE_TIMEOUT", (it) => {
+  it.effect("ends a connection that says nothing, or half a ClientHello, or goes on byte by byte", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const silent = yield* tcpConnection({ port })
+      const half = yield* tcpConnection({ port })
+      half.write(halfHello)
+      const slow = yield* tcpConnection({ port })
+      slow.write(halfHello)
+      yield* Effect.all([closed(silent), closed(half), dribble(slow, "\0")], { concurrency: "unbounded" })
+      const secured = yield* tlsConnection({ port }, "viewer")
+      yield* Effect.sleep(500)
+      assert.strictEqual(statusOf(yield* ask(secured, read)), 200)
+      secured.destroy()
+      yield* nothingLeft
+    })
+  )
+})
+
+withService({
+  headersTimeout: Duration.millis(400),
+  requestTimeout: Duration.millis(800),
+  keepAliveTimeout: Duration.millis(300)
+})("time-outs of requests", (it) => {
+  it.effect("a header block that is dribbled: 408, and the connection is ended", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      for (const client of ["none", "viewer"] as const) {
+        const socket = yield* tlsConnection({ port }, client)
+        const text: Array<string> = []
+        socket.on("data", (chunk: Buffer) => text.push(chunk.toString("latin1")))
+        socket.write("GET /namespaces HTTP/1.1\r\nX-Dribble: ")
+        yield* dribble(socket, "x")
+        assert.match(text.join(""), /^HTTP\/1\.1 408 /)
+      }
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("a client that has got through its handshake and says nothing, or nothing but line ends, is ended", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const silent = yield* tlsConnection({ port }, "viewer")
+      const idle = yield* tlsConnection({ port }, "viewer")
+      assert.strictEqual(statusOf(yield* ask(idle, read)), 200)
+      yield* Effect.all([closed(silent), dribble(idle, "\r\n")], { concurrency: "unbounded" })
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("a body that is announced and does not come, or goes on and on, does not hold the connection", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const slow = yield* tlsConnection({ port }, "admin")
+      slow.write(`PUT ${write} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n`)
+      const endless = yield* tlsConnection({ port }, "admin")
+      endless.write(`PUT ${write} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`)
+      const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`
+      yield* Effect.all([dribble(slow, "x"), dribble(endless, chunk)], { concurrency: "unbounded" })
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("after a body within the limit the connection serves the next request", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      for (const body of [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+      ]) {
+        const answer = yield* rawExchange(port, [
+          `PUT ${write} HTTP/1.1\r\nHost: x\r\n${body}`,
+          `GET ${read} HTTP/1.1\r\nHost: x\r\n${body}`,
+          `GET ${read} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
+        ])
+        assert.deepStrictEqual(answer.match(/HTTP\/1\.1 [0-9]{3}/g), ["HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 200"])
+      }
+    })
+  )
+})
+
+describe("MAX_CONNECTIONS_PER_ADDRESS", () => {
+  withService({ maxConnectionsPerAddress: 8 })("a flood from one address", (it) => {
+    it.effect("does not keep identified clients of the same address, nor other addresses, out", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const before = yield* measured("connections_evicted_total", { reason: "address" })
+        const regular = yield* tlsConnection({ port }, "viewer")
+        assert.strictEqual(statusOf(yield* ask(regular, read)), 200)
+        const flood = yield* times(40, () => tcpConnection({ port }))
+        for (const socket of flood) if (!socket.destroyed) socket.write(halfHello)
+        yield* untilMeasured("connections_evicted_total", before + 33, { reason: "address" })
+        assert.strictEqual(yield* measured("connections_open"), 8)
+        const newcomer = yield* tlsConnection({ port }, "viewer")
+        assert.strictEqual(statusOf(yield* ask(newcomer, read)), 200)
+        const elsewhere = yield* tlsConnection({ port, from: "127.0.0.9" }, "none")
+        assert.strictEqual(statusOf(yield* ask(elsewhere, "/livez")), 200)
+        assert.strictEqual(yield* measured("connections_open"), 9)
+        assert.strictEqual(yield* measured("connection_addresses"), 2)
+        assert.strictEqual(statusOf(yield* ask(regular, read)), 200)
+        for (const socket of [...flood, regular, newcomer, elsewhere]) socket.destroy()
+        yield* nothingLeft
+      })
+    )
+  })
+
+  const addresses = Object.values(networkInterfaces()).flatMap((one) => one ?? [])
+  const families = addresses.some(({ address }) => address === "::1") ? ["127.0.0.1", "::1"] : ["127.0.0.1"]
+  withService({ host: families.length === 2 ? "::" : "127.0.0.1", maxConnectionsPerAddress: 4 })(
+    "of both families",
+    (it) => {
+      it.effect("IPv4 as IPv6 shows it, and IPv6, each count for themselves", () =>
+        Effect.gen(function* () {
+          const { port } = yield* TestService
+          for (const [at, host] of families.entries()) {
+            const before = yield* measured("connections_evicted_total", { reason: "address" })
+            yield* times(10, () => tcpConnection({ port, host }))
+            yield* untilMeasured("connections_evicted_total", before + 6, { reason: "address" })
+            assert.strictEqual(yield* measured("connections_open"), 4 * (at + 1))
+            assert.strictEqual(yield* measured("connection_addresses"), at + 1)
+          }
+          for (const host of families) {
+            const identified = yield* tlsConnection({ port, host }, "viewer")
+            assert.strictEqual(statusOf(yield* ask(identified, read)), 200)
+          }
+        })
+      )
+    }
+  )
+})
+
+withService({ maxConnections: 8 })("MAX_CONNECTIONS", (it) => {
+  it.effect("a flood from many addresses does not keep identified clients out, and ends once it ends", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const flood = yield* times(60, (at) => tcpConnection({ port, from: `127.0.2.${1 + at}` }))
+      yield* untilMeasured("connections_open", 8)
+      const dribblers = yield* times(20, (at) =>
+        Effect.option(tlsConnection({ port, from: `127.0.3.${1 + at}` }, "none"))
+      )
+      yield* untilMeasured("connections_open", 8)
+      const identified = yield* Effect.forEach([1, 2, 3], () => tlsConnection({ port }, "viewer"))
+      const more = yield* times(20, (at) => tcpConnection({ port, from: `127.0.4.${1 + at}` }))
+      for (const socket of identified) assert.strictEqual(statusOf(yield* ask(socket, read)), 200)
+      for (const socket of [...flood, ...more, ...identified]) socket.destroy()
+      for (const dribbler of dribblers) if (dribbler._tag === "Some") dribbler.value.destroy()
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("an identified client that is being answered is never ended; one more is refused instead", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const { faults } = yield* EmbeddedKube
+      const before = yield* measured("connections_refused_total", { reason: "total" })
+      yield* faults.hang(true)
+      const writes = yield* Effect.forEach(Array.from({ length: 8 }), () => Effect.forkChild(put(port)))
+      yield* untilMeasured("cluster_writes_present", 8)
+      const refused = yield* times(5, () => Effect.flip(tlsConnection({ port }, "viewer")))
+      assert.strictEqual(refused.length, 5)
+      assert.isAtLeast((yield* measured("connections_refused_total", { reason: "total" })) - before, 5)
+      assert.strictEqual(yield* measured("cluster_writes_present"), 8)
+      yield* faults.hang(false)
+      for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("where all are identified, the one that has been idle for the longest makes room", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const pool = yield* Effect.forEach(Array.from({ length: 8 }), () => tlsConnection({ port }, "viewer"))
+      for (const socket of pool) assert.strictEqual(statusOf(yield* ask(socket, read)), 200)
+      const [first, second, ...others] = pool
+      assert.isDefined(first)
+      assert.isDefined(second)
+      assert.strictEqual(statusOf(yield* ask(first, read)), 200)
+      const newcomer = yield* tlsConnection({ port }, "viewer")
+      yield* closed(second)
+      for (const socket of [newcomer, first, ...others]) assert.strictEqual(statusOf(yield* ask(socket, read)), 200)
+      for (const socket of [newcomer, ...pool]) socket.destroy()
+      yield* nothingLeft
+    })
+  )
+})
