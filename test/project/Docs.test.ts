@@ -22,7 +22,7 @@ describe("the pages", () => {
       .split("\n")
       .filter((line) => line.startsWith("|"))
     const lastColumn = table.map((line) => line.split("|").at(-2) ?? "").join(" ")
-    const named = Array.from(lastColumn.matchAll(/`([\w/*]+)`/g))
+    const named = Array.from(lastColumn.matchAll(/`(\w+\/[\w*]+)`/g))
     assert.isAbove(named.length, 10)
     for (const [, name = ""] of named) {
       assert.isNotEmpty(globSync(`test/${name}.test.ts`, { cwd: root }), name)
