@@ -41,6 +41,7 @@ const policy = (count: number, forAll: boolean): Layer.Layer<Authorization> => {
   }))
   const decide = decider(Result.getOrThrow(decodePolicy("policy.yaml", JSON.stringify({ rules }))))
   return Layer.succeed(Authorization, {
+    alreadyAllows: decide,
     check: (who, access) => (decide(who, access) ? Effect.void : Effect.fail(refused(who, access)))
   })
 }

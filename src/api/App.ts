@@ -2,30 +2,15 @@ import { Cause, Clock, Context, Effect, Option, Tracer } from "effect"
 import { HttpServerError, HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import type { Scope } from "effect"
-import type { IncomingMessage } from "node:http"
-import type { Http2ServerRequest } from "node:http2"
-import { BadRequest, HeaderFieldsTooLarge, UnknownEndpoint, UriTooLong } from "../domain/Errors.ts"
+import { HeaderFieldsTooLarge, UnknownEndpoint, UriTooLong } from "../domain/Errors.ts"
 import { ClientIdentity } from "../security/Identity.ts"
 import { type Code, codeOf, errorOf, Internal, respond } from "./ErrorMapping.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { RequestContext, unmatched } from "./RequestContext.ts"
+import { headerBytes, malformation, type RequestLimits } from "./RequestForm.ts"
 import { requestId } from "./RequestId.ts"
 import { clientGone, RequestObserver, unobserved } from "./RequestObserver.ts"
 import { routableTarget } from "./RequestTarget.ts"
-
-/** What a request may be, in bytes. */
-export interface RequestLimits {
-  readonly maxTargetBytes: number
-  readonly maxHeaderBytes: number
-  readonly maxBodyBytes: number
-}
-
-/** The bytes of a header block as it came over the wire: each field is `name: value` and a line end. */
-const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
-  let bytes = 0
-  for (const text of rawHeaders) bytes += text.length + 2
-  return bytes
-}
 
 /** The span of the caller that the request is a part of, as W3C's `traceparent` names it. */
 const callersSpan = ({ headers }: HttpServerRequest.HttpServerRequest): Tracer.AnySpan | undefined =>
@@ -33,21 +18,6 @@ const callersSpan = ({ headers }: HttpServerRequest.HttpServerRequest): Tracer.A
 
 const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
   body._tag === "Uint8Array" ? body.contentLength : 0
-
-const malformation = (
-  incoming: IncomingMessage | Http2ServerRequest,
-  limits: RequestLimits
-): BadRequest | undefined => {
-  const hosts = incoming.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length
-  if (incoming.httpVersionMajor !== 1) return new BadRequest({ detail: "This service speaks HTTP/1.1." })
-  if (hosts !== 1 && (hosts > 1 || incoming.httpVersionMinor >= 1)) {
-    return new BadRequest({ detail: "An HTTP/1.1 request must have one Host header." })
-  }
-  const announced = incoming.headers["content-length"]
-  return announced !== undefined && Number(announced) > limits.maxBodyBytes
-    ? new BadRequest({ detail: `A request body may have at most ${limits.maxBodyBytes} bytes; none is read.` })
-    : undefined
-}
 
 /**
  * The whole application: checks what can be checked before routing, tells who asks, routes, and turns whatever goes
@@ -104,7 +74,7 @@ export const make = <E>(
       const targetBytes = (incoming.url ?? "").length
       const fieldBytes = headerBytes(incoming.rawHeaders)
       const id = requestId(request.headers["x-request-id"])
-      const identity = identities.of(request, receivedAt)
+      const identity = identities.of(incoming.socket, receivedAt)
       const matched = unmatched()
       observer.received()
       const span = Context.getOrUndefined(context, Tracer.ParentSpan) ?? callersSpan(request)
@@ -138,7 +108,7 @@ export const make = <E>(
           response,
           // Clients on kept-alive connections are told to go elsewhere before the port closes, and to come again with a
           // new handshake once the connection's own no longer holds.
-          lifecycle.isShuttingDown() || (identity === undefined && identities.isOutdated(request))
+          lifecycle.isShuttingDown() || (identity === undefined && identities.isOutdated(incoming.socket))
             ? { "x-request-id": id, connection: "close" }
             : { "x-request-id": id }
         )

@@ -1,22 +1,18 @@
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { ClusterCache } from "../cache/ClusterCache.ts"
-import type { ClusterView } from "../cache/ClusterView.ts"
 import { NotFound, NotReady } from "../domain/Errors.ts"
+import type { CachedRead } from "./CachedRead.ts"
 import { respond } from "./ErrorMapping.ts"
 import { RequestContext } from "./RequestContext.ts"
 
 const notReady = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
 
 /**
- * Answers a read from the cache with the body that `find` picks from the view, already rendered: 503 before the first
- * full sync, 410 with `missing()` where there is none. Nothing here can reach the cluster.
+ * Answers a read from the cache: 503 before the first full sync, 410 where what is asked for is not there. Nothing here
+ * can reach the cluster.
  */
-export const cached = (
-  cache: ClusterCache["Service"],
-  find: (view: ClusterView) => string | Uint8Array | undefined,
-  missing: () => string
-) =>
+export const cached = (cache: ClusterCache["Service"], { find, missing }: CachedRead) =>
   Effect.clockWith((clock) =>
     Effect.map(RequestContext, ({ id }) => {
       if (!cache.isSynced()) return respond(notReady, id)

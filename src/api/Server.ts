@@ -20,14 +20,16 @@ import { metricsHandlers } from "./MetricsHandlers.ts"
 import { connectionsThatFit } from "./OpenFiles.ts"
 import { probeHandlers } from "./ProbeHandlers.ts"
 import { resourceHandlers } from "./ResourceHandlers.ts"
+import * as ReadPath from "./ReadPath.ts"
+import type { RequestLimits } from "./RequestForm.ts"
 import { requestId } from "./RequestId.ts"
 import { RequestObserver, unobserved } from "./RequestObserver.ts"
+import { RequestTracing } from "./RequestTracing.ts"
 import * as RouteCapture from "./RouteCapture.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** Where the server listens and what it puts up with; the words are those of the settings. */
-export interface ServerSettings
-  extends App.RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
+export interface ServerSettings extends RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
   readonly host: string
   readonly port: number
   readonly readyMaxStaleness: Duration.Duration | undefined
@@ -128,6 +130,7 @@ export const layer = (settings: ServerSettings) =>
           const router = yield* HttpRouter.toHttpEffect(routes(settings, observer !== unobserved))
           const app = yield* App.make(router, settings)
           yield* HttpServer.serveEffect(app)
+          if (!(yield* RequestTracing)) yield* ReadPath.inFront(server, settings)
           connections.guardRequests()
           yield* Effect.addFinalizer(() => Effect.sync(connections.endIdle))
         })

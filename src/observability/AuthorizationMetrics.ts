@@ -29,7 +29,11 @@ export const counted = (authorization: Authorization["Service"]): Effect.Effect<
       decisions(resource)(verb)(decision).updateUnsafe(1, context)
     }
     return {
-      ...authorization,
+      alreadyAllows: (identity, access, nowMillis) => {
+        const allowed = authorization.alreadyAllows(identity, access, nowMillis)
+        if (allowed) decisions(access.resource)(access.verb)("allowed").updateUnsafe(1, context)
+        return allowed
+      },
       check: (identity, access) => {
         const decided = authorization.check(identity, access)
         // A policy decides at once, on the way of each read: nothing needs to be run to count that.

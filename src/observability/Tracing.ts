@@ -9,6 +9,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { hostname } from "node:os"
 import packageJson from "../../package.json" with { type: "json" }
 import { Api } from "../api/Api.ts"
+import { RequestTracing } from "../api/RequestTracing.ts"
 import type { WatchedResource } from "../domain/ClusterEvent.ts"
 import { type InformerObserver, unobserved } from "../kube/InformerObserver.ts"
 import { Authorization } from "../security/Authorization.ts"
@@ -97,7 +98,8 @@ export const layer = (settings: TracingSettings & { readonly otlpEndpoint: strin
       })
     ),
     Layer.succeed(HttpMiddleware.SpanNameGenerator, (request) => spanName(request.method, request.url)),
-    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"])
+    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"]),
+    Layer.succeed(RequestTracing, true)
   ).pipe(
     Layer.provide(OtlpExporter.layerFlusher),
     Layer.provide(

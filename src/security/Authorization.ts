@@ -53,18 +53,25 @@ export const refused = (identity: Identity, access: Access): Unauthorized =>
   new Unauthorized({ detail: `${identity.user} may not ${describe(access)}.` })
 
 /**
- * Whether a caller may do what it asks. Succeeds if so; fails with `Unauthorized` if not, and with `ClusterUnavailable`
+ * Whether a caller may do what it asks.
+ *
+ * `check` succeeds if so; fails with `Unauthorized` if not, and with `ClusterUnavailable`
  * where the cluster decides and cannot be asked: nothing is ever allowed for want of an answer.
+ *
+ * `alreadyAllows` tells what is known at `nowMillis`, in milliseconds since the epoch, without asking anybody: `true`, and
+ * `check` would succeed; `false` says nothing. It is a plain function, for it is part of every read.
  */
 export class Authorization extends Context.Service<
   Authorization,
   {
+    readonly alreadyAllows: (identity: Identity, access: Access, nowMillis: number) => boolean
     readonly check: (identity: Identity, access: Access) => Effect.Effect<void, Unauthorized | ClusterUnavailable>
   }
 >()("kube-resource-api/security/Authorization") {
   /** Allows what `decide` says, for tests. */
   static readonly layerScripted = (decide: (identity: Identity, access: Access) => boolean) =>
     Layer.succeed(Authorization, {
+      alreadyAllows: decide,
       check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))
     })
 

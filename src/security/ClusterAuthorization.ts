@@ -190,6 +190,14 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
   }
 
   return Authorization.of({
+    alreadyAllows: (identity, access, nowMillis) => {
+      const subject = subjects.get(identity)
+      if (subject === undefined || subject === "reserved") return false
+      const decision = decisions.get(`${subject.key}${keyOf(access)}`)
+      if (decision === undefined || !decision.allowed || decision.expiresAt <= nowMillis) return false
+      lookups.hit.updateUnsafe(1, services)
+      return true
+    },
     check: (identity, access) =>
       Effect.clockWith((clock) => {
         const subject = subjects.get(identity) ?? subjectOf(identity)

@@ -1,7 +1,6 @@
 import { Context, Effect, Layer } from "effect"
-import type { HttpServerRequest } from "effect/http"
-import { NodeHttpServerRequest } from "@effect/platform-node"
 import { X509Certificate } from "node:crypto"
+import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import type { ClientTrust } from "./ClientTrust.ts"
 import { ServerTls } from "./ServerTls.ts"
@@ -87,7 +86,7 @@ const above = (certificate: X509Certificate): ReadonlyArray<X509Certificate> => 
 const mostIntermediates = 256
 
 /**
- * Tells who sent a request, or `undefined` where the client showed no valid certificate.
+ * Tells who sends the requests of a connection, or `undefined` where the client showed no valid certificate.
  *
  * - `of`: `now` is milliseconds since the epoch. An identity ends with its certificate, and with the authority or the
  *   revocation list that stood for it, while its connection lives.
@@ -98,8 +97,8 @@ const mostIntermediates = 256
 export class ClientIdentity extends Context.Service<
   ClientIdentity,
   {
-    readonly of: (request: HttpServerRequest.HttpServerRequest, now: number) => Identity | undefined
-    readonly isOutdated: (request: HttpServerRequest.HttpServerRequest) => boolean
+    readonly of: (socket: Socket, now: number) => Identity | undefined
+    readonly isOutdated: (socket: Socket) => boolean
     readonly connected: (socket: TLSSocket, now: number) => void
   }
 >()("kube-resource-api/security/ClientIdentity") {
@@ -149,14 +148,8 @@ export class ClientIdentity extends Context.Service<
       }
 
       return {
-        of: (request, now) => {
-          const { socket } = NodeHttpServerRequest.toIncomingMessage(request)
-          return socket instanceof TLSSocket ? look(socket, now).identity : undefined
-        },
-        isOutdated: (request) => {
-          const { socket } = NodeHttpServerRequest.toIncomingMessage(request)
-          return socket instanceof TLSSocket && known.get(socket)?.outdated === true
-        },
+        of: (socket, now) => (socket instanceof TLSSocket ? look(socket, now).identity : undefined),
+        isOutdated: (socket) => socket instanceof TLSSocket && known.get(socket)?.outdated === true,
         connected: look
       }
     })

@@ -71,6 +71,7 @@ export const layer = (
         )
       )
       return Authorization.of({
+        alreadyAllows: (identity, access) => decide(identity, access),
         check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))
       })
     })

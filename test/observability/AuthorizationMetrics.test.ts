@@ -10,7 +10,7 @@ const access = { verb: "list", resource: "namespaces" } as const
 
 const after = (check: Authorization["Service"]["check"]) =>
   Effect.gen(function* () {
-    const counted = yield* AuthorizationMetrics.counted({ check })
+    const counted = yield* AuthorizationMetrics.counted({ alreadyAllows: () => false, check })
     const exit = yield* Effect.exit(counted.check(identity("jane"), access))
     return { tag: exit._tag, page: yield* PrometheusMetrics.format() }
   }).pipe(Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map())))
@@ -26,6 +26,17 @@ describe("AuthorizationMetrics", () => {
     ["denied", denied],
     ["unavailable", unavailable]
   ]
+  it.effect("counts what is allowed on the spot, and not what is only not known yet", () =>
+    Effect.gen(function* () {
+      const kept = (allows: boolean) => ({ alreadyAllows: () => allows, check: () => Effect.void })
+      for (const allows of [true, false]) {
+        const counted = yield* AuthorizationMetrics.counted(kept(allows))
+        assert.strictEqual(counted.alreadyAllows(identity("jane"), access, 0), allows)
+      }
+      assert.include(yield* PrometheusMetrics.format(), line("allowed"))
+    }).pipe(Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map())))
+  )
+
   for (const [decision, result] of results) {
     it.effect(`counts ${decision}, decided at once or later, and changes nothing`, () =>
       Effect.gen(function* () {

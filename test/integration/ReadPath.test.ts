@@ -1,0 +1,189 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Context, Effect, Layer, Schema } from "effect"
+import { type CompletedRequest, RequestObserver } from "../../src/api/RequestObserver.ts"
+import { RequestTracing } from "../../src/api/RequestTracing.ts"
+import { Authorization, refused } from "../../src/security/Authorization.ts"
+import { rawExchange, send } from "./Https.ts"
+import { TestService, withService } from "./TestService.ts"
+
+/** Answers whether `nobody` or somebody else asks, and counts what the routes ask. */
+const authorization = (asked: Array<string>) =>
+  Layer.succeed(Authorization, {
+    alreadyAllows: ({ user }) => user !== "nobody",
+    check: (identity, access) =>
+      Effect.suspend(() => {
+        asked.push(`${access.verb} ${access.resource}`)
+        return identity.user === "nobody" ? Effect.fail(refused(identity, access)) : Effect.void
+      })
+  })
+
+const observing = (requests: Array<CompletedRequest>) =>
+  Layer.succeed(RequestObserver, { received: () => {}, completed: (request) => void requests.push(request) })
+
+const service = Effect.fnUntraced(function* (throughTheRoutes: boolean) {
+  const observed: Array<CompletedRequest> = []
+  const asked: Array<string> = []
+  const services = yield* Layer.build(
+    TestService.layer({ authorization: authorization(asked) }).pipe(
+      Layer.provide(observing(observed)),
+      Layer.provide(Layer.succeed(RequestTracing, throughTheRoutes))
+    )
+  )
+  return { port: Context.get(services, TestService).port, observed, asked }
+})
+
+const names = [
+  "personal",
+  "kube-system",
+  "default",
+  "nginx",
+  "kafka",
+  "ANY",
+  "nowhere",
+  "Personal",
+  "a..b",
+  "%61ny",
+  ""
+]
+const Target = Schema.Struct({
+  segments: Schema.Array(
+    Schema.Literals(["namespaces", "deployments", "replica_count", "openapi.json", ...names])
+  ).check(Schema.isMaxLength(7)),
+  tail: Schema.Literals(["", "?", "?a=b", "/", "//", "#x", ";y", "%2f", "x".repeat(3000)])
+})
+/** Reads and everything near them. */
+const Requested = Schema.Struct({
+  client: Schema.Literals(["admin", "nobody", "none"]),
+  method: Schema.Literals(["GET", "HEAD", "get", "PUT", "POST"]),
+  target: Schema.Union([
+    Schema.Struct({ namespace: Schema.Literals(names), rest: Schema.Literals(["/deployments", "", "/x"]) }),
+    Schema.Struct({ namespace: Schema.Literals(names), deployment: Schema.Literals(names) }),
+    Target,
+    Schema.Literals(["/namespaces", "https://elsewhere/namespaces", "*", "//namespaces"])
+  ]),
+  fields: Schema.Array(
+    Schema.Literals([
+      "Host: again",
+      "Content-Length: 0",
+      "Content-Length: 9999",
+      "Transfer-Encoding: chunked",
+      "Expect: the-unexpected",
+      "Accept: text/html",
+      "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      `X-Long: ${"y".repeat(9000)}`,
+      "X-Request-Id: given-1",
+      "x-request-id: not acceptable!",
+      "X-REQUEST-ID: given-2"
+    ])
+  ).check(Schema.isMaxLength(2)),
+  version: Schema.Literals(["1.1", "1.0"])
+})
+
+const known = Schema.Literals(["personal", "kube-system", "nginx", "kafka", "ANY"])
+
+/** Reads as they are meant. */
+const Plain = Schema.Struct({
+  client: Schema.Literals(["admin", "nobody"]),
+  method: Schema.Literal("GET"),
+  target: Schema.Union([
+    Schema.Literal("/namespaces"),
+    Schema.Struct({ namespace: known, rest: Schema.Literal("/deployments") }),
+    Schema.Struct({ namespace: known, deployment: known })
+  ]),
+  fields: Schema.Array(
+    Schema.Literals(["Accept: text/html", "X-Request-Id: given-1", "x-request-id: not acceptable!"])
+  ).check(Schema.isMaxLength(1)),
+  version: Schema.Literal("1.1")
+})
+
+const textOf = ({ fields, method, target, version }: typeof Requested.Type): string => {
+  const path =
+    typeof target === "string"
+      ? target
+      : "segments" in target
+        ? `/${target.segments.join("/")}${target.tail}`
+        : "deployment" in target
+          ? `/namespaces/${target.namespace}/deployments/${target.deployment}/replica_count`
+          : `/namespaces/${target.namespace}${target.rest}`
+  const body = fields.includes("Transfer-Encoding: chunked") ? "0\r\n\r\n" : ""
+  return `${method} ${path} HTTP/${version}\r\n${["Host: x", "Connection: close", ...fields].join("\r\n")}\r\n\r\n${body}`
+}
+
+/** What came over the wire, without what differs from one answer to the next. */
+const comparable = (answer: string): ReadonlyArray<string> => {
+  const [head = "", body = ""] = answer.split("\r\n\r\n")
+  const [line = "", ...fields] = head.split("\r\n")
+  const uuid = /[0-9a-f]{8}-[0-9a-f-]{27}/g
+  return [line, ...fields.filter((field) => !/^date:/i.test(field)).sort(), body].map((text) =>
+    text.replaceAll(uuid, "an id")
+  )
+}
+
+/** What was observed of a request, without what differs from one to the next. */
+const told = ({ durationMillis, id, identity, receivedAt, ...rest }: CompletedRequest) => ({
+  ...rest,
+  user: identity?.user,
+  timed: durationMillis !== undefined && durationMillis >= 0,
+  known: id !== "" && receivedAt > 0
+})
+
+describe("the read path answers as the routes do", () => {
+  it.live("the same answers and the same records, for any request near a read", () =>
+    Effect.gen(function* () {
+      const short = yield* service(false)
+      const long = yield* service(true)
+      const requests: ReadonlyArray<typeof Requested.Type> = [
+        ...(yield* Arbitrary.sampleEffect(Arbitrary.schema(Plain), { count: 200 })),
+        ...(yield* Arbitrary.sampleEffect(Arbitrary.schema(Requested), { count: 500 }))
+      ]
+      let answeredShort = 0
+      for (const request of requests) {
+        const text = textOf(request)
+        const options = { client: request.client }
+        const asked = short.asked.length
+        const [one, other] = yield* Effect.all(
+          [rawExchange(short.port, [text], options), rawExchange(long.port, [text], options)],
+          { concurrency: 2 }
+        )
+        assert.deepStrictEqual(comparable(one), comparable(other), text.slice(0, 300))
+        if (one.startsWith("HTTP/1.1 200") && short.asked.length === asked) answeredShort++
+      }
+      assert.isAbove(answeredShort, 20)
+      assert.deepStrictEqual(short.observed.map(told), long.observed.map(told))
+    }).pipe(Effect.scoped)
+  )
+})
+
+const asked: Array<string> = []
+
+withService({ authorization: authorization(asked) })("who takes the read path", (it) => {
+  const reads = [
+    "/namespaces",
+    "/namespaces/personal/deployments",
+    "/namespaces/ANY/deployments",
+    "/namespaces/personal/deployments/nginx/replica_count",
+    "/namespaces/personal/deployments/ANY/replica_count",
+    "/namespaces/ANY/deployments/ANY/replica_count",
+    "/namespaces/ANY/deployments/nginx/replica_count"
+  ]
+  for (const path of reads) {
+    it.effect(`GET ${path} does not trouble the routes`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        assert.strictEqual((yield* send(port, { client: "viewer", path })).status, 200)
+        assert.deepStrictEqual(asked, [])
+      })
+    )
+  }
+
+  it.effect("once shutdown has begun nobody does, so that clients are told to go elsewhere", () =>
+    Effect.gen(function* () {
+      const { lifecycle, port } = yield* TestService
+      yield* lifecycle.beginShutdown
+      const { headers, status } = yield* send(port, { client: "viewer", path: "/namespaces" })
+      assert.strictEqual(status, 200)
+      assert.strictEqual(headers["connection"], "close")
+      assert.deepStrictEqual(asked, ["list namespaces"])
+    })
+  )
+})
