@@ -180,7 +180,7 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     const admission = inFlight.admit(request.url ?? "", share)
     table.received(connection)
     if (admission === "counted") connection.socket.counted++
-    response.once("finish", () => {
+    response.on("finish", () => {
       if (!connection.open) return
       table.answered(connection)
       if (admission !== "counted") return
