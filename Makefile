@@ -58,13 +58,11 @@ probe: install ## Run the synthetic queries once against a service that `make ru
 docs: install ## Write the tables of settings in docs/ from the settings' own descriptions
 	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md docs/observability.md
 
-bench: install ## Run every benchmark
+bench: bench-memory bench-freshness bench-observability bench-authorization bench-security bench-hostile ## Run every benchmark; bench-NAME runs one of bench/
+
+bench-%: install
 	@scripts/pki.sh .dev/test-pki faulty
-	node --expose-gc bench/memory.ts
-	node bench/freshness.ts
-	node bench/observability.ts
-	node bench/authorization.ts
-	node bench/security.ts
+	node --expose-gc bench/$*.ts
 
 audit: install ## Look the dependencies up in npm's register of known vulnerabilities
 	npm audit

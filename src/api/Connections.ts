@@ -13,6 +13,7 @@ import type { InFlight, Share } from "./InFlight.ts"
 import * as LiveGauge from "./LiveGauge.ts"
 import { RequestObserver } from "./RequestObserver.ts"
 import { announcesBody, shed } from "./ShedResponse.ts"
+import { spend } from "./SpentConnection.ts"
 
 /** What a server puts up with of its connections; the words are those of the settings. */
 export interface ConnectionLimits {
@@ -37,12 +38,6 @@ interface Open {
 
 /** One for each connection of a machine: both of its ends. */
 const peerOf = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}`
-
-/** Node's parser takes whole packets, closed connection or not, but lets go of a connection that others read from. */
-const stopParsing = (socket: Socket): void => {
-  socket.on("data", () => {})
-  socket.removeAllListeners("data")
-}
 
 type Ending = Full | "pipelining" | "response_timeout" | "idle"
 
@@ -174,13 +169,13 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     if (connection?.open !== true || share === undefined) return false
     if (connection.unanswered >= limits.maxPipelinedRequests) {
       evict(connection, "pipelining")
-      stopParsing(request.socket)
+      spend(request)
       return false
     }
     const admission = inFlight.admit(request.url ?? "", share)
     table.received(connection)
     if (admission === "counted") connection.socket.counted++
-    response.once("finish", () => {
+    response.on("finish", () => {
       if (!connection.open) return
       table.answered(connection)
       if (admission !== "counted") return

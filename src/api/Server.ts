@@ -26,6 +26,7 @@ import { requestId } from "./RequestId.ts"
 import { RequestObserver, unobserved } from "./RequestObserver.ts"
 import { RequestTracing } from "./RequestTracing.ts"
 import * as RouteCapture from "./RouteCapture.ts"
+import * as SpentConnection from "./SpentConnection.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** Where the server listens and what it puts up with; the words are those of the settings. */
@@ -43,6 +44,8 @@ const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: Serve
   const observer = yield* RequestObserver
   const server = createServer({
     ...contextOptions(tls),
+    IncomingMessage: SpentConnection.Request,
+    ServerResponse: SpentConnection.Response,
     requestCert: true,
     // Without a valid certificate a client still reaches the probes, and its refusal in the contract's form.
     rejectUnauthorized: tls.requireClientCertificate,

@@ -131,12 +131,18 @@ withService({ maxPipelinedRequests: 16 })("MAX_PIPELINED_REQUESTS", (it) => {
     Effect.gen(function* () {
       const { port } = yield* TestService
       const before = yield* measured("connections_evicted_total", { reason: "pipelining" })
-      for (const client of ["viewer", "none"] as const) {
-        const sockets = yield* Effect.forEach(Array.from({ length: 10 }), () => tlsConnection({ port }, client))
-        for (const socket of sockets) socket.write(pipelined(5000))
-        for (const socket of sockets) yield* closed(socket)
+      const withBodies = [
+        `GET ${read} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello`,
+        `GET ${read} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`
+      ]
+      for (const text of [pipelined(5000), withBodies.join("").repeat(2500), `GET / HTTP/1.1\r\n\r\n`.repeat(5000)]) {
+        for (const client of ["viewer", "none"] as const) {
+          const sockets = yield* Effect.forEach(Array.from({ length: 10 }), () => tlsConnection({ port }, client))
+          for (const socket of sockets) socket.write(text)
+          for (const socket of sockets) yield* closed(socket)
+        }
       }
-      yield* untilMeasured("connections_evicted_total", before + 20, { reason: "pipelining" })
+      yield* untilMeasured("connections_evicted_total", before + 60, { reason: "pipelining" })
       yield* nothingLeft
       assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
     })
