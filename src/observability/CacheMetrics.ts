@@ -2,7 +2,7 @@ import { Clock, Effect, Layer, Metric, Predicate, type Scope } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
 const applied = memoized((type: ClusterEvent["_tag"]) =>
   Metric.counter("cache_events_total", {
