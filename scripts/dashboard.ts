@@ -127,6 +127,28 @@ const rows: ReadonlyArray<readonly [title: string, panels: ReadonlyArray<Panel>]
         queries: [[`http_requests_in_flight{${service}}`, "{{instance}}"]]
       },
       {
+        title: "Open connections",
+        unit: "short",
+        queries: [
+          [`connections_open{${service}}`, "{{instance}}"],
+          [`connection_addresses{${service}}`, "{{instance}} addresses"]
+        ]
+      },
+      {
+        title: "Requests shed and writes refused",
+        description: "MAX_IN_FLIGHT and MAX_QUEUED_WRITES.",
+        unit: "reqps",
+        queries: [
+          [`sum by (identified) (${rate("requests_shed_total", service)})`, "shed, identified: {{identified}}"],
+          [`sum(${rate("cluster_writes_refused_total", service)})`, "writes"]
+        ]
+      },
+      {
+        title: "Writes under way",
+        unit: "short",
+        queries: [[`cluster_writes_present{${service}}`, "{{instance}}"]]
+      },
+      {
         title: "CPU",
         unit: "percentunit",
         queries: [[rate("process_cpu_seconds_total", service), "{{instance}}"]]
@@ -251,6 +273,14 @@ const rows: ReadonlyArray<readonly [title: string, panels: ReadonlyArray<Panel>]
         title: "Refused for want of tokens",
         unit: "reqps",
         queries: [[`sum by (budget) (${rate("rate_limited_total", service)})`, "{{budget}}"]]
+      },
+      {
+        title: "Connections refused and ended",
+        unit: "ops",
+        queries: [
+          [`sum by (reason) (${rate("connections_refused_total", service)})`, "refused: {{reason}}"],
+          [`sum by (reason) (${rate("connections_evicted_total", service)})`, "ended: {{reason}}"]
+        ]
       },
       {
         title: "Decisions of who may do what",

@@ -1,7 +1,7 @@
 import { Effect, Layer, Metric, PartitionedSemaphore } from "effect"
 import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
 import { ClusterUnavailable } from "../domain/Errors.ts"
-import * as LiveGauge from "./LiveGauge.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 import { RequestContext } from "./RequestContext.ts"
 
 /** How many writes the cluster is asked for at once; the words are those of the settings. */
@@ -37,9 +37,12 @@ export const layer = (limits: ClusterWriteLimits) =>
       const share = Math.max(limits.maxClusterWrites, Math.ceil(places / 2))
       const held = new Map<string, number>()
       let present = 0
-      yield* LiveGauge.register(
-        "cluster_writes_present",
-        "Writes that the cluster is being asked for, or that wait for their turn.",
+      yield* Metric.update(refusedWrites, 0)
+      yield* ObservedMetric.gauge(
+        {
+          name: "cluster_writes_present",
+          description: "Writes that the cluster is being asked for, or that wait for their turn."
+        },
         () => present
       )
 

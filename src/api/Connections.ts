@@ -3,6 +3,7 @@
  * ended because nothing comes of them.
  */
 import { Duration, Effect, Metric } from "effect"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
 import type { Socket } from "node:net"
@@ -10,7 +11,6 @@ import type { Duplex } from "node:stream"
 import { clientAddress } from "../security/ClientAddress.ts"
 import { type Connection, type Full, type Kind, make } from "./ConnectionTable.ts"
 import type { InFlight, Share } from "./InFlight.ts"
-import * as LiveGauge from "./LiveGauge.ts"
 import { RequestObserver } from "./RequestObserver.ts"
 import { announcesBody, shed } from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
@@ -95,6 +95,8 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     response_timeout: evictedSeries("response_timeout"),
     idle: evictedSeries("idle")
   }
+  // What has not happened yet is a count of none.
+  for (const series of [...Object.values(refused), ...Object.values(evicted)]) series.updateUnsafe(0, services)
   const count = (reason: Ending) => evicted[reason].updateUnsafe(1, services)
 
   /** Those in their handshake, by their peers: Node does not tell which connection a secured one was. */
@@ -222,10 +224,15 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     server.once("close", () => clearInterval(sweeps))
   })
 
-  yield* LiveGauge.register("connections_open", "Open connections, those in their handshake too.", table.count)
-  yield* LiveGauge.register(
-    "connection_addresses",
-    "Addresses that open connections come from; an IPv6 /64 network is one.",
+  yield* ObservedMetric.gauge(
+    { name: "connections_open", description: "Open connections, those in their handshake too." },
+    table.count
+  )
+  yield* ObservedMetric.gauge(
+    {
+      name: "connection_addresses",
+      description: "Addresses that open connections come from; an IPv6 /64 network is one."
+    },
     table.addresses
   )
 

@@ -1,5 +1,5 @@
 import { Effect, Metric } from "effect"
-import * as LiveGauge from "./LiveGauge.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
 const shedSeries = (identified: boolean) =>
   Metric.counter("requests_shed_total", {
@@ -53,6 +53,7 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
   const services = yield* Effect.context<never>()
   const shedIdentified = shedSeries(true)
   const shedUnidentified = shedSeries(false)
+  for (const series of [shedIdentified, shedUnidentified]) series.updateUnsafe(0, services)
   const unidentified: Share = {
     subject: undefined,
     maximum: Math.ceil(maximum / unidentifiedPart),
@@ -61,9 +62,11 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
   }
   const users = new Map<string, Share>()
   let taken = 0
-  yield* LiveGauge.register(
-    "requests_in_flight",
-    "Requests that hold one of the MAX_IN_FLIGHT places: until their answer has left, probes aside.",
+  yield* ObservedMetric.gauge(
+    {
+      name: "requests_in_flight",
+      description: "Requests that hold one of the MAX_IN_FLIGHT places: until their answer has left, probes aside."
+    },
     () => taken
   )
   return {

@@ -4,6 +4,9 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { createServer } from "node:http"
 import { metricsPage } from "./MetricsHandlers.ts"
 
+/** More than any number of scrapers: whoever reaches the port must not hold connections without end. */
+const maxConnections = 100
+
 /**
  * Serves `/metrics`, and nothing else, over plain HTTP to whoever can reach the port. It fails with a `ServeError` where
  * the port cannot be listened on. The layer gives the `HttpServer`, which knows its address.
@@ -15,8 +18,16 @@ export const layer = (host: string, port: number) =>
   }).pipe(
     Layer.provideMerge(
       NodeHttpServer.layer(
-        () =>
-          createServer({ headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 65_000, maxHeaderSize: 8192 }),
+        () => {
+          const server = createServer({
+            headersTimeout: 5000,
+            requestTimeout: 5000,
+            keepAliveTimeout: 65_000,
+            maxHeaderSize: 8192
+          })
+          server.maxConnections = maxConnections
+          return server
+        },
         { host, port, gracefulShutdownTimeout: 1000 }
       )
     )

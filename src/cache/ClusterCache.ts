@@ -136,9 +136,7 @@ const make = Effect.gen(function* () {
 })
 
 /** What an event shows of its resource's watch: that it is live, that it is not, or neither, as a list does. */
-export const sign = (
-  event: ClusterEvent
-): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
+const sign = (event: ClusterEvent): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
   switch (event._tag) {
     case "NamespacesReplaced":
       return { resource: "namespaces", live: undefined }

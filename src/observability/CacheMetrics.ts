@@ -1,8 +1,8 @@
-import { Clock, Effect, Layer, Metric, type Scope } from "effect"
-import { ClusterCache, sign } from "../cache/ClusterCache.ts"
+import { Clock, Effect, Layer, Metric, Predicate, type Scope } from "effect"
+import { ClusterCache } from "../cache/ClusterCache.ts"
 import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
 const applied = memoized((type: ClusterEvent["_tag"]) =>
   Metric.counter("cache_events_total", {
@@ -28,6 +28,26 @@ interface Timed {
 
 const untimed = (): Timed => ({ emitted: 0, taken: 0, target: 0, since: 0n })
 
+const resourceOf = (event: ClusterEvent): WatchedResource => {
+  switch (event._tag) {
+    case "NamespacesReplaced":
+    case "NamespaceApplied":
+    case "NamespaceDeleted":
+      return "namespaces"
+    case "DeploymentsReplaced":
+    case "DeploymentApplied":
+    case "DeploymentDeleted":
+      return "deployments"
+    case "Heard":
+    case "Lost":
+      return event.resource
+  }
+}
+
+/** What a resource's watches are named by: one for the whole cluster, or one for each namespace. */
+const scopeOf = (event: ClusterEvent): string =>
+  Predicate.hasProperty(event, "namespace") ? String(event.namespace) : ""
+
 /**
  * The cache's observer and the informers' `emitting`, together: events come to the cache in the order in which they were
  * emitted, so that counting them on both sides finds one again. One at a time is timed.
@@ -36,6 +56,18 @@ export const makeObserver = Effect.gen(function* () {
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
   const timed: Record<WatchedResource, Timed> = { namespaces: untimed(), deployments: untimed() }
+  /** Whether each watch is live, once it has been heard of. */
+  const live: Record<WatchedResource, Map<string, boolean>> = { namespaces: new Map(), deployments: new Map() }
+  for (const resource of ["namespaces", "deployments"] as const) {
+    yield* ObservedMetric.gauge(
+      {
+        name: "informer_connected",
+        description: "1 while the resource's watches are open and what is known is current, else 0.",
+        attributes: { resource }
+      },
+      () => (live[resource].size > 0 && Array.from(live[resource].values()).every(Boolean) ? 1 : 0)
+    )
+  }
   return {
     emitting: (resource: WatchedResource): void => {
       const one = timed[resource]
@@ -46,7 +78,11 @@ export const makeObserver = Effect.gen(function* () {
     },
     applied: (event: ClusterEvent): void => {
       applied(event._tag).updateUnsafe(1, context)
-      const one = timed[sign(event).resource]
+      const resource = resourceOf(event)
+      if (event._tag === "Heard" || event._tag === "Lost") {
+        live[resource].set(scopeOf(event), event._tag === "Heard")
+      }
+      const one = timed[resource]
       one.taken++
       if (one.taken === one.target)
         applyLag.updateUnsafe(Number(clock.currentTimeNanosUnsafe() - one.since) / 1e9, context)

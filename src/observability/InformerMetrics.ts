@@ -2,7 +2,7 @@ import { Clock, Effect, Metric, type Scope } from "effect"
 import type { WatchedResource } from "../domain/ClusterEvent.ts"
 import type { InformerObserver, RelistReason, WatchEnd } from "../kube/InformerObserver.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
 const resources = ["namespaces", "deployments"] as const satisfies ReadonlyArray<WatchedResource>
 
@@ -47,7 +47,6 @@ const decodeErrors = memoized((resource: WatchedResource) =>
 )
 
 interface Watching {
-  connected: boolean
   listingSince: number | undefined
   bookmarkAt: number
 }
@@ -57,18 +56,10 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
   const state: Record<WatchedResource, Watching> = {
-    namespaces: { connected: false, listingSince: undefined, bookmarkAt: now() },
-    deployments: { connected: false, listingSince: undefined, bookmarkAt: now() }
+    namespaces: { listingSince: undefined, bookmarkAt: now() },
+    deployments: { listingSince: undefined, bookmarkAt: now() }
   }
   for (const resource of resources) {
-    yield* ObservedMetric.gauge(
-      {
-        name: "informer_connected",
-        description: "1 while a watch is open, else 0.",
-        attributes: { resource }
-      },
-      () => (state[resource].connected ? 1 : 0)
-    )
     yield* ObservedMetric.gauge(
       {
         name: "informer_bookmark_age_seconds",
@@ -95,16 +86,8 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
           since === undefined ? Effect.void : Metric.update(relistDuration(resource), (now() - since) / 1000)
         )
       }),
-    watchStarted: (resource) =>
-      Effect.suspend(() => {
-        state[resource].connected = true
-        return Metric.update(watchStarts(resource), 1)
-      }),
-    watchEnded: (resource, end) =>
-      Effect.suspend(() => {
-        state[resource].connected = false
-        return Metric.update(watchEnds(resource)(end), 1)
-      }),
+    watchStarted: (resource) => Metric.update(watchStarts(resource), 1),
+    watchEnded: (resource, end) => Metric.update(watchEnds(resource)(end), 1),
     decodeError: (resource) => Metric.update(decodeErrors(resource), 1),
     bookmark: (resource) =>
       Effect.sync(() => {

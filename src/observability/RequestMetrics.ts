@@ -7,7 +7,7 @@ import type { CompletedRequest, RequestObserver } from "../api/RequestObserver.t
 import type { Identity } from "../security/Identity.ts"
 import * as DistinctUsers from "./DistinctUsers.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
 const methods = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 

@@ -66,18 +66,18 @@ describe("the probe as a program", () => {
     }).pipe(Effect.provide(TestService.layer()))
   )
 
-  it.live("an error at the start names the setting, the value and the fix", () =>
-    Effect.gen(function* () {
-      for (const [change, ...expected] of [
-        [{ PROBE_URL: "nowhere" }, "PROBE_URL=nowhere", "an http or https URL"],
-        [{ PROBE_KEY_FILE: "/nowhere.key" }, "PROBE_KEY_FILE=/nowhere.key", "cannot be read"],
-        [{ PROBE_CERT_FILE: "" }, "PROBE_CERT_FILE (not set)", "PEM file"],
-        [{ PROBE_CANARY: "Personal/nginx" }, "PROBE_CANARY=Personal/nginx", "separated by /"]
-      ] as const) {
+  for (const [change, ...expected] of [
+    [{ PROBE_URL: "nowhere" }, "PROBE_URL=nowhere", "an http or https URL"],
+    [{ PROBE_KEY_FILE: "/nowhere.key" }, "PROBE_KEY_FILE=/nowhere.key", "cannot be read"],
+    [{ PROBE_CERT_FILE: "" }, "PROBE_CERT_FILE (not set)", "PEM file"],
+    [{ PROBE_CANARY: "Personal/nginx" }, "PROBE_CANARY=Personal/nginx", "separated by /"]
+  ] as const) {
+    it.live(`an error at the start names the setting, the value and the fix: ${expected[0]}`, () =>
+      Effect.gen(function* () {
         const probe = yield* start({ ...settings(1), ...change }, program)
         assert.strictEqual(yield* probe.exited, 1)
         for (const text of expected) assert.include(probe.output(), text)
-      }
-    })
-  )
+      })
+    )
+  }
 })
