@@ -1,5 +1,6 @@
 import { Clock, Effect, Metric, type Scope } from "effect"
 import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { NamespaceName } from "../domain/Names.ts"
 import type { InformerObserver, RelistReason, WatchEnd } from "../kube/InformerObserver.ts"
 import { memoized } from "./Memoized.ts"
 import * as ObservedMetric from "./ObservedMetric.ts"
@@ -47,7 +48,8 @@ const decodeErrors = memoized((resource: WatchedResource) =>
 )
 
 interface Watching {
-  connected: boolean
+  /** The watches that there have been, of the whole cluster (undefined) or of a namespace each, and whether each is open. */
+  readonly open: Map<NamespaceName | undefined, boolean>
   listingSince: number | undefined
   bookmarkAt: number
 }
@@ -57,17 +59,20 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
   const state: Record<WatchedResource, Watching> = {
-    namespaces: { connected: false, listingSince: undefined, bookmarkAt: now() },
-    deployments: { connected: false, listingSince: undefined, bookmarkAt: now() }
+    namespaces: { open: new Map(), listingSince: undefined, bookmarkAt: now() },
+    deployments: { open: new Map(), listingSince: undefined, bookmarkAt: now() }
   }
   for (const resource of resources) {
     yield* ObservedMetric.gauge(
       {
         name: "informer_connected",
-        description: "1 while a watch is open, else 0.",
+        description: "1 while its watch, or each of its namespaces' watches, is open, else 0.",
         attributes: { resource }
       },
-      () => (state[resource].connected ? 1 : 0)
+      () => {
+        const watches = [...state[resource].open.values()]
+        return watches.length > 0 && watches.every((isOpen) => isOpen) ? 1 : 0
+      }
     )
     yield* ObservedMetric.gauge(
       {
@@ -95,14 +100,14 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
           since === undefined ? Effect.void : Metric.update(relistDuration(resource), (now() - since) / 1000)
         )
       }),
-    watchStarted: (resource) =>
+    watchStarted: (resource, namespace) =>
       Effect.suspend(() => {
-        state[resource].connected = true
+        state[resource].open.set(namespace, true)
         return Metric.update(watchStarts(resource), 1)
       }),
-    watchEnded: (resource, end) =>
+    watchEnded: (resource, end, namespace) =>
       Effect.suspend(() => {
-        state[resource].connected = false
+        state[resource].open.set(namespace, false)
         return Metric.update(watchEnds(resource)(end), 1)
       }),
     decodeError: (resource) => Metric.update(decodeErrors(resource), 1),
