@@ -13,6 +13,7 @@ import { type KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts
 import { listPage } from "./ListPage.ts"
 import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
 import { recordEvent, type RecordedEvent } from "./RecordedEvent.ts"
+import { permits, type RbacRule } from "./Rbac.ts"
 import { readBody } from "./RequestBody.ts"
 import type { RequestLog } from "./RequestLog.ts"
 import { writeChunks } from "./ResponseBody.ts"
@@ -27,6 +28,8 @@ export interface KubeBackend {
   readonly events: Array<RecordedEvent>
   readonly accessQuestions: Array<AccessQuestion>
   decideAccess: DecideAccess
+  /** Undefined where whoever is authenticated may do everything. */
+  rules: ReadonlyArray<RbacRule> | undefined
   readonly bookmarkInterval: Duration.Duration
   readonly streamingLists: boolean
   readonly maxPageSize: number
@@ -224,7 +227,11 @@ const decide = Effect.fnUntraced(function* (
   if (route === "unknown-method") {
     return yield* statusOf(405, "the server does not allow this method on the requested resource", {})
   }
-  if (switches.isDenied(route.resource, route.verb)) return yield* forbidden(user ?? "system:anonymous", route)
+  if (
+    switches.isDenied(route.resource, route.verb) ||
+    (!open && backend.rules !== undefined && !permits(backend.rules, route))
+  )
+    return yield* forbidden(user ?? "system:anonymous", route)
   if (!acceptsJson(request) && !open) {
     return yield* statusOf(406, "only the following media types are accepted: application/json")
   }

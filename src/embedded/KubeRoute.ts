@@ -94,7 +94,8 @@ const rbacOf = (
         namespace: target.namespace
       }
     case "Namespace":
-      return { resource: "namespaces", group: "", namespace: undefined }
+      // A namespace is in itself, so that a Role in it can permit to get it.
+      return { resource: "namespaces", group: "", namespace: target.name }
     case "Deployment":
       return { resource: "deployments", group: "apps", namespace: target.namespace }
     case "Scale":

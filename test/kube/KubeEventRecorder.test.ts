@@ -36,6 +36,7 @@ const recorder = (answers: Array<KubeError | "hang">) => {
     scale: () => Effect.never,
     getNamespace: () => Effect.never,
     accessReview: () => Effect.never,
+    getNamespace: () => Effect.never,
     createEvent: (event) =>
       Effect.suspend(() => {
         asked += 1
