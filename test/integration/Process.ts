@@ -1,5 +1,8 @@
 import { Deferred, Effect, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { file } from "./Pki.ts"
 
 /** A started instance: what it has printed so far, and how it ended. */
@@ -59,3 +62,10 @@ export const start = (
       port: Effect.map(printed('"port"'), () => Number(/"port":\s*([0-9]+)/.exec(text)?.[1]))
     }
   })
+
+/** A folder, outside of this one, that holds the program in its bundled form. */
+export const bundled: Effect.Effect<string> = Effect.sync(() => {
+  const folder = join(mkdtempSync(join(tmpdir(), "kube-resource-api-bundle-")), "dist")
+  execFileSync(process.execPath, ["scripts/bundle.ts", folder], { cwd: new URL("../..", import.meta.url) })
+  return folder
+})
