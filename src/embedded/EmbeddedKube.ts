@@ -94,7 +94,8 @@ export interface ClusterOperations {
 
 /**
  * An in-memory Kubernetes API server on loopback that speaks the real wire protocol: the demo cluster, and the
- * integration tests' fault injector. It serves namespaces, deployments and their scale, access reviews and events.
+ * integration tests' fault injector. It serves namespaces, deployments and their scale, access reviews
+ * and events.
  */
 export class EmbeddedKube extends Context.Service<
   EmbeddedKube,
