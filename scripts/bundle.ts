@@ -2,7 +2,7 @@
  * Bundles the programs into dist/, or the folder that is named, each with all it needs but Node: `node dist/main.js`. The
  * same sources give the same bytes. licenses.txt beside them holds the licenses of the packages that went in.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { rolldown } from "rolldown"
@@ -21,7 +21,8 @@ const bundle = await rolldown({
     moduleSideEffects: [{ test: /node_modules\/@kubernetes\/client-node\//, sideEffects: false }]
   }
 })
-rmSync(dist, { recursive: true, force: true })
+mkdirSync(dist, { recursive: true })
+for (const file of readdirSync(dist).filter((name) => name.endsWith(".js"))) rmSync(new URL(file, dist))
 const { output } = await bundle.write({
   dir: dist.pathname,
   format: "esm",

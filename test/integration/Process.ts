@@ -31,14 +31,22 @@ export const start = (
   environment: Readonly<Record<string, string>>,
   program = "src/main.ts"
 ): Effect.Effect<Instance, never, Scope.Scope> =>
+  startCommand(process.execPath, [program], { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment })
+
+/** Starts a command that becomes the program, with only this environment; it is killed with the scope. */
+export const startCommand = (
+  command: string,
+  words: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>>
+): Effect.Effect<Instance, never, Scope.Scope> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
     let text = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const process_ = spawn(process.execPath, [program], {
+        const process_ = spawn(command, words, {
           cwd: new URL("../..", import.meta.url),
-          env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment },
+          env: environment,
           stdio: ["ignore", "pipe", "pipe"]
         })
         process_.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
