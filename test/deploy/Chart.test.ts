@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { parse } from "yaml"
 import { settings } from "../../src/Config.ts"
-import { chart, helm, type Manifest, problems, render } from "./Manifest.ts"
+import { chart, helm, kubectl, type Manifest, problems, render, renderFrom } from "./Manifest.ts"
 import { PodSpec, violations } from "./PodSecurity.ts"
 
 const root = new URL("../..", import.meta.url)
@@ -113,6 +115,29 @@ describe("the chart", () => {
         violations({ ...pod, containers: pod.containers.map((one) => ({ ...one, securityContext: {} })) })
       )
       assert.isNotEmpty(violations({ ...pod, volumes: [{ name: "host", hostPath: { path: "/" } }] }))
+    })
+  )
+
+  it.live("kubectl, which reads them into Kubernetes' own types, takes the workloads", () =>
+    Effect.gen(function* () {
+      const workloads = (yield* render(...everything)).filter(({ kind }) => /^(?:Deployment|CronJob|Pod)$/.test(kind))
+      assert.strictEqual(workloads.length, 3)
+      const read = (manifest: Manifest, from = "", to = "") =>
+        kubectl(JSON.stringify(manifest).replace(from, to), "set", "env", "--local", "-f", "-", "A=b", "-o", "name")
+      for (const manifest of workloads) assert.include(yield* read(manifest), manifest.metadata.name)
+      const [deployment] = named(workloads, "Deployment")
+      assert(deployment !== undefined)
+      const refusal = yield* Effect.flip(read(deployment, '"containerPort":8443', '"containerPort":"https"'))
+      assert.match(refusal.message, /cannot unmarshal string/)
+    })
+  )
+
+  it.live("packaged, it is what it is in its folder, with the rules and dashboards that it only links to", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-chart-"))
+      yield* helm("package", chart, "--destination", folder)
+      const [archive = ""] = readdirSync(folder)
+      assert.deepStrictEqual(yield* renderFrom(join(folder, archive), ...everything), yield* render(...everything))
     })
   )
 

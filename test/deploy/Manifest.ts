@@ -25,24 +25,33 @@ const Manifest = Schema.StructWithRest(
 )
 const decodeManifest = Schema.decodeUnknownEffect(Manifest)
 
-/** Helm ended with an error: what it said. */
-export class HelmFailed extends Schema.TaggedError<HelmFailed>()("HelmFailed", { message: Schema.String }) {}
+/** Helm or kubectl ended with an error: what it said. */
+export class ToolFailed extends Schema.TaggedError<ToolFailed>()("ToolFailed", { message: Schema.String }) {}
 
-/** Runs the pinned Helm; gives what it printed, warnings apart. */
-export const helm = (...words: ReadonlyArray<string>): Effect.Effect<string, HelmFailed> =>
+const tool = (name: string, words: ReadonlyArray<string>, input = ""): Effect.Effect<string, ToolFailed> =>
   Effect.callback((resume) => {
-    execFile(
-      new URL(".dev/tools/helm", root).pathname,
+    const child = execFile(
+      new URL(`.dev/tools/${name}`, root).pathname,
       words,
       { cwd: root, maxBuffer: 64 * 1024 * 1024, env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent" } },
       (error, stdout, stderr) =>
-        resume(error === null ? Effect.succeed(stdout) : Effect.fail(new HelmFailed({ message: `${stdout}${stderr}` })))
+        resume(error === null ? Effect.succeed(stdout) : Effect.fail(new ToolFailed({ message: `${stdout}${stderr}` })))
     )
+    child.stdin?.end(input)
   })
 
+/** Runs the pinned Helm; gives what it printed, warnings apart. */
+export const helm = (...words: ReadonlyArray<string>) => tool("helm", words)
+
+/** Runs the pinned kubectl with a text as its input, and without a cluster. */
+export const kubectl = (input: string, ...words: ReadonlyArray<string>) => tool("kubectl", words, input)
+
 /** The chart rendered with these words of `helm template`. */
-export const render = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
-  const text = yield* helm("template", "release", chart, "--namespace", "served", ...words)
+export const render = (...words: ReadonlyArray<string>) => renderFrom(chart, ...words)
+
+/** The chart in another place, such as its package, rendered with these words of `helm template`. */
+export const renderFrom = Effect.fnUntraced(function* (place: string, ...words: ReadonlyArray<string>) {
+  const text = yield* helm("template", "release", place, "--namespace", "served", ...words)
   const documents = parseAllDocuments(text).map((document) => document.toJS() as unknown)
   return yield* Effect.forEach(
     documents.filter((document) => document !== null),

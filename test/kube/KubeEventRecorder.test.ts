@@ -36,7 +36,6 @@ const recorder = (answers: Array<KubeError | "hang">) => {
     scale: () => Effect.never,
     getNamespace: () => Effect.never,
     accessReview: () => Effect.never,
-    getNamespace: () => Effect.never,
     createEvent: (event) =>
       Effect.suspend(() => {
         asked += 1

@@ -18,7 +18,6 @@ const polling = Effect.fnUntraced(function* (answers: Record<string, number | "a
     scale: () => Effect.never,
     createEvent: () => Effect.never,
     accessReview: () => Effect.never,
-    createEvent: () => Effect.never,
     getNamespace: (name) =>
       Effect.suspend(() => {
         asked += 1

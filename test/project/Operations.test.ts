@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { parse } from "yaml"
 
 const root = new URL("../..", import.meta.url).pathname
 const temporary = () => mkdtempSync(join(tmpdir(), "kube-resource-api-"))
@@ -45,6 +46,18 @@ describe("make", () => {
       ([, name]) => name
     )
     assert.isAbove(targets.length, 20)
+    for (const target of targets) assert.match(help, new RegExp(`^  ${target} +\\S`, "m"))
+  })
+
+  it("workflows ask for targets that there are", () => {
+    const folder = join(root, ".github/workflows")
+    const asked = readdirSync(folder).flatMap((file) => {
+      const text = readFileSync(join(folder, file), "utf8")
+      assert.isObject(parse(text), file)
+      return Array.from(text.matchAll(/(?:run: |^ +|" )make ((?:[a-z][a-z0-9_-]* ?)+)/gm), ([, words = ""]) => words)
+    })
+    const targets = asked.flatMap((words) => words.trim().split(" "))
+    assert.includeMembers(targets, ["test", "check-deploy", "e2e", "upgrade"])
     for (const target of targets) assert.match(help, new RegExp(`^  ${target} +\\S`, "m"))
   })
 
