@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse } from "yaml"
 import { settings } from "../../src/Config.ts"
+import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
 import { chart, helm, kubectl, type Manifest, problems, render, renderFrom } from "./Manifest.ts"
 import { PodSpec, violations } from "./PodSecurity.ts"
 
@@ -179,6 +180,12 @@ describe("the chart", () => {
         })
       )(ownSchema)
       const reserved = properties.settings.propertyNames.not.enum
+      const probing = new Set<string>(Object.values(ProbeConfig.settings).map(({ name }) => name))
+      const probes = (yield* render(...everything)).filter(({ kind }) => kind === "CronJob" || kind === "Pod")
+      for (const { env = [] } of (yield* podsOf(probes)).flatMap((pod) => pod.containers)) {
+        assert.isAbove(env.length, 4)
+        for (const { name } of env) assert.isTrue(probing.has(name), `${name} is no setting of the probe`)
+      }
       for (const words of matrix) {
         const manifests = named(yield* render(...words), "Deployment")
         for (const { env = [] } of (yield* podsOf(manifests)).flatMap((pod) => pod.containers)) {

@@ -264,6 +264,24 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
         "src/e2e/main.ts"
       )
       assert.strictEqual(yield* suite.exited, 0, suite.output())
+      const probe = yield* startImage(
+        {
+          "/etc/kube-resource-api/probe": folderOf({
+            "tls.crt": readFileSync(file("admin.crt")),
+            "tls.key": readFileSync(file("admin.key")),
+            "ca.crt": readFileSync(file("ca.crt"))
+          })
+        },
+        {
+          PROBE_URL: `https://127.0.0.1:${port}`,
+          PROBE_CA_FILE: "/etc/kube-resource-api/probe/ca.crt",
+          PROBE_CERT_FILE: "/etc/kube-resource-api/probe/tls.crt",
+          PROBE_KEY_FILE: "/etc/kube-resource-api/probe/tls.key",
+          PROBE_CANARY: "kube-system/fred"
+        },
+        "/app/probe.js"
+      )
+      assert.strictEqual(yield* probe.exited, 0, probe.output())
       assert.strictEqual((yield* send(port, { client: "none", path: "/readyz" })).status, 200)
       instance.child.kill("SIGTERM")
       assert.strictEqual(yield* instance.exited, 0, instance.output())

@@ -13,6 +13,8 @@ const suite = (port: number, settings: Readonly<Record<string, string>>) =>
       E2E_CA_FILE: file("ca.crt"),
       E2E_CERT_FILE: file("admin.crt"),
       E2E_KEY_FILE: file("admin.key"),
+      E2E_DENIED_CERT_FILE: file("nobody.crt"),
+      E2E_DENIED_KEY_FILE: file("nobody.key"),
       ...settings
     },
     "src/e2e/main.ts"
@@ -60,7 +62,7 @@ describe("the conformance suite", () => {
       const service = yield* start({ ...demoSettings, HEADERS_TIMEOUT: "1s" })
       const run = yield* suite(yield* service.port, {
         KUBECONFIG: kubeconfig(kube.url, { token: "test" }),
-        E2E_PATIENCE_SECONDS: "0.1"
+        E2E_PATIENCE: "100ms"
       })
       assert.strictEqual(yield* run.exited, 1, run.output())
       assert.match(run.output(), /^FAIL 1 .*\n +e2e-[0-9a-f]+-one is not in it$/m)
@@ -74,7 +76,7 @@ describe("the conformance suite", () => {
     Effect.gen(function* () {
       const run = yield* start({}, "src/e2e/main.ts")
       assert.strictEqual(yield* run.exited, 1)
-      assert.include(run.output(), "E2E_URL (not set): it is needed. Set it to the service's URL")
+      assert.include(run.output(), "E2E_CA_FILE (not set): it is needed. Set it to a path to a PEM file")
     })
   )
 })
