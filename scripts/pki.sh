@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# Makes a set of certificates for development into a folder: a CA, the server's, and those of four clients.
+# Makes a set of certificates for development into a folder: a CA, the server's, and those of its clients.
 # With "faulty" as second word it adds what tests need: expired, revoked (and its CRL), wrong usage, another key.
-# An existing set is kept while it is valid for another day.
+# SERVER_NAMES, separated by commas, are further DNS names of the server.
+# An existing set is kept while it is valid for another day, and for those names.
 set -euo pipefail
 umask 077
 dir=${1:?usage: pki.sh DIR [faulty]}
 faulty=${2:-}
 mkdir -p "$dir"
 cd "$dir"
-last=nobody
+last=probe
 [ -n "$faulty" ] && last=revoked
-if [ -f complete ] && [ -f "$last.crt" ] && openssl x509 -in server.crt -noout -checkend 86400 >/dev/null 2>&1; then
+server_names="DNS:localhost,DNS:kube-resource-api,IP:127.0.0.1,IP:::1"
+named=yes
+for name in $(echo "${SERVER_NAMES:-}" | tr , ' '); do
+  server_names="$server_names,DNS:$name"
+  openssl x509 -in server.crt -noout -checkhost "$name" 2>/dev/null | grep -q 'does match' || named=no
+done
+if [ -f complete ] && [ -f "$last.crt" ] && [ $named = yes ] &&
+  openssl x509 -in server.crt -noout -checkend 86400 >/dev/null 2>&1; then
   exit 0
 fi
 # Only a folder that this script has filled, or an empty one, is its to clear.
@@ -66,10 +74,11 @@ issue() { # issue CA NAME SUBJECT USAGE [SAN] [extra words for openssl ca]
 }
 
 authority ca "kube-resource-api development CA"
-issue ca server "/CN=localhost" serverAuth "DNS:localhost,DNS:kube-resource-api,IP:127.0.0.1,IP:::1"
+issue ca server "/CN=localhost" serverAuth "$server_names"
 issue ca admin "/O=platform/CN=admin" clientAuth "URI:spiffe://development/admin"
 issue ca viewer "/O=readers/CN=viewer" clientAuth ""
 issue ca nobody "/CN=nobody" clientAuth ""
+issue ca probe "/O=probes/CN=probe" clientAuth ""
 authority other-ca "somebody else's CA"
 issue other-ca stranger "/O=platform/CN=admin" clientAuth ""
 

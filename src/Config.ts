@@ -1,7 +1,8 @@
 /**
  * Every setting of the service: its environment variable, its default, what it is for, and the schema its text must pass.
  */
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Schema, SchemaTransformation } from "effect"
+import { NamespaceName } from "./domain/Names.ts"
 import { SettingError } from "./domain/SettingError.ts"
 import {
   duration,
@@ -35,6 +36,23 @@ const cipherList: Kind<string> = {
   allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,
   codec: Schema.String.check(
     Schema.isPattern(new RegExp(`^(?:${cipherSuites.join("|")})(?::(?:${cipherSuites.join("|")}))*$`))
+  )
+}
+
+const namespaceList: Kind<ReadonlyArray<NamespaceName>> = {
+  allowed: "names of namespaces, separated by commas, each once",
+  codec: Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Array(NamespaceName).check(
+        Schema.makeFilter((names: ReadonlyArray<string>) => new Set(names).size === names.length, {
+          expected: "each name once"
+        })
+      ),
+      SchemaTransformation.transform({
+        decode: (written): ReadonlyArray<string> => written.split(",").map((name) => name.trim()),
+        encode: (names: ReadonlyArray<string>) => names.join(",")
+      })
+    )
   )
 }
 
@@ -77,6 +95,12 @@ export const settings = {
     "The kubeconfig file; the user's own (~/.kube/config) if not set."
   ),
   kubeContext: setting("KUBE_CONTEXT", text, undefined, "The kubeconfig context to use; its current one if not set."),
+  kubeNamespaces: setting(
+    "KUBE_NAMESPACES",
+    namespaceList,
+    undefined,
+    "The only namespaces to serve, where a Role in each is all that this service has (`list` and `watch` on deployments, `patch` on deployments/scale, `get` on the namespace); the whole cluster if not set."
+  ),
   authorization: setting(
     "AUTHORIZATION",
     words("policy", "kubernetes"),
@@ -303,6 +327,7 @@ type Optional =
   | "tlsCrlFile"
   | "kubeconfig"
   | "kubeContext"
+  | "kubeNamespaces"
   | "policyFile"
   | "readyMaxStaleness"
   | "rateLimitBurst"
@@ -383,6 +408,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   kubeSource: read(settings.kubeSource),
   kubeconfig: readOptional(settings.kubeconfig),
   kubeContext: readOptional(settings.kubeContext),
+  kubeNamespaces: readOptional(settings.kubeNamespaces),
   authorization: readOptional(settings.authorization),
   policyFile: readOptional(settings.policyFile),
   authorizationCacheAllow: read(settings.authorizationCacheAllow),

@@ -86,7 +86,10 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
         Layer.mergeAll(
           Layer.provideMerge(
             Observability.authorization(settings, authorization(settings)),
-            Layer.provide(Cluster.layerOptions({ auditEvents: settings.auditEvents }), kubeConfig(settings))
+            Layer.provide(
+              Cluster.layerOptions({ auditEvents: settings.auditEvents, namespaces: settings.kubeNamespaces }),
+              kubeConfig(settings)
+            )
           ),
           Layer.provideMerge(
             Layer.merge(ClientIdentity.layerTls, CertificateExpiry.layer(settings)),

@@ -1,5 +1,6 @@
 import { Cause, Clock, Context, Deferred, Effect, Exit, Layer, Stream } from "effect"
 import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
+import type { NamespaceName } from "../domain/Names.ts"
 import type { DeploymentObject } from "../domain/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 
@@ -33,8 +34,8 @@ export class ClusterCache extends Context.Service<
     /** Waits for the first full sync. */
     readonly awaitSynced: Effect.Effect<void>
     /**
-     * Whole seconds since the cluster was last heard: 0 while both watches are live, else since the one that is lost was
-     * last heard (the longer ago of the two), and since the start if it never was.
+     * Whole seconds since the cluster was last heard: 0 while all watches are live, else since the one that is lost was
+     * last heard (the longest ago of them), and since the start if it never was.
      */
     readonly age: (nowMillis: number) => number
     /** Takes in a write that the cluster accepted: each read that starts after it sees it. */
@@ -46,12 +47,18 @@ export class ClusterCache extends Context.Service<
     readonly failed: Effect.Effect<never>
   }
 >()("kube-resource-api/cache/ClusterCache") {
-  /** The cache that follows `events` for as long as its scope is open. The stream is not meant to end. */
-  static readonly layer = <R>(events: Stream.Stream<ClusterEvent, never, R>): Layer.Layer<ClusterCache, never, R> =>
+  /**
+   * The cache that follows `events` for as long as its scope is open. The stream is not meant to end. `namespaces`: those
+   * whose deployments are each watched by itself; absent, the whole cluster's are watched as one.
+   */
+  static readonly layer = <R>(
+    events: Stream.Stream<ClusterEvent, never, R>,
+    namespaces?: ReadonlyArray<NamespaceName>
+  ): Layer.Layer<ClusterCache, never, R> =>
     Layer.effect(
       ClusterCache,
       Effect.gen(function* () {
-        const { cache, take } = yield* make
+        const { cache, take } = yield* make(namespaces)
         const failed = yield* Deferred.make<never>()
         yield* Stream.runForEachArray(events, take).pipe(
           Effect.andThen(Effect.die(new Error("The stream of cluster events ended."))),
@@ -70,7 +77,7 @@ export class ClusterCache extends Context.Service<
   static readonly layerMemory = (events: Iterable<ClusterEvent> = []): Layer.Layer<ClusterCache | CacheFeed> =>
     Layer.effectContext(
       Effect.gen(function* () {
-        const { cache, take } = yield* make
+        const { cache, take } = yield* make(undefined)
         yield* take(events)
         return Context.make(ClusterCache, { ...cache, failed: Effect.never }).pipe(
           Context.add(CacheFeed, { apply: (event) => take([event]) })
@@ -84,22 +91,36 @@ interface Liveness {
   heardAt: number
 }
 
-const make = Effect.gen(function* () {
+/** Each watch by a name of its own; a slash is in no name. */
+const watchOf = (resource: WatchedResource, namespace: NamespaceName | undefined): string =>
+  namespace === undefined ? resource : `${resource}/${namespace}`
+
+const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceName> | undefined) {
   const observer = yield* CacheObserver
   const clock = yield* Clock.Clock
   const synced = yield* Deferred.make<void>()
   const start = clock.currentTimeMillisUnsafe()
-  const heard: Record<WatchedResource, Liveness> = {
-    namespaces: { live: false, heardAt: start },
-    deployments: { live: false, heardAt: start }
-  }
-  let view = View.empty
+  const scopes = namespaces ?? [undefined]
+  const watches = new Map<string, Liveness>(
+    [watchOf("namespaces", undefined), ...scopes.map((scope) => watchOf("deployments", scope))].map((watch) => [
+      watch,
+      { live: false, heardAt: start }
+    ])
+  )
+  /** When the watch was last heard that has been silent longest of those that are lost; undefined where none is. */
+  let silentSince: number | undefined = start
+  let view = namespaces === undefined ? View.empty : View.emptyOf(namespaces)
 
   const note = (event: ClusterEvent, now: number) => {
-    const { resource, live } = sign(event)
-    const liveness = heard[resource]
+    const { resource, namespace, live } = sign(event)
+    const liveness = watches.get(watchOf(resource, namespaces === undefined ? undefined : namespace))
+    if (liveness === undefined) return
+    const stays = liveness.live && live !== false
     if (live !== undefined) liveness.live = live
     if (live !== false) liveness.heardAt = now
+    if (stays) return
+    const lost = Array.from(watches.values()).filter((one) => !one.live)
+    silentSince = lost.length === 0 ? undefined : Math.min(...lost.map(({ heardAt }) => heardAt))
   }
 
   const take = (events: Iterable<ClusterEvent>): Effect.Effect<void> =>
@@ -119,14 +140,8 @@ const make = Effect.gen(function* () {
       current: () => view,
       isSynced: () => View.isSynced(view),
       awaitSynced: Deferred.await(synced),
-      age: (nowMillis: number) => {
-        const { namespaces, deployments } = heard
-        const since = Math.min(
-          namespaces.live ? nowMillis : namespaces.heardAt,
-          deployments.live ? nowMillis : deployments.heardAt
-        )
-        return Math.max(0, Math.floor((nowMillis - since) / 1000))
-      },
+      age: (nowMillis: number) =>
+        silentSince === undefined ? 0 : Math.max(0, Math.floor((nowMillis - silentSince) / 1000)),
       written: (object: DeploymentObject) =>
         Effect.sync(() => {
           view = View.written(view, object)
@@ -135,22 +150,32 @@ const make = Effect.gen(function* () {
   }
 })
 
-/** What an event shows of its resource's watch: that it is live, that it is not, or neither, as a list does. */
-const sign = (event: ClusterEvent): { readonly resource: WatchedResource; readonly live: boolean | undefined } => {
+/**
+ * What an event shows of its watch: that it is live, that it is not, or neither, as a list does. `namespace`: of what is
+ * in one, whose watch it may be.
+ */
+export const sign = (
+  event: ClusterEvent
+): {
+  readonly resource: WatchedResource
+  readonly namespace?: NamespaceName | undefined
+  readonly live: boolean | undefined
+} => {
   switch (event._tag) {
     case "NamespacesReplaced":
       return { resource: "namespaces", live: undefined }
     case "DeploymentsReplaced":
-      return { resource: "deployments", live: undefined }
+      return { resource: "deployments", namespace: event.namespace, live: undefined }
     case "NamespaceApplied":
     case "NamespaceDeleted":
       return { resource: "namespaces", live: true }
     case "DeploymentApplied":
+      return { resource: "deployments", namespace: event.object.namespace, live: true }
     case "DeploymentDeleted":
-      return { resource: "deployments", live: true }
+      return { resource: "deployments", namespace: event.ref.namespace, live: true }
     case "Heard":
-      return { resource: event.resource, live: true }
+      return { resource: event.resource, namespace: event.namespace, live: true }
     case "Lost":
-      return { resource: event.resource, live: false }
+      return { resource: event.resource, namespace: event.namespace, live: false }
   }
 }

@@ -24,8 +24,10 @@ import { SortedBlocks, untexted } from "./SortedBlocks.ts"
 export interface ClusterView {
   /** Whether the namespaces have been listed. */
   readonly namespacesSynced: boolean
-  /** Whether the deployments have been listed. */
+  /** Whether the deployments have been listed: those of the cluster, or those of each namespace that is watched. */
   readonly deploymentsSynced: boolean
+  /** The watched namespaces whose deployments have not been listed; empty where the whole cluster is watched. */
+  readonly unlisted: ReadonlySet<NamespaceName>
   /** How many namespaces there are. */
   readonly namespaceCount: number
   /** How many deployments are in them. */
@@ -33,7 +35,10 @@ export interface ClusterView {
   readonly namespaces: SortedBlocks<NamespaceEntry, undefined>
   readonly byName: DeploymentsByName.DeploymentsByName
   readonly namespaceHistory: History.History
+  /** Of the whole cluster's deployments. */
   readonly deploymentHistory: History.History
+  /** Of the deployments of each namespace that is watched by itself: its lists say nothing of the others. */
+  readonly namespaceHistories: ReadonlyMap<NamespaceName, History.History>
   readonly bodies: Bodies
 }
 
@@ -49,14 +54,23 @@ const freshBodies = (): Bodies => ({ namespaces: emptyMemo(), names: emptyMemo()
 export const empty: ClusterView = {
   namespacesSynced: false,
   deploymentsSynced: false,
+  unlisted: new Set(),
   namespaceCount: 0,
   deploymentCount: 0,
   namespaces: SortedBlocks.from<NamespaceEntry, undefined>([], untexted),
   byName: DeploymentsByName.from([]),
   namespaceHistory: History.empty,
   deploymentHistory: History.empty,
+  namespaceHistories: new Map(),
   bodies: freshBodies()
 }
+
+/** The view before anything is known of these namespaces, each of which is watched by itself. */
+export const emptyOf = (namespaces: ReadonlyArray<NamespaceName>): ClusterView => ({
+  ...empty,
+  unlisted: new Set(namespaces),
+  namespaceHistories: new Map(namespaces.map((namespace) => [namespace, History.empty]))
+})
 
 /** Whether namespaces and deployments have both been listed. */
 export const isSynced = (view: ClusterView): boolean => view.namespacesSynced && view.deploymentsSynced
@@ -70,7 +84,7 @@ export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
     case "NamespacesReplaced":
       return replaceNamespaces(view, event.items, event.resourceVersion)
     case "DeploymentsReplaced":
-      return replaceDeployments(view, event.items, event.resourceVersion)
+      return replaceDeployments(view, event.items, event.resourceVersion, event.namespace)
     case "NamespaceApplied":
       return applyNamespace(view, event.object)
     case "DeploymentApplied":
@@ -93,7 +107,7 @@ export const written = (view: ClusterView, object: DeploymentObject): ClusterVie
   const held = heldDeployment(view, object)
   const isNews =
     held === undefined
-      ? !History.isPast(view.deploymentHistory, keyOf(object), object.resourceVersion)
+      ? !History.isPast(historyOf(view, object), keyOf(object), object.resourceVersion)
       : held.resourceVersion !== object.resourceVersion && !isOlder(object.resourceVersion, held.resourceVersion)
   return isNews ? putDeployment(view, entryOf(object, true, held), held) : view
 }
@@ -186,18 +200,26 @@ const heldDeployment = (view: ClusterView, { namespace, name }: DeploymentRef): 
 // A slash is in no name.
 const keyOf = ({ namespace, name }: DeploymentRef): string => `${namespace}/${name}`
 
+const historyOf = (view: ClusterView, { namespace }: Pick<DeploymentRef, "namespace">): History.History =>
+  view.namespaceHistories.get(namespace) ?? view.deploymentHistory
+
+const withHistory = (view: ClusterView, namespace: NamespaceName, history: History.History): ClusterView =>
+  view.namespaceHistories.has(namespace)
+    ? { ...view, namespaceHistories: new Map(view.namespaceHistories).set(namespace, history) }
+    : { ...view, deploymentHistory: history }
+
 const applyDeployment = (view: ClusterView, object: DeploymentObject): ClusterView => {
   const { resourceVersion } = object
   const held = heldDeployment(view, object)
   if (held === undefined) {
-    if (History.isPast(view.deploymentHistory, keyOf(object), resourceVersion)) return view
+    if (History.isPast(historyOf(view, object), keyOf(object), resourceVersion)) return view
   } else if (held.resourceVersion === resourceVersion) {
     if (!held.written) return view
   } else if (isOlder(resourceVersion, held.resourceVersion)) {
     return view
   }
-  const deploymentHistory = History.told(view.deploymentHistory, resourceVersion)
-  return putDeployment({ ...view, deploymentHistory }, entryOf(object, false, held), held)
+  const history = History.told(historyOf(view, object), resourceVersion)
+  return putDeployment(withHistory(view, object.namespace, history), entryOf(object, false, held), held)
 }
 
 const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: DeploymentEntry | undefined): ClusterView => {
@@ -229,9 +251,10 @@ const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: Deployme
 const deleteDeployment = (view: ClusterView, ref: DeploymentRef, resourceVersion: ResourceVersion): ClusterView => {
   const namespace = view.namespaces.get(ref.namespace)
   const held = namespace?.deployments.get(ref.name)
-  if (held === undefined && History.isPast(view.deploymentHistory, keyOf(ref), resourceVersion)) return view
+  const history = historyOf(view, ref)
+  if (held === undefined && History.isPast(history, keyOf(ref), resourceVersion)) return view
   if (held !== undefined && isOlder(resourceVersion, held.resourceVersion)) return view
-  const buried = { ...view, deploymentHistory: History.buried(view.deploymentHistory, keyOf(ref), resourceVersion) }
+  const buried = withHistory(view, ref.namespace, History.buried(history, keyOf(ref), resourceVersion))
   if (namespace === undefined || held === undefined) return buried
   const deployments = namespace.deployments.remove(ref.name)
   if (namespace.resourceVersion === undefined) {
@@ -325,7 +348,8 @@ const replaceNamespaces = (
 const replaceDeployments = (
   view: ClusterView,
   items: ReadonlyArray<DeploymentObject>,
-  resourceVersion: ResourceVersion
+  resourceVersion: ResourceVersion,
+  only: NamespaceName | undefined
 ): ClusterView => {
   const listed = new Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>()
   const put = (entry: DeploymentEntry) => {
@@ -341,16 +365,20 @@ const replaceDeployments = (
     const isHeld = held?.resourceVersion === item.resourceVersion && held.replicas === item.replicas && !held.written
     put(isHeld ? held : entryOf(item, false, held))
   }
-  if (!History.wentBack(view.deploymentHistory, resourceVersion)) {
+  const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
+  if (!History.wentBack(history, resourceVersion)) {
     // The list was read before these writes.
-    for (const held of deploymentsOf(view.namespaces)) {
+    for (const held of only === undefined
+      ? deploymentsOf(view.namespaces)
+      : (view.namespaces.get(only)?.deployments ?? [])) {
       if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(held)
     }
   }
   const next = new Map<NamespaceName, NamespaceEntry>()
   for (const held of view.namespaces) {
     const names = listed.get(held.name)
-    if (names !== undefined) {
+    if (only !== undefined && held.name !== only) next.set(held.name, held)
+    else if (names !== undefined) {
       const entries = sortedByName(names)
       next.set(held.name, isSame(held, entries) ? held : withDeployments(held.name, held.resourceVersion, entries))
     } else if (held.resourceVersion !== undefined) {
@@ -361,10 +389,16 @@ const replaceDeployments = (
   for (const [name, names] of listed) {
     if (!next.has(name)) next.set(name, withDeployments(name, undefined, sortedByName(names)))
   }
+  const replaced = withNamespaces(view, next)
+  if (only === undefined) {
+    return { ...replaced, deploymentsSynced: true, deploymentHistory: History.listed(resourceVersion) }
+  }
+  const unlisted = new Set(view.unlisted)
+  unlisted.delete(only)
   return {
-    ...withNamespaces(view, next),
-    deploymentsSynced: true,
-    deploymentHistory: History.listed(resourceVersion)
+    ...withHistory(replaced, only, History.listed(resourceVersion)),
+    unlisted,
+    deploymentsSynced: unlisted.size === 0
   }
 }
 

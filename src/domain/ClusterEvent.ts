@@ -11,11 +11,14 @@ export type WatchedResource = "namespaces" | "deployments"
 /**
  * One step of what is known of the cluster.
  *
- * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list as of `resourceVersion`, to be swapped in in one step.
+ * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list as of `resourceVersion`, to be swapped in in one step; with
+ *   a `namespace`, the list of what is in that one.
  * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
  * - `NamespaceDeleted`, `DeploymentDeleted`: gone as of `resourceVersion`.
  * - `Heard`: the watch is live and the cluster spoke, with or without news (a bookmark, an opened watch).
  * - `Lost`: the watch of this resource is no longer live; what is known of it begins to age.
+ *
+ * `namespace`: that of a watch of one namespace; absent, the watch is of the whole cluster.
  */
 export type ClusterEvent =
   | {
@@ -27,10 +30,11 @@ export type ClusterEvent =
       readonly _tag: "DeploymentsReplaced"
       readonly items: ReadonlyArray<DeploymentObject>
       readonly resourceVersion: ResourceVersion
+      readonly namespace?: NamespaceName | undefined
     }
   | { readonly _tag: "NamespaceApplied"; readonly object: NamespaceObject }
   | { readonly _tag: "DeploymentApplied"; readonly object: DeploymentObject }
   | { readonly _tag: "NamespaceDeleted"; readonly name: NamespaceName; readonly resourceVersion: ResourceVersion }
   | { readonly _tag: "DeploymentDeleted"; readonly ref: DeploymentRef; readonly resourceVersion: ResourceVersion }
-  | { readonly _tag: "Heard"; readonly resource: WatchedResource }
-  | { readonly _tag: "Lost"; readonly resource: WatchedResource }
+  | { readonly _tag: "Heard"; readonly resource: WatchedResource; readonly namespace?: NamespaceName | undefined }
+  | { readonly _tag: "Lost"; readonly resource: WatchedResource; readonly namespace?: NamespaceName | undefined }

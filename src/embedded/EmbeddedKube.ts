@@ -7,6 +7,7 @@ import { type AccessQuestion, type DecideAccess, denyAll } from "./AccessReview.
 import { ClusterStore } from "./ClusterStore.ts"
 import { type Faults, FaultSwitches, type FaultTarget, makeFaults } from "./Faults.ts"
 import { type KubeBackend, serveSafely } from "./KubeRequests.ts"
+import type { RbacRule } from "./Rbac.ts"
 import type { RecordedEvent } from "./RecordedEvent.ts"
 import { type LoggedRequest, RequestLog } from "./RequestLog.ts"
 import type { Seed } from "./Seed.ts"
@@ -48,6 +49,8 @@ export interface EmbeddedKubeOptions {
   readonly historyLimit?: number
   /** Answers SubjectAccessReviews. Default: denies all. */
   readonly decideAccess?: DecideAccess
+  /** What whoever is authenticated may do, the access reviews apart. Default: everything. */
+  readonly rules?: ReadonlyArray<RbacRule>
 }
 
 /** The cluster as it is, sorted by key. */
@@ -91,7 +94,8 @@ export interface ClusterOperations {
 
 /**
  * An in-memory Kubernetes API server on loopback that speaks the real wire protocol: the demo cluster, and the
- * integration tests' fault injector. It serves namespaces, deployments and their scale, access reviews and events.
+ * integration tests' fault injector. It serves namespaces, deployments and their scale, access reviews
+ * and events.
  */
 export class EmbeddedKube extends Context.Service<
   EmbeddedKube,
@@ -121,6 +125,8 @@ export class EmbeddedKube extends Context.Service<
     readonly accessQuestions: Effect.Effect<ReadonlyArray<AccessQuestion>>
     /** Answers SubjectAccessReviews from now on. */
     readonly setAccess: (decide: DecideAccess) => Effect.Effect<void>
+    /** From now on whoever is authenticated may do what these rules permit; undefined: everything. Open watches go on. */
+    readonly setRules: (rules: ReadonlyArray<RbacRule> | undefined) => Effect.Effect<void>
     /** Accepts these bearer tokens and no others from now on; an empty list accepts none. */
     readonly setTokens: (tokens: ReadonlyArray<string>) => Effect.Effect<void>
   }
@@ -268,6 +274,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
     events: [],
     accessQuestions: [],
     decideAccess: options.decideAccess ?? denyAll,
+    rules: options.rules,
     bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
     streamingLists: options.streamingLists ?? true,
     maxPageSize: options.maxPageSize ?? Infinity,
@@ -344,6 +351,10 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
     setAccess: (decide) =>
       Effect.sync(() => {
         backend.decideAccess = decide
+      }),
+    setRules: (rules) =>
+      Effect.sync(() => {
+        backend.rules = rules
       }),
     setTokens: (tokens) => Effect.sync(() => setTokens(tokens))
   })

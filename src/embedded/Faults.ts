@@ -4,7 +4,7 @@ import type { EmptyItems } from "./KubeObjects.ts"
 import type { OpenWatch, WatchFault } from "./OpenWatch.ts"
 
 /** What a request asks of a resource. */
-export type KubeVerb = "list" | "watch" | "get" | "patch" | "update" | "create"
+export type KubeVerb = "list" | "watch" | "get" | "patch" | "update" | "create" | "delete"
 
 /** Which watches a fault meets; both resources unless one is named. */
 export type FaultTarget = WatchedResource | "both"

@@ -3,16 +3,18 @@
  * itself, in the order of kube-apiserver's own filters.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
-import { Cause, Duration, Effect, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Schema } from "effect"
 import { accessReviewJson, AccessReviewBody, type AccessQuestion, type DecideAccess } from "./AccessReview.ts"
 import type { ClusterStore } from "./ClusterStore.ts"
+import { decodeCreation } from "./CreateBody.ts"
 import type { FaultSwitches } from "./Faults.ts"
 import { errorLine, objectJson, scaleJson } from "./KubeObjects.ts"
 import { type KubeRoute, parseRoute } from "./KubeRoute.ts"
-import { type KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts"
+import { KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts"
 import { listPage } from "./ListPage.ts"
 import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
 import { recordEvent, type RecordedEvent } from "./RecordedEvent.ts"
+import { permits, type RbacRule } from "./Rbac.ts"
 import { readBody } from "./RequestBody.ts"
 import type { RequestLog } from "./RequestLog.ts"
 import { writeChunks } from "./ResponseBody.ts"
@@ -27,6 +29,8 @@ export interface KubeBackend {
   readonly events: Array<RecordedEvent>
   readonly accessQuestions: Array<AccessQuestion>
   decideAccess: DecideAccess
+  /** Undefined where whoever is authenticated may do everything. */
+  rules: ReadonlyArray<RbacRule> | undefined
   readonly bookmarkInterval: Duration.Duration
   readonly streamingLists: boolean
   readonly maxPageSize: number
@@ -136,6 +140,31 @@ const writeScale = Effect.fnUntraced(function* (
   return json(200, scaleJson(scaled ?? existing))
 })
 
+const create = Effect.fnUntraced(function* (
+  store: ClusterStore,
+  request: IncomingMessage,
+  { namespace, resource }: Extract<KubeRoute["target"], { readonly _tag: "Collection" }>
+): Effect.fn.Return<Reply, KubeStatus> {
+  const { name, replicas } = yield* decodeCreation(resource, yield* readBody(request))
+  const now = yield* Clock.currentTimeMillis
+  const exists = (group: string) =>
+    new KubeStatus({
+      code: 409,
+      reason: "AlreadyExists",
+      message: `${resource}${group === "" ? "" : `.${group}`} ${JSON.stringify(name)} already exists`,
+      details: { name, kind: resource, ...(group === "" ? {} : { group }) }
+    })
+  if (resource === "namespaces") {
+    if (store.getNamespace(name) !== undefined) return yield* exists("")
+    return json(201, objectJson(store.putNamespace(name, now), false))
+  }
+  if (namespace === undefined)
+    return yield* statusOf(405, "the server does not allow this method on the requested resource")
+  if (store.getNamespace(namespace) === undefined) return yield* notFound("namespaces", "", namespace)
+  if (store.getDeployment(namespace, name) !== undefined) return yield* exists("apps")
+  return json(201, objectJson(store.putDeployment(namespace, name, replicas, now), false))
+})
+
 const serveTarget = Effect.fnUntraced(function* (
   backend: KubeBackend,
   request: IncomingMessage,
@@ -149,6 +178,7 @@ const serveTarget = Effect.fnUntraced(function* (
     case "Health":
       return json(200, "ok")
     case "Collection": {
+      if (verb === "create") return yield* create(store, request, target)
       if (verb === "watch") {
         const start = yield* startWatch(store, target.resource, target.namespace, query, backend, switches.quirks)
         return start._tag === "Serve"
@@ -167,15 +197,15 @@ const serveTarget = Effect.fnUntraced(function* (
     }
     case "Namespace": {
       const namespace = store.getNamespace(target.name)
-      return namespace === undefined
-        ? yield* notFound("namespaces", "", target.name)
-        : json(200, objectJson(namespace, false))
+      if (namespace === undefined) return yield* notFound("namespaces", "", target.name)
+      if (verb === "delete") store.removeNamespace(target.name)
+      return json(200, objectJson(namespace, false))
     }
     case "Deployment": {
       const deployment = store.getDeployment(target.namespace, target.name)
-      return deployment === undefined
-        ? yield* notFound("deployments", "apps", target.name)
-        : json(200, objectJson(deployment, false))
+      if (deployment === undefined) return yield* notFound("deployments", "apps", target.name)
+      if (verb === "delete") store.removeDeployment(target.namespace, target.name)
+      return json(200, objectJson(deployment, false))
     }
     case "Scale": {
       if (verb === "patch" || verb === "update") {
@@ -224,7 +254,11 @@ const decide = Effect.fnUntraced(function* (
   if (route === "unknown-method") {
     return yield* statusOf(405, "the server does not allow this method on the requested resource", {})
   }
-  if (switches.isDenied(route.resource, route.verb)) return yield* forbidden(user ?? "system:anonymous", route)
+  if (
+    switches.isDenied(route.resource, route.verb) ||
+    (!open && backend.rules !== undefined && !permits(backend.rules, route))
+  )
+    return yield* forbidden(user ?? "system:anonymous", route)
   if (!acceptsJson(request) && !open) {
     return yield* statusOf(406, "only the following media types are accepted: application/json")
   }

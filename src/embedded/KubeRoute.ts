@@ -65,6 +65,7 @@ const targetOf = (path: ReadonlyArray<string>): KubeTarget | undefined => {
 const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): KubeVerb | undefined => {
   switch (target._tag) {
     case "Collection": {
+      if (method === "POST") return "create"
       if (method !== "GET") return undefined
       return flagIn(query, "watch") === true ? "watch" : "list"
     }
@@ -77,6 +78,8 @@ const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): Kub
       return method === "POST" ? "create" : undefined
     case "Namespace":
     case "Deployment":
+      if (method === "DELETE") return "delete"
+      return method === "GET" ? "get" : undefined
     case "Version":
     case "Health":
       return method === "GET" ? "get" : undefined
@@ -94,7 +97,8 @@ const rbacOf = (
         namespace: target.namespace
       }
     case "Namespace":
-      return { resource: "namespaces", group: "", namespace: undefined }
+      // A namespace is in itself, so that a Role in it can permit to get it.
+      return { resource: "namespaces", group: "", namespace: target.name }
     case "Deployment":
       return { resource: "deployments", group: "apps", namespace: target.namespace }
     case "Scale":

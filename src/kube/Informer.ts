@@ -84,7 +84,8 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
 ): Effect.fn.Return<never, never, KubeApi> {
   const api = yield* KubeApi
   const observer = yield* InformerObserver
-  const { resource } = kind
+  const { namespace, resource } = kind
+  const scope = namespace === undefined ? {} : { namespace }
   const emit = (event: ClusterEvent) =>
     Effect.suspend(() => {
       observer.emitting(resource)
@@ -125,7 +126,10 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     const over = trouble !== undefined
     trouble = undefined
     return over
-      ? Effect.andThen(backoff.reset, Effect.logInfo("watching again").pipe(Effect.annotateLogs({ resource })))
+      ? Effect.andThen(
+          backoff.reset,
+          Effect.logInfo("watching again").pipe(Effect.annotateLogs({ resource, ...scope }))
+        )
       : backoff.reset
   })
 
@@ -140,6 +144,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     return Effect.logWithLevel(level)(text).pipe(
       Effect.annotateLogs({
         resource,
+        ...scope,
         error: error.message,
         ...(error._tag === "KubeStatusError" ? { code: error.code, reason: error.reason } : {})
       }),
@@ -158,7 +163,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
 
   const heard = Effect.suspend(() => {
     live = true
-    return emit({ _tag: "Heard", resource })
+    return emit({ _tag: "Heard", resource, ...scope })
   })
 
   const lost = Effect.suspend(() => {
@@ -166,7 +171,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       return Effect.void
     }
     live = false
-    return emit({ _tag: "Lost", resource })
+    return emit({ _tag: "Lost", resource, ...scope })
   })
 
   const replace = Effect.fnUntraced(function* (items: ReadonlyArray<A>, resourceVersion: ResourceVersion) {
@@ -183,12 +188,12 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
   })
 
   const pages = Effect.fnUntraced(function* (limit: number | undefined) {
-    let page: KubeListPage<A> = yield* api.listPage(kind, { limit })
+    let page: KubeListPage<A> = yield* api.listPage(kind, { limit, namespace })
     let items = page.items
     // All pages are of the version of the first; should a server think otherwise, the oldest one loses nothing.
     const { resourceVersion } = page
     while (page.continue !== undefined) {
-      page = yield* api.listPage(kind, { limit, continue: page.continue })
+      page = yield* api.listPage(kind, { limit, continue: page.continue, namespace })
       items = items.concat(page.items)
     }
     return { items, resourceVersion }
@@ -232,7 +237,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       spoke ||= event._tag !== "Opened"
       switch (event._tag) {
         case "Opened":
-          yield* observer.watchStarted(resource)
+          yield* observer.watchStarted(resource, namespace)
           if (taken !== undefined) {
             yield* replace(taken.items, taken.resourceVersion)
             taken = undefined
@@ -251,7 +256,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
           yield* observer.bookmark(resource, event.resourceVersion)
           if (initial === undefined) {
             sendsBookmarks = true
-            return yield* advance({ _tag: "Heard", resource }, event.resourceVersion)
+            return yield* advance({ _tag: "Heard", resource, ...scope }, event.resourceVersion)
           }
           if (event.initialEventsEnd) {
             const items = [...initial.values()]
@@ -284,7 +289,7 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
     })
 
     const watching = Stream.runForEach(
-      api.watch(kind, { resourceVersion: from, sendInitialEvents: listing, timeoutSeconds }),
+      api.watch(kind, { resourceVersion: from, sendInitialEvents: listing, timeoutSeconds, namespace }),
       take
     ).pipe(
       Effect.as<Ended>({ end: "closed" }),
@@ -318,13 +323,13 @@ const run = Effect.fnUntraced(function* <A extends { readonly resourceVersion: R
       !error.inStream &&
       !error.isExpired &&
       rejectsStreamingList.has(error.code)
-    yield* observer.watchEnded(resource, unsupported ? "unsupported" : end)
+    yield* observer.watchEnded(resource, unsupported ? "unsupported" : end, namespace)
     yield* lost
 
     if (unsupported || end === "stalled") {
       streamingList = false
       yield* Effect.logInfo("the cluster gives no streaming list: using the paged list").pipe(
-        Effect.annotateLogs({ resource, ...(error === undefined ? {} : { error: error.message }) })
+        Effect.annotateLogs({ resource, ...scope, ...(error === undefined ? {} : { error: error.message }) })
       )
       continue
     }

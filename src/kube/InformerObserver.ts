@@ -1,5 +1,6 @@
 import { Context, Effect } from "effect"
 import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { NamespaceName } from "../domain/Names.ts"
 import type { ResourceVersion } from "../domain/ResourceVersion.ts"
 import type { KubeDecodeError } from "./KubeErrors.ts"
 
@@ -48,10 +49,10 @@ export interface InformerObserver {
   readonly listing: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
   /** A whole list has been taken and passed on. */
   readonly relisted: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
-  /** The server took a watch. */
-  readonly watchStarted: (resource: WatchedResource) => Effect.Effect<void>
+  /** The server took a watch; of one namespace, if one is named. */
+  readonly watchStarted: (resource: WatchedResource, namespace?: NamespaceName) => Effect.Effect<void>
   /** A watch that was tried or taken is no more. */
-  readonly watchEnded: (resource: WatchedResource, end: WatchEnd) => Effect.Effect<void>
+  readonly watchEnded: (resource: WatchedResource, end: WatchEnd, namespace?: NamespaceName) => Effect.Effect<void>
   /** An answer could not be read. */
   readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
   /** A bookmark came. */
@@ -84,8 +85,8 @@ export const all = (observers: ReadonlyArray<InformerObserver>): InformerObserve
   return {
     listing: (resource, reason) => each((observer) => observer.listing(resource, reason)),
     relisted: (resource, reason) => each((observer) => observer.relisted(resource, reason)),
-    watchStarted: (resource) => each((observer) => observer.watchStarted(resource)),
-    watchEnded: (resource, end) => each((observer) => observer.watchEnded(resource, end)),
+    watchStarted: (resource, namespace) => each((observer) => observer.watchStarted(resource, namespace)),
+    watchEnded: (resource, end, namespace) => each((observer) => observer.watchEnded(resource, end, namespace)),
     decodeError: (resource, error) => each((observer) => observer.decodeError(resource, error)),
     bookmark: (resource, resourceVersion) => each((observer) => observer.bookmark(resource, resourceVersion)),
     emitting: (resource) => {

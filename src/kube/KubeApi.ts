@@ -1,11 +1,11 @@
 /**
  * The requests this service makes of the Kubernetes API, and nothing of when or how often.
  */
-import { Context, Duration, Effect, Layer, Result, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { AccessQuestion } from "../domain/AccessReviewer.ts"
 import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentRef, ScaledDeployment } from "../domain/ReadModel.ts"
+import type { DeploymentRef, NamespaceObject, ScaledDeployment } from "../domain/ReadModel.ts"
 import type { ReplicaCount } from "../domain/ReplicaCount.ts"
 import type { ResourceVersion } from "../domain/ResourceVersion.ts"
 import type { KubeConfigError } from "./KubeConfig.ts"
@@ -19,6 +19,7 @@ import {
   decodeAccessReview,
   decodeJson,
   decodeListPage,
+  decodeNamespace,
   decodeScale,
   decodeStatus,
   decodeWatchEvent,
@@ -231,6 +232,21 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       )
     },
 
+    getNamespace: (name) =>
+      ask(
+        "get",
+        `get namespace ${name}`,
+        HttpClientRequest.get(`/api/v1/namespaces/${name}`),
+        listTimeout,
+        decodeNamespace
+      ).pipe(
+        Effect.map(Option.some),
+        Effect.catchIf(
+          (error) => error._tag === "KubeStatusError" && error.code === 404,
+          () => Effect.succeedNone
+        )
+      ),
+
     scale: (ref, replicas) =>
       ask(
         "scale",
@@ -293,6 +309,8 @@ export class KubeApi extends Context.Service<
       kind: ResourceKind<A>,
       watch: WatchRequest
     ) => Stream.Stream<WatchEvent<A>, KubeError>
+    /** The namespace of this name, if the cluster has it. */
+    readonly getNamespace: (name: NamespaceName) => Effect.Effect<Option.Option<NamespaceObject>, KubeError>
     /** Sets a deployment's replica count through its `scale` subresource; gives it as the cluster accepted it. */
     readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>
     /** Asks the cluster's authorizer, by a `SubjectAccessReview`. */

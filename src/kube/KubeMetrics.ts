@@ -2,7 +2,7 @@ import { Clock, Effect, Exit, Metric } from "effect"
 import type { KubeError } from "./KubeErrors.ts"
 
 /** What the service asks of the cluster. */
-export type KubeVerb = "list" | "watch" | "scale" | "review" | "event"
+export type KubeVerb = "list" | "watch" | "get" | "scale" | "review" | "event"
 
 const requests = (verb: KubeVerb, code: string) =>
   Metric.counter("kube_requests_total", {

@@ -1,10 +1,18 @@
 import { Context, Effect, Layer, Stream } from "effect"
 import type { ClusterEvent } from "../domain/ClusterEvent.ts"
+import type { NamespaceName } from "../domain/Names.ts"
 import * as Informer from "./Informer.ts"
 import { KubeApi } from "./KubeApi.ts"
-import { deployments, namespaces } from "./KubeWire.ts"
+import { deployments, deploymentsIn, namespaces } from "./KubeWire.ts"
+import * as NamespacePoll from "./NamespacePoll.ts"
 
-/** What the cluster tells: the namespaces and the deployments, each as an informer gives them, in one stream. */
+/** What is watched, and how. */
+export interface KubeWatchOptions extends Informer.InformerOptions, NamespacePoll.NamespacePollOptions {
+  /** Only these namespaces, each by a watch of its own, which a Role in it permits; absent, the whole cluster. */
+  readonly namespaces?: ReadonlyArray<NamespaceName> | undefined
+}
+
+/** What the cluster tells of its namespaces and deployments, in one stream. */
 export class KubeWatch extends Context.Service<
   KubeWatch,
   {
@@ -13,12 +21,21 @@ export class KubeWatch extends Context.Service<
   }
 >()("kube-resource-api/kube/KubeWatch") {
   /** From the cluster of `KubeApi`, by informers with these options. */
-  static readonly layerOptions = (options: Informer.InformerOptions): Layer.Layer<KubeWatch, never, KubeApi> =>
+  static readonly layerOptions = (options: KubeWatchOptions): Layer.Layer<KubeWatch, never, KubeApi> =>
     Layer.effect(
       KubeWatch,
       Effect.gen(function* () {
         const api = yield* KubeApi
-        const events = Stream.merge(Informer.make(namespaces, options), Informer.make(deployments, options))
+        const events =
+          options.namespaces === undefined
+            ? Stream.merge(Informer.make(namespaces, options), Informer.make(deployments, options))
+            : Stream.mergeAll(
+                [
+                  NamespacePoll.make(options.namespaces, options),
+                  ...options.namespaces.map((namespace) => Informer.make(deploymentsIn(namespace), options))
+                ],
+                { concurrency: "unbounded" }
+              )
         return KubeWatch.of({ events: Stream.provideService(events, KubeApi, api) })
       })
     )

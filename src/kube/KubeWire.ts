@@ -109,6 +109,8 @@ export const decodeAccessReview: (input: unknown) => Decoded<AccessDecision> = d
 /** One kind of object that is listed and watched: where it lives, how it is decoded, and the events it makes. */
 export interface ResourceKind<A extends { readonly resourceVersion: ResourceVersion }> {
   readonly resource: WatchedResource
+  /** The one namespace whose objects these are; absent, the whole cluster's. */
+  readonly namespace?: NamespaceName | undefined
   /** The collection's path on the API server, of the whole cluster or of one namespace. */
   readonly path: (namespace?: NamespaceName) => string
   readonly decode: (input: unknown) => Decoded<A>
@@ -119,11 +121,17 @@ export interface ResourceKind<A extends { readonly resourceVersion: ResourceVers
   readonly deleted: (object: A) => ClusterEvent
 }
 
+/** Decodes one Namespace object. */
+export const decodeNamespace: (input: unknown) => Decoded<NamespaceObject> = decoder(
+  Namespace,
+  ({ metadata }) => metadata
+)
+
 /** The namespaces. They are cluster-scoped: there is one collection of them. */
 export const namespaces: ResourceKind<NamespaceObject> = {
   resource: "namespaces",
   path: () => "/api/v1/namespaces",
-  decode: decoder(Namespace, ({ metadata }) => metadata),
+  decode: decodeNamespace,
   key: (object) => object.name,
   replaced: (items, resourceVersion) => ({ _tag: "NamespacesReplaced", items, resourceVersion }),
   applied: (object) => ({ _tag: "NamespaceApplied", object }),
@@ -145,6 +153,13 @@ export const deployments: ResourceKind<DeploymentObject> = {
     resourceVersion
   })
 }
+
+/** The deployments of one namespace. */
+export const deploymentsIn = (namespace: NamespaceName): ResourceKind<DeploymentObject> => ({
+  ...deployments,
+  namespace,
+  replaced: (items, resourceVersion) => ({ _tag: "DeploymentsReplaced", items, resourceVersion, namespace })
+})
 
 /** One page of a list. `continue` asks for the next one, and is absent on the last. */
 export interface KubeListPage<A> {

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent, WatchedResource } from "../../src/domain/ClusterEvent.ts"
-import { applied, dep, deployment, deployments, namespaces, ns } from "./Given.ts"
+import { applied, dep, deployment, deployments, deploymentsOf, namespaces, ns } from "./Given.ts"
 
 const heard = (resource: WatchedResource): ClusterEvent => ({ _tag: "Heard", resource })
 const lost = (resource: WatchedResource): ClusterEvent => ({ _tag: "Lost", resource })
@@ -78,6 +78,39 @@ describe("ClusterCache", () => {
       yield* TestClock.adjust("3 seconds")
       expect(yield* age).toBe(0)
     }).pipe(Effect.provide(ClusterCache.layerMemory()))
+  )
+
+  it.effect("with watches of single namespaces it is synced, and Age is 0, once each of them is", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<ClusterEvent>()
+      yield* Effect.gen(function* () {
+        const cache = yield* ClusterCache
+        const told = (...events: ReadonlyArray<ClusterEvent>) =>
+          Effect.andThen(Queue.offerAll(queue, events), TestClock.adjust(1))
+        yield* told(namespaces(0, "a", "b"), heard("namespaces"))
+        yield* told(deploymentsOf("a", 5, ["a/x", 3, 1]), {
+          _tag: "Heard",
+          resource: "deployments",
+          namespace: ns("a")
+        })
+        yield* TestClock.adjust("4 seconds")
+        expect([cache.isSynced(), yield* age]).toEqual([false, 4])
+        yield* told(deploymentsOf("b", 9, ["b/x", 4, 8]), {
+          _tag: "Heard",
+          resource: "deployments",
+          namespace: ns("b")
+        })
+        expect([cache.isSynced(), yield* age]).toEqual([true, 0])
+        yield* told({ _tag: "Lost", resource: "deployments", namespace: ns("b") })
+        yield* TestClock.adjust("3 seconds")
+        yield* told(applied("a/x", 7, 7))
+        expect(yield* age).toBe(3)
+        yield* told(applied("b/x", 5, 10))
+        expect(yield* age).toBe(0)
+        expect(View.replicaCountBody(cache.current(), ns("a"), dep("x"))).toContain('"replica_count":7')
+        expect(View.replicaCountBody(cache.current(), ns("b"), dep("x"))).toContain('"replica_count":5')
+      }).pipe(Effect.provide(ClusterCache.layer(Stream.fromQueue(queue), [ns("a"), ns("b")])))
+    })
   )
 
   it.effect("a defect in the stream is not lost", () =>

@@ -117,6 +117,45 @@ describe("ClusterView against a naive model", () => {
     { arbitrary: { runs: 100, size: 40 } }
   )
 
+  it.prop(
+    "namespaces that are watched one by one are each as a cluster of its own, whatever comes of the others",
+    [Schema.Array(Step)],
+    ([steps]) => {
+      let view = View.emptyOf(namespaceNames.map(Given.ns))
+      const models = new Map(namespaceNames.map((namespace) => [namespace, new NaiveModel()]))
+      const listed = new Set<string>()
+      for (const step of steps) {
+        for (const [namespace, model] of models) {
+          const isHere = (path: string) => path.startsWith(`${namespace}/`)
+          if (step._tag === "deployments") {
+            const items = new Map(
+              step.items
+                .filter(({ path }) => isHere(path))
+                .map(({ path, replicas }) => [path, [path, replicas, step.version] as const])
+            )
+            // Lists come one by one, so a namespace without a word in this one keeps what it has.
+            if (items.size === 0 && step.items.length > 0) continue
+            view = View.apply(view, Given.deploymentsOf(namespace, step.version, ...items.values()))
+            model.apply(Given.deployments(step.version, ...items.values()))
+            listed.add(namespace)
+          } else if (step._tag === "written") {
+            if (isHere(step.path)) model.written(Given.deployment(step.path, step.replicas, step.version))
+          } else if (!("path" in step) || isHere(step.path)) model.apply(eventOf(step))
+        }
+        if (step._tag !== "deployments") view = next(view, step)
+        expect(view.deploymentsSynced).toBe(listed.size === namespaceNames.length)
+        for (const [namespace, model] of models) {
+          const own = (bodies: Record<string, string | undefined>) =>
+            Object.fromEntries(Object.entries(bodies).filter(([key]) => /^(?:2|3|3A) /.test(key)))
+          expect(own(bodiesOf(view, [namespace], deploymentNames))).toEqual(
+            own(model.bodies([namespace], deploymentNames))
+          )
+        }
+      }
+    },
+    { arbitrary: { runs: 300, size: 60 } }
+  )
+
   it("agrees with more than 1,000 deployments in a namespace, while it grows, changes and shrinks to nothing", () => {
     const model = new NaiveModel()
     let view = View.empty

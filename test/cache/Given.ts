@@ -34,6 +34,18 @@ export const deployments = (
   resourceVersion: rv(version)
 })
 
+/** The whole list of one namespace that is watched by itself. */
+export const deploymentsOf = (
+  namespace: string,
+  version: number | string,
+  ...items: ReadonlyArray<readonly [path: string, replicas: number, version: number | string]>
+): ClusterEvent => ({
+  _tag: "DeploymentsReplaced",
+  items: items.map(([path, replicas, version]) => deployment(path, replicas, version)),
+  resourceVersion: rv(version),
+  namespace: ns(namespace)
+})
+
 export const namespaceApplied = (name: string, version: number | string): ClusterEvent => ({
   _tag: "NamespaceApplied",
   object: { name: ns(name), resourceVersion: rv(version) }

@@ -35,6 +35,15 @@ describe("settings", () => {
       }
     })
   )
+  it.effect("namespaces are named with commas between them", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual((yield* load({ KUBE_NAMESPACES: "shop, shop-staging" })).kubeNamespaces?.map(String), [
+        "shop",
+        "shop-staging"
+      ])
+      assert.isUndefined((yield* load({})).kubeNamespaces)
+    })
+  )
   it.effect("what cannot be used is refused with the setting, the value and what is allowed", () =>
     Effect.gen(function* () {
       for (const [name, value] of [
@@ -44,6 +53,9 @@ describe("settings", () => {
         ["DRAIN_PERIOD", "5"],
         ["DRAIN_PERIOD", "-5s"],
         ["KUBE_SOURCE", "EMBEDDED"],
+        ["KUBE_NAMESPACES", "shop,Upper"],
+        ["KUBE_NAMESPACES", "shop,shop"],
+        ["KUBE_NAMESPACES", "shop,"],
         ["TLS_CIPHERS", "TLS_AES_128_GCM_SHA256:AES128-SHA"],
         ["MAX_TARGET_BYTES", "0"],
         ["LOG_LEVEL", "loud"]

@@ -360,6 +360,68 @@ describe("the scale subresource", () => {
   )
 })
 
+describe("creating and deleting", () => {
+  const post = (path: string, object: unknown) => send(path, { method: "POST", body: JSON.stringify(object) })
+  it.effect("a namespace and a deployment come and go, and watches tell of it", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      assert.strictEqual((yield* post("/api/v1/namespaces", { metadata: { name: "new" } })).status, 201)
+      const deployments = "/apis/apps/v1/namespaces/new/deployments"
+      const made = yield* post(deployments, { metadata: { name: "web" }, spec: { replicas: 4 } })
+      assert.strictEqual(made.status, 201)
+      assert.strictEqual((yield* decodeObject(made.text)).spec?.replicas, 4)
+      assert.strictEqual((yield* send(`${deployments}/web`, { method: "DELETE" })).status, 200)
+      assert.strictEqual((yield* send(`${deployments}/web`)).status, 404)
+      assert.strictEqual((yield* send("/api/v1/namespaces/new", { method: "DELETE" })).status, 200)
+      assert.notInclude((yield* kube.snapshot).namespaces, "new")
+    }).pipe(Effect.provide(EmbeddedKube.layer()))
+  )
+  it.effect("refuses what is there already, what has no place, and what is no object", () =>
+    Effect.gen(function* () {
+      const refusal = (path: string, object: unknown) =>
+        Effect.flatMap(post(path, object), ({ status, text }) =>
+          Effect.map(decodeObject(text), ({ reason }) => [status, reason])
+        )
+      yield* post("/api/v1/namespaces", { metadata: { name: "new" } })
+      const again = yield* refusal("/api/v1/namespaces", { metadata: { name: "new" } })
+      assert.deepStrictEqual(again, [409, "AlreadyExists"])
+      const nowhere = yield* refusal("/apis/apps/v1/namespaces/absent/deployments", { metadata: { name: "web" } })
+      assert.deepStrictEqual(nowhere, [404, "NotFound"])
+      const malformed = yield* refusal("/api/v1/namespaces", { metadata: { name: "a.b" } })
+      assert.deepStrictEqual(malformed, [400, "BadRequest"])
+    }).pipe(Effect.provide(EmbeddedKube.layer()))
+  )
+})
+
+describe("what RBAC rules permit", () => {
+  it.effect("nothing else is permitted, and a Role reaches no further than its namespace", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const status = (path: string) => Effect.map(send(path), (answer) => answer.status)
+      yield* kube.setRules([
+        { namespace: "personal", apiGroups: ["apps"], resources: ["deployments"], verbs: ["list"] },
+        {
+          namespace: "personal",
+          apiGroups: [""],
+          resources: ["namespaces"],
+          verbs: ["get"],
+          resourceNames: ["personal"]
+        }
+      ])
+      assert.strictEqual(yield* status("/apis/apps/v1/namespaces/personal/deployments"), 200)
+      assert.strictEqual(yield* status("/apis/apps/v1/namespaces/personal/deployments?watch=true"), 403)
+      assert.strictEqual(yield* status("/apis/apps/v1/namespaces/default/deployments"), 403)
+      assert.strictEqual(yield* status("/apis/apps/v1/deployments"), 403)
+      assert.strictEqual(yield* status("/api/v1/namespaces/personal"), 200)
+      assert.strictEqual(yield* status("/api/v1/namespaces/default"), 403)
+      assert.strictEqual(yield* status("/api/v1/namespaces"), 403)
+      assert.strictEqual(yield* status("/version"), 200)
+      yield* kube.setRules(undefined)
+      assert.strictEqual(yield* status("/api/v1/namespaces"), 200)
+    }).pipe(Effect.provide(EmbeddedKube.layer({ seed: demoSeed })))
+  )
+})
+
 describe("the other resources", () => {
   it.live("access reviews are denied until a test decides otherwise", () =>
     Effect.gen(function* () {

@@ -10,6 +10,7 @@ const broken = () => Effect.die(new Error("a defect in a fiber"))
 const brokenApi = Layer.succeed(KubeApi, {
   listPage: broken,
   watch: () => Stream.die(new Error("a defect in a fiber")),
+  getNamespace: broken,
   scale: broken,
   accessReview: broken,
   createEvent: broken

@@ -1,13 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { mkdtempSync, writeFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { agent, rawConnection, send } from "./Https.ts"
 import { file } from "./Pki.ts"
+import { kubeconfig } from "./Kubeconfig.ts"
 import { demoSettings, start } from "./Process.ts"
 
 const status = (port: number, path: string) =>
@@ -21,24 +19,8 @@ const until = (expected: string, ask: Effect.Effect<string>): Effect.Effect<void
     answer === expected ? Effect.void : Effect.andThen(Effect.sleep(20), until(expected, ask))
   )
 
-/** A cluster in the test's process, and a kubeconfig by which another process reaches it. */
+/** A cluster in the test's process. */
 const cluster = EmbeddedKube.layer({ seed: demoSeed, tokens: ["s3cret-token"] })
-
-const kubeconfig = (url: string) => {
-  const path = join(mkdtempSync(join(tmpdir(), "kube-resource-api-")), "config")
-  writeFileSync(
-    path,
-    JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      "current-context": "test",
-      clusters: [{ name: "test", cluster: { server: url } }],
-      users: [{ name: "test", user: { token: "s3cret-token" } }],
-      contexts: [{ name: "test", context: { cluster: "test", user: "test" } }]
-    })
-  )
-  return path
-}
 
 describe("lifecycle of the process", () => {
   it.live("runs the demo, serves it, and a SIGTERM ends it with 0", () =>
@@ -63,7 +45,7 @@ describe("lifecycle of the process", () => {
       const instance = yield* start({
         ...demoSettings,
         KUBE_SOURCE: "kubeconfig",
-        KUBECONFIG: kubeconfig(kube.url),
+        KUBECONFIG: kubeconfig(kube.url, { token: "s3cret-token" }),
         DRAIN_PERIOD: "1s"
       })
       const port = yield* instance.port
@@ -136,7 +118,11 @@ describe("lifecycle of the process", () => {
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.faults.unavailable(true)
-      const instance = yield* start({ ...demoSettings, KUBE_SOURCE: "kubeconfig", KUBECONFIG: kubeconfig(kube.url) })
+      const instance = yield* start({
+        ...demoSettings,
+        KUBE_SOURCE: "kubeconfig",
+        KUBECONFIG: kubeconfig(kube.url, { token: "s3cret-token" })
+      })
       const port = yield* instance.port
       yield* until("200", status(port, "/livez"))
       assert.strictEqual(yield* status(port, "/readyz"), "503")
@@ -149,7 +135,11 @@ describe("lifecycle of the process", () => {
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.faults.denyVerb("deployments", "watch")
-      const instance = yield* start({ ...demoSettings, KUBE_SOURCE: "kubeconfig", KUBECONFIG: kubeconfig(kube.url) })
+      const instance = yield* start({
+        ...demoSettings,
+        KUBE_SOURCE: "kubeconfig",
+        KUBECONFIG: kubeconfig(kube.url, { token: "s3cret-token" })
+      })
       const port = yield* instance.port
       yield* instance.printed("watch")
       yield* instance.printed("deployments")

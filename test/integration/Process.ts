@@ -1,5 +1,8 @@
 import { Deferred, Effect, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { file } from "./Pki.ts"
 
 /** A started instance: what it has printed so far, and how it ended. */
@@ -28,14 +31,22 @@ export const start = (
   environment: Readonly<Record<string, string>>,
   program = "src/main.ts"
 ): Effect.Effect<Instance, never, Scope.Scope> =>
+  startCommand(process.execPath, [program], { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment })
+
+/** Starts a command that becomes the program, with only this environment; it is killed with the scope. */
+export const startCommand = (
+  command: string,
+  words: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>>
+): Effect.Effect<Instance, never, Scope.Scope> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
     let text = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const process_ = spawn(process.execPath, [program], {
+        const process_ = spawn(command, words, {
           cwd: new URL("../..", import.meta.url),
-          env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment },
+          env: environment,
           stdio: ["ignore", "pipe", "pipe"]
         })
         process_.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
@@ -59,3 +70,10 @@ export const start = (
       port: Effect.map(printed('"port"'), () => Number(/"port":\s*([0-9]+)/.exec(text)?.[1]))
     }
   })
+
+/** A folder, outside of this one, that holds the program in its bundled form. */
+export const bundled: Effect.Effect<string> = Effect.sync(() => {
+  const folder = join(mkdtempSync(join(tmpdir(), "kube-resource-api-bundle-")), "dist")
+  execFileSync(process.execPath, ["scripts/bundle.ts", folder], { cwd: new URL("../..", import.meta.url) })
+  return folder
+})

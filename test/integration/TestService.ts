@@ -12,7 +12,8 @@ import type { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
 import type { SettingError } from "../../src/domain/SettingError.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import { KubeConfig, type KubeConfigError } from "../../src/kube/KubeConfig.ts"
+import type { KubeWatchOptions } from "../../src/kube/KubeWatch.ts"
 import { Audit, type AuditRecord } from "../../src/security/Audit.ts"
 import { Authorization } from "../../src/security/Authorization.ts"
 import type { FileReloadOptions } from "../../src/security/FileReload.ts"
@@ -26,6 +27,10 @@ import { file } from "./Pki.ts"
 export interface Overrides extends Partial<Server.ServerSettings>, Partial<TlsSettings> {
   /** How changes of the TLS files are noticed, where not by default. */
   readonly reload?: FileReloadOptions
+  /** What of the cluster is watched, and how; all of it by default. */
+  readonly watch?: KubeWatchOptions
+  /** How the service finds the embedded cluster at `url`; by an endpoint and a token by default. */
+  readonly kubeConfig?: (url: string) => Layer.Layer<KubeConfig, KubeConfigError>
   /** How the embedded cluster is made, where not by default. */
   readonly kube?: EmbeddedKubeOptions
   /** Who may do what; everybody who is identified may do everything, where a test does not say. */
@@ -95,8 +100,8 @@ export class TestService extends Context.Service<
                 Layer.provideMerge(
                   overrides.authorization ?? Authorization.layerAllowAll,
                   Layer.provide(
-                    Cluster.layerOptions({ auditEvents: overrides.auditEvents }),
-                    KubeConfig.layerEndpoint({ url, token: "test" })
+                    Cluster.layerOptions({ auditEvents: overrides.auditEvents, ...overrides.watch }),
+                    overrides.kubeConfig?.(url) ?? KubeConfig.layerEndpoint({ url, token: "test" })
                   )
                 ),
                 Layer.provideMerge(

@@ -30,6 +30,7 @@ const reviewing = Effect.fnUntraced(function* (answers: ReadonlyArray<boolean | 
     listPage: () => Effect.never,
     watch: () => Stream.never,
     scale: () => Effect.never,
+    getNamespace: () => Effect.never,
     createEvent: () => Effect.never,
     accessReview: () =>
       Effect.suspend(() => {

@@ -34,6 +34,7 @@ const recorder = (answers: Array<KubeError | "hang">) => {
     listPage: () => Effect.never,
     watch: () => Stream.never,
     scale: () => Effect.never,
+    getNamespace: () => Effect.never,
     accessReview: () => Effect.never,
     createEvent: (event) =>
       Effect.suspend(() => {

@@ -18,6 +18,7 @@ const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) 
   const api = Layer.succeed(KubeApi, {
     listPage: () => Effect.never,
     watch: () => Stream.never,
+    getNamespace: () => Effect.never,
     scale: () =>
       Effect.suspend(() => {
         const answer = answers[asked]

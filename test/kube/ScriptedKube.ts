@@ -127,6 +127,7 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
           return isKubeError(answer) ? Stream.fail(answer) : answer === undefined ? Stream.never : speak(kind, answer)
         })
       ),
+    getNamespace: () => Effect.never,
     scale: () => Effect.never,
     accessReview: () => Effect.never,
     createEvent: () => Effect.never

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
+import { NamespaceName } from "../../src/domain/Names.ts"
 import { PrometheusMetrics } from "effect/observability"
 import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
 import * as CacheMetrics from "../../src/observability/CacheMetrics.ts"
@@ -9,8 +10,8 @@ const heard: ClusterEvent = { _tag: "Heard", resource: "deployments" }
 const lost: ClusterEvent = { _tag: "Lost", resource: "deployments" }
 
 /** The same of a watch of one namespace. */
-const heardIn = (namespace: string) => ({ ...heard, namespace })
-const lostIn = (namespace: string) => ({ ...lost, namespace })
+const heardIn = (namespace: NamespaceName) => ({ ...heard, namespace })
+const lostIn = (namespace: NamespaceName) => ({ ...lost, namespace })
 
 const page = PrometheusMetrics.format()
 const provided = Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map()))
@@ -33,10 +34,10 @@ describe("CacheMetrics", () => {
     Effect.gen(function* () {
       const { applied } = yield* CacheMetrics.makeObserver
 
-      applied(heardIn("a"))
-      applied(lostIn("b"))
+      applied(heardIn(NamespaceName.make("a")))
+      applied(lostIn(NamespaceName.make("b")))
       assert.include(yield* page, 'informer_connected{resource="deployments"} 0\n')
-      applied(heardIn("b"))
+      applied(heardIn(NamespaceName.make("b")))
       assert.include(yield* page, 'informer_connected{resource="deployments"} 1\n')
     }).pipe(provided)
   )

@@ -1,0 +1,99 @@
+{{- define "kra.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "kra.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains (include "kra.name" .) .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "kra.name" .) | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "kra.selector" -}}
+app.kubernetes.io/name: {{ include "kra.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "kra.labels" -}}
+{{ include "kra.selector" . }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "kra.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "kra.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "kra.image" -}}
+{{- $repository := required "image.repository is needed: where `make push_docker` pushed the image" .Values.image.repository }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "kra.tlsSecretName" -}}
+{{- if and .Values.tls.existingSecret .Values.tls.certManager.enabled }}
+{{- fail "name tls.existingSecret or enable tls.certManager, not both" }}
+{{- else if .Values.tls.certManager.enabled }}
+{{- printf "%s-tls" (include "kra.fullname" .) }}
+{{- else }}
+{{- required "the server needs a certificate: name tls.existingSecret or enable tls.certManager" .Values.tls.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{- define "kra.policyConfigMapName" -}}
+{{- default (printf "%s-policy" (include "kra.fullname" .)) .Values.authorization.existingConfigMap }}
+{{- end }}
+
+{{- define "kra.host" -}}
+{{- printf "%s.%s.svc" (include "kra.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{- define "kra.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "kra.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- /* A volume from the one of a Secret and a ConfigMap that is named. */}}
+{{- define "kra.fileVolume" -}}
+{{- if and .source.existingSecret .source.existingConfigMap }}
+{{- fail (printf "name %s.existingSecret or %s.existingConfigMap, not both" .value .value) }}
+{{- else if .source.existingSecret }}
+secret:
+  secretName: {{ .source.existingSecret }}
+  defaultMode: 0440
+  items:
+    - key: {{ .source.key }}
+      path: {{ .path }}
+{{- else if .source.existingConfigMap }}
+configMap:
+  name: {{ .source.existingConfigMap }}
+  defaultMode: 0440
+  items:
+    - key: {{ .source.key }}
+      path: {{ .path }}
+{{- else }}
+{{- fail (printf "name %s.existingSecret or %s.existingConfigMap" .value .value) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,427 @@
+/**
+ * The contract, row by row, as it can be seen from outside of any instance over any cluster. The checks are made in
+ * order: what a client is refused for asking too often comes last.
+ */
+import { Effect, Schema } from "effect"
+import { type Check, eventually, expect, expectSame, LeftOut } from "./Check.ts"
+import { ScratchCluster } from "./ScratchCluster.ts"
+import { type Answer, type Caller, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
+
+/** The namespaces that the suite makes for itself. */
+export interface Scratch {
+  /** Holds `kafka` with 3 replicas, `nginx` with 2 and `resource.access` with the cluster's default. */
+  readonly one: string
+  /** Holds `nginx` with 5 replicas. */
+  readonly two: string
+  readonly empty: string
+  /** There is none of this name. */
+  readonly absent: string
+  readonly patienceMillis: number
+}
+
+type Services = ServiceUnderTest | ScratchCluster
+type Checks = ReadonlyArray<Check<Services>>
+
+const ask = (path: string, question?: Question) =>
+  Effect.flatMap(ServiceUnderTest, (service) => service.ask(path, question))
+
+const Problem = Schema.fromJsonString(
+  Schema.Struct({
+    type: Schema.String,
+    title: Schema.String,
+    status: Schema.Number,
+    detail: Schema.String,
+    instance: Schema.String,
+    code: Schema.String
+  })
+)
+const decodeProblem = Schema.decodeUnknownEffect(Problem)
+const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
+
+const textOf = ({ body, status }: Answer) => `${status} ${body.slice(0, 500)}`
+
+const expectStatus = (answer: Answer, status: number) =>
+  expect(answer.status === status, `expected ${status}, got ${textOf(answer)}`)
+
+/** The answer is the contract's problem of this status and code, and tells nothing of the service's inside. */
+const expectProblem = Effect.fnUntraced(function* (answer: Answer, status: number, code: string) {
+  yield* expectStatus(answer, status)
+  yield* expectSame("Content-Type", answer.headers["content-type"], "application/problem+json")
+  const problem = yield* Effect.mapError(decodeProblem(answer.body), (error) => new Error(error.message))
+  yield* expectSame("code, status", [problem.code, problem.status], [code, status])
+  yield* expectSame("instance", problem.instance, answer.headers["x-request-id"])
+  yield* expect(!/node_modules|\.[cm]?[jt]s:\d|\n\s+at /.test(answer.body), `shows its inside: ${answer.body}`)
+})
+
+const problem = (
+  row: string,
+  code: string,
+  cases: ReadonlyArray<readonly [path: string, question?: Question, says?: string]>
+): Checks =>
+  cases.map(([path, question = {}, says]) => ({
+    row,
+    says: `${says ?? `${question.method ?? "GET"} ${path.length > 90 ? `${path.slice(0, 90)}...` : path}`}: ${code}`,
+    run: Effect.flatMap(ask(path, question), (answer) => expectProblem(answer, Number(row), code))
+  }))
+
+const expectBody = Effect.fnUntraced(function* (path: string, body: unknown, as: Caller = "admin") {
+  const expected = JSON.stringify(body)
+  const answer = yield* ask(path, { as })
+  yield* expectStatus(answer, 200)
+  yield* expectSame("body", answer.body, expected)
+  yield* expectSame("Content-Type", answer.headers["content-type"], "application/json")
+  yield* expectSame("Content-Length", answer.headers["content-length"], String(Buffer.byteLength(expected)))
+  const head = yield* ask(path, { as, method: "HEAD" })
+  yield* expectSame("HEAD", [head.status, head.body], [200, ""])
+  yield* expectSame("Content-Length of HEAD", head.headers["content-length"], answer.headers["content-length"])
+})
+
+const read = (scratch: Scratch, row: string, path: string, body: unknown): Check<Services> => ({
+  row,
+  says: `GET and HEAD ${path}`,
+  run: eventually(expectBody(path, body), scratch.patienceMillis)
+})
+
+const count = (namespace: string, deployment: string) =>
+  `/namespaces/${namespace}/deployments/${deployment}/replica_count`
+
+const one = (namespace: string, deployment: string, replica_count: number) => ({ namespace, deployment, replica_count })
+
+/** The entries of an array body that are about the suite's own namespaces, once the whole is seen to be sorted. */
+const ownEntries = Effect.fnUntraced(function* (path: string, { one, two, empty }: Scratch) {
+  const answer = yield* ask(path)
+  yield* expectStatus(answer, 200)
+  const body = yield* Effect.mapError(decodeJson(answer.body), (error) => new Error(error.message))
+  const entries = (Array.isArray(body) ? body : []).map((entry: { readonly namespace?: string }) => entry)
+  const names = entries.map(({ namespace = "" }) => namespace)
+  yield* expectSame("namespaces, sorted by code unit", names, names.toSorted())
+  return entries.filter(({ namespace }) => namespace === one || namespace === two || namespace === empty)
+})
+
+const everywhere = (
+  scratch: Scratch,
+  row: string,
+  path: string,
+  expected: ReadonlyArray<unknown>
+): Check<Services> => ({
+  row,
+  says: `GET ${path}, sorted, an entry for each namespace of the suite`,
+  run: eventually(
+    Effect.flatMap(ownEntries(path, scratch), (entries) => expectSame("entries", entries, expected)),
+    scratch.patienceMillis
+  )
+})
+
+const transport: Checks = [
+  {
+    row: "TLS",
+    says: "TLS 1.3 and one of its three cipher suites",
+    run: Effect.gen(function* () {
+      const service = yield* ServiceUnderTest
+      const { cipher, protocol } = yield* service.handshake({})
+      yield* expectSame("protocol", protocol, "TLSv1.3")
+      yield* expect(/^TLS_(?:AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256)$/.test(cipher), cipher)
+    })
+  },
+  {
+    row: "TLS",
+    says: "TLS 1.2 is refused",
+    run: Effect.gen(function* () {
+      const service = yield* ServiceUnderTest
+      const outcome = yield* Effect.exit(service.handshake({ minVersion: "TLSv1.2", maxVersion: "TLSv1.2" }))
+      yield* expect(outcome._tag === "Failure", "a TLS 1.2 connection was accepted")
+    })
+  }
+]
+
+/** What a client without a certificate is answered; left out where it gets no connection. */
+const ofNobody = (path: string, question: Question = {}) =>
+  Effect.catchTag(ask(path, { ...question, as: "nobody" }), "NoAnswer", (error) =>
+    Effect.fail(new LeftOut({ message: `TLS_CLIENT_AUTH=require? ${error.message}` }))
+  )
+
+const probes: Checks = (["admin", "nobody"] as const).flatMap((as) =>
+  [
+    ["5", "/livez"],
+    ["6", "/readyz"]
+  ].map(([row = "", path = ""]) => ({
+    row,
+    says: `GET ${path} answers {} ${as === "nobody" ? "without a certificate" : "with one"}`,
+    run: Effect.gen(function* () {
+      const answer = yield* as === "nobody" ? ofNobody(path) : ask(path)
+      yield* expectSame("status, body", [answer.status, answer.body], [200, "{}"])
+    })
+  }))
+)
+
+const writes = (scratch: Scratch): Checks => {
+  const path = count(scratch.one, "nginx")
+  const put = (replicas: number): Check<Services> => ({
+    row: "4",
+    says: `PUT ${path}/${replicas} answers {}, the cluster has it, and the next GET on the connection shows it`,
+    run: Effect.gen(function* () {
+      const answer = yield* ask(`${path}/${replicas}`, { method: "PUT" })
+      yield* expectSame("status, body", [answer.status, answer.body], [200, "{}"])
+      yield* expectSame("GET", (yield* ask(path)).body, JSON.stringify(one(scratch.one, "nginx", replicas)))
+      const cluster = yield* ScratchCluster
+      yield* expectSame("the cluster's count", yield* cluster.replicas(scratch.one, "nginx"), replicas)
+    })
+  })
+  return [
+    put(7),
+    put(0),
+    put(4),
+    {
+      row: "4",
+      says: "twenty PUTs in a row: no GET after one shows the count before it",
+      run: Effect.gen(function* () {
+        for (let replicas = 10; replicas < 30; replicas++) {
+          yield* expectStatus(yield* ask(`${path}/${replicas}`, { method: "PUT" }), 200)
+          yield* expectSame("GET", (yield* ask(path)).body, JSON.stringify(one(scratch.one, "nginx", replicas)))
+        }
+      })
+    },
+    {
+      row: "3",
+      says: "what others set in the cluster is seen",
+      run: Effect.gen(function* () {
+        const cluster = yield* ScratchCluster
+        yield* cluster.setReplicas(scratch.one, "nginx", 2)
+        yield* eventually(expectBody(path, one(scratch.one, "nginx", 2)), scratch.patienceMillis)
+      })
+    },
+    {
+      row: "410",
+      says: "a deployment that is deleted is gone: NotFound",
+      run: Effect.gen(function* () {
+        const cluster = yield* ScratchCluster
+        yield* cluster.deleteDeployment(scratch.one, "kafka")
+        yield* eventually(
+          Effect.flatMap(ask(count(scratch.one, "kafka")), (answer) => expectProblem(answer, 410, "NotFound")),
+          scratch.patienceMillis
+        )
+      })
+    }
+  ]
+}
+
+const refusals = (scratch: Scratch): Checks => {
+  const path = count(scratch.one, "nginx")
+  const put = { method: "PUT" } as const
+  return [
+    ...problem("400", "BadRequest", [
+      ...["Upper", "-a", "a_b", "a.b", "a".repeat(64), "%zz", "%", "%00", "%ff", "%2570ersonal", "a%2Fb", ".."].map(
+        (name) => [`/namespaces/${name}/deployments`] as const
+      ),
+      ...["a..b", "-a", "a".repeat(254), "A"].map((name) => [count(scratch.one, name)] as const),
+      ...["-1", "+1", "01", "1.0", "1e3", "0x10", "2147483648", "99999999999999999999", "", "%31%20", "ANY"].map(
+        (replicas) => [`${path}/${replicas}`, put] as const
+      ),
+      [`${count("ANY", "nginx")}/1`, put],
+      [`${count(scratch.one, "ANY")}/1`, put]
+    ]),
+    ...problem("404", "UnknownEndpoint", [
+      ["/"],
+      ["/nothing"],
+      ["/namespaces/"],
+      ["//namespaces"],
+      ["/Namespaces"],
+      [`/namespaces/${scratch.one}`],
+      [`/namespaces/${scratch.one}/deployments/nginx`],
+      [`${path}/3`],
+      ["/namespaces", { method: "POST" }],
+      [path, { method: "PUT" }],
+      [path, { method: "DELETE" }],
+      ["/livez", { method: "PATCH" }]
+    ]),
+    ...problem("410", "NotFound", [
+      [`/namespaces/${scratch.absent}/deployments`],
+      [count(scratch.absent, "nginx")],
+      [count(scratch.absent, "ANY")],
+      [count(scratch.one, scratch.absent)],
+      [count("ANY", scratch.absent)],
+      [`${count(scratch.one, scratch.absent)}/1`, put],
+      [`${count(scratch.absent, "nginx")}/1`, put]
+    ]),
+    ...problem("414", "UriTooLong", [
+      [`/namespaces?${"x".repeat(9000)}`, {}, "a target of 9,000 bytes"],
+      [`/namespaces?${"x".repeat(80_000)}`, {}, "a target that is longer than the parser's own buffer"],
+      [`/nothing?${"x".repeat(9000)}`, { as: "nobody" }, "before 404 and 403"]
+    ]),
+    ...problem("431", "HeaderFieldsTooLarge", [
+      ["/namespaces", { headers: { "x-large": "x".repeat(70_000) } }, "a header block of 70,000 bytes"]
+    ]),
+    {
+      row: "408",
+      says: "headers that do not arrive: RequestTimeout",
+      run: Effect.gen(function* () {
+        const service = yield* ServiceUnderTest
+        const got = yield* service.unfinished("GET /namespaces HTTP/1.1\r\nHost: x\r\n")
+        yield* expect(got.startsWith("HTTP/1.1 408"), `got ${JSON.stringify(got.slice(0, 300))}`)
+        yield* expect(got.includes('"code":"RequestTimeout"'), `got ${JSON.stringify(got.slice(0, 600))}`)
+      })
+    },
+    {
+      row: "id",
+      says: "X-Request-Id is the caller's if it is 1-128 of [A-Za-z0-9._-], else a new one",
+      run: Effect.gen(function* () {
+        const given = (id: string, path: string) =>
+          Effect.map(ask(path, { headers: { "x-request-id": id } }), ({ headers }) => String(headers["x-request-id"]))
+        for (const target of ["/namespaces", "/livez", "/nothing"]) {
+          yield* expectSame("id", yield* given("Az09._-", target), "Az09._-")
+          const fresh = yield* given("not one of them", target)
+          yield* expect(/^[A-Za-z0-9._-]{1,128}$/.test(fresh), `got ${fresh}`)
+        }
+      })
+    },
+    {
+      row: "Age",
+      says: "reads carry Age in whole seconds",
+      run: Effect.flatMap(ask("/namespaces"), ({ headers }) =>
+        expect(/^[0-9]+$/.test(String(headers["age"])), `got ${String(headers["age"])}`)
+      )
+    },
+    {
+      row: "OpenAPI",
+      says: "GET /openapi.json describes every endpoint",
+      run: Effect.gen(function* () {
+        const answer = yield* ask("/openapi.json")
+        yield* expectStatus(answer, 200)
+        for (const path of [
+          "/namespaces",
+          "/namespaces/{namespace}/deployments",
+          "/namespaces/{namespace}/deployments/{deployment}/replica_count",
+          "/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}",
+          "/livez",
+          "/readyz"
+        ]) {
+          yield* expect(answer.body.includes(`"${path}":`), `${path} is not in it`)
+        }
+      })
+    }
+  ]
+}
+
+const strangers = (scratch: Scratch): Checks => {
+  const path = count(scratch.one, "nginx")
+  const resources: ReadonlyArray<readonly [string, Question]> = [
+    ["/namespaces", {}],
+    [`/namespaces/${scratch.one}/deployments`, {}],
+    [path, {}],
+    [`${path}/1`, { method: "PUT" }],
+    [`/namespaces/%zz/deployments`, {}]
+  ]
+  return [
+    ...resources
+      .filter(([target]) => !target.includes("%zz"))
+      .map(([target, question]) => ({
+        row: "401",
+        says: `${question.method ?? "GET"} ${target} of a client that may not: Unauthorized`,
+        run: Effect.gen(function* () {
+          const service = yield* ServiceUnderTest
+          if (!service.knows("denied")) {
+            return yield* new LeftOut({ message: "E2E_DENIED_CERT_FILE and E2E_DENIED_KEY_FILE name no such client" })
+          }
+          return yield* expectProblem(yield* ask(target, { ...question, as: "denied" }), 401, "Unauthorized")
+        })
+      })),
+    ...resources.map(([target, question]) => ({
+      row: "403",
+      says: `${question.method ?? "GET"} ${target} without a certificate: Unidentified`,
+      run: Effect.flatMap(ofNobody(target, question), (answer) => expectProblem(answer, 403, "Unidentified"))
+    })),
+    {
+      row: "404",
+      says: "an unknown path without a certificate: 404 before 403",
+      run: Effect.flatMap(ofNobody("/nothing/%zz"), (answer) => expectProblem(answer, 404, "UnknownEndpoint"))
+    },
+    {
+      row: "429",
+      says: "a client without a certificate that asks without end: TooManyRequests, with Retry-After",
+      run: Effect.gen(function* () {
+        for (let nth = 0; nth < 300; nth++) {
+          const answer = yield* ofNobody("/namespaces")
+          if (answer.status === 429) {
+            yield* expectProblem(answer, 429, "TooManyRequests")
+            return yield* expect(
+              /^[1-9][0-9]*$/.test(String(answer.headers["retry-after"])),
+              `Retry-After: ${String(answer.headers["retry-after"])}`
+            )
+          }
+        }
+        return yield* new LeftOut({ message: "300 requests did not reach RATE_LIMIT_UNIDENTIFIED" })
+      })
+    },
+    ...[
+      ["500", "Internal: only a defect shows it"],
+      ["503", "NotReady, ClusterUnavailable: only a start or an outage of the cluster shows them"]
+    ].map(([row = "", says = ""]) => ({
+      row,
+      says,
+      run: Effect.fail(new LeftOut({ message: "it cannot be brought about from outside" }))
+    }))
+  ]
+}
+
+/** Every check, over these namespaces. */
+export const all = (scratch: Scratch): Checks => {
+  const { empty, one: first, two: second } = scratch
+  return [
+    ...transport,
+    ...probes,
+    {
+      row: "1",
+      says: "GET /namespaces lists the suite's namespaces, sorted",
+      run: eventually(
+        Effect.gen(function* () {
+          const answer = yield* ask("/namespaces")
+          yield* expectStatus(answer, 200)
+          const names = /^\{"namespaces":\["([a-z0-9",-]+)"\]\}$/.exec(answer.body)?.[1]?.split('","') ?? []
+          yield* expectSame("namespaces, sorted by code unit", names, names.toSorted())
+          for (const name of [first, second, empty]) yield* expect(names.includes(name), `${name} is not in it`)
+        }),
+        scratch.patienceMillis
+      )
+    },
+    read(scratch, "2", `/namespaces/${first}/deployments`, {
+      namespace: first,
+      deployments: ["kafka", "nginx", "resource.access"]
+    }),
+    read(scratch, "2", `/namespaces/${empty}/deployments`, { namespace: empty, deployments: [] }),
+    read(scratch, "2", `/namespaces/${first.replace("e", "%65")}/deployments?a=b`, {
+      namespace: first,
+      deployments: ["kafka", "nginx", "resource.access"]
+    }),
+    everywhere(scratch, "2A", "/namespaces/ANY/deployments", [
+      { namespace: empty, deployments: [] },
+      { namespace: first, deployments: ["kafka", "nginx", "resource.access"] },
+      { namespace: second, deployments: ["nginx"] }
+    ]),
+    read(scratch, "3", count(first, "nginx"), one(first, "nginx", 2)),
+    read(scratch, "3", count(first, "resource.access"), one(first, "resource.access", 1)),
+    read(scratch, "3A", count(first, "ANY"), {
+      namespace: first,
+      deployments: [
+        { deployment: "kafka", replica_count: 3 },
+        { deployment: "nginx", replica_count: 2 },
+        { deployment: "resource.access", replica_count: 1 }
+      ]
+    }),
+    everywhere(scratch, "3B", count("ANY", "ANY"), [
+      { namespace: empty, deployments: [] },
+      {
+        namespace: first,
+        deployments: [
+          { deployment: "kafka", replica_count: 3 },
+          { deployment: "nginx", replica_count: 2 },
+          { deployment: "resource.access", replica_count: 1 }
+        ]
+      },
+      { namespace: second, deployments: [{ deployment: "nginx", replica_count: 5 }] }
+    ]),
+    everywhere(scratch, "3C", count("ANY", "nginx"), [one(first, "nginx", 2), one(second, "nginx", 5)]),
+    ...writes(scratch),
+    ...refusals(scratch),
+    ...strangers(scratch)
+  ]
+}

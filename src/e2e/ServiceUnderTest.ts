@@ -1,0 +1,137 @@
+import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Agent, request as httpsRequest } from "node:https"
+import { connect, type ConnectionOptions, type TLSSocket } from "node:tls"
+import type { ClientCertificate, Settings } from "./Settings.ts"
+
+/** Who asks: a client that may do everything, one that may do nothing, or one that shows no certificate. */
+export type Caller = "admin" | "denied" | "nobody"
+
+/** An answer as it came over the wire; header names are lower case. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
+  readonly body: string
+}
+
+/** What is asked: a request target exactly as it goes over the wire. */
+export interface Question {
+  readonly as?: Caller
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** There was no answer; `problem` is what the connection said. */
+export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { problem: Schema.String }) {
+  override get message(): string {
+    return `no answer: ${this.problem}`
+  }
+}
+
+const noAnswer = (error: Error) =>
+  new NoAnswer({ problem: "code" in error ? `${error.message} (${String(error.code)})` : error.message })
+
+const make = Effect.fnUntraced(function* (settings: Settings) {
+  const options = (certificate: ClientCertificate | undefined): ConnectionOptions => ({
+    ca: settings.ca,
+    servername: settings.serverName,
+    ...certificate
+  })
+  const certificates: Record<Caller, ClientCertificate | undefined> = {
+    admin: settings.admin,
+    denied: settings.denied,
+    nobody: undefined
+  }
+  const host = settings.url.hostname
+  const port = Number(settings.url.port === "" ? 443 : settings.url.port)
+
+  // One connection for each caller: behind a balancer all of its requests meet the same instance.
+  const pool = (caller: Caller) =>
+    Effect.acquireRelease(
+      Effect.sync(() => new Agent({ keepAlive: true, maxSockets: 1, ...options(certificates[caller]) })),
+      (agent) => Effect.sync(() => agent.destroy())
+    )
+  const agents = { admin: yield* pool("admin"), denied: yield* pool("denied"), nobody: yield* pool("nobody") }
+
+  const ask = (path: string, { as = "admin", headers = {}, method = "GET" }: Question = {}) =>
+    Effect.callback<Answer, NoAnswer>((resume) => {
+      const outgoing = httpsRequest({ host, port, path, method, headers, agent: agents[as] }, (response) => {
+        const chunks: Array<Buffer> = []
+        response.on("data", (chunk: Buffer) => chunks.push(chunk))
+        response.on("error", (error) => resume(Effect.fail(noAnswer(error))))
+        response.on("end", () =>
+          resume(
+            Effect.succeed({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              body: Buffer.concat(chunks).toString()
+            })
+          )
+        )
+      })
+      outgoing.on("error", (error) => resume(Effect.fail(noAnswer(error))))
+      outgoing.end()
+      return Effect.sync(() => outgoing.destroy())
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: Duration.seconds(60),
+        orElse: () => Effect.fail(new NoAnswer({ problem: "none within 60 seconds" }))
+      })
+    )
+
+  const open = (more: ConnectionOptions) =>
+    Effect.acquireRelease(
+      Effect.callback<TLSSocket, NoAnswer>((resume) => {
+        const socket = connect({ host, port, ...options(settings.admin), ...more })
+        socket.once("secureConnect", () => resume(Effect.succeed(socket)))
+        socket.once("error", (error) => resume(Effect.fail(noAnswer(error))))
+      }),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+
+  return ServiceUnderTest.of({
+    ask,
+    handshake: (more) =>
+      Effect.scoped(
+        Effect.map(open(more), (socket) => ({
+          protocol: socket.getProtocol() ?? "",
+          cipher: socket.getCipher().standardName ?? socket.getCipher().name
+        }))
+      ),
+    unfinished: (sent) =>
+      Effect.scoped(
+        Effect.flatMap(open({}), (socket) =>
+          Effect.callback<string>((resume) => {
+            const chunks: Array<Buffer> = []
+            socket.on("data", (chunk: Buffer) => chunks.push(chunk))
+            socket.on("error", () => socket.destroy())
+            socket.once("close", () => resume(Effect.succeed(Buffer.concat(chunks).toString("latin1"))))
+            socket.write(sent)
+          })
+        )
+      ).pipe(
+        Effect.timeoutOrElse({
+          duration: Duration.minutes(2),
+          orElse: () => Effect.fail(new NoAnswer({ problem: "the connection was still open after 2 minutes" }))
+        })
+      ),
+    knows: (caller) => caller === "nobody" || certificates[caller] !== undefined
+  })
+})
+
+/** The instance, or the instances behind one address, that the suite asks. */
+export class ServiceUnderTest extends Context.Service<
+  ServiceUnderTest,
+  {
+    readonly ask: (path: string, question?: Question) => Effect.Effect<Answer, NoAnswer>
+    /** A new connection with these TLS options; gives what was agreed on. */
+    readonly handshake: (
+      options: ConnectionOptions
+    ) => Effect.Effect<{ readonly protocol: string; readonly cipher: string }, NoAnswer>
+    /** Sends this and nothing more; gives all that came back until the server closed. */
+    readonly unfinished: (sent: string) => Effect.Effect<string, NoAnswer>
+    /** Whether the suite has been given a certificate of this caller. */
+    readonly knows: (caller: Caller) => boolean
+  }
+>()("kube-resource-api/e2e/ServiceUnderTest") {
+  static readonly layer = (settings: Settings) => Layer.effect(ServiceUnderTest, make(settings))
+}

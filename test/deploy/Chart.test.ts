@@ -1,0 +1,324 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parse } from "yaml"
+import { settings } from "../../src/Config.ts"
+import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
+import { chart, helm, kubectl, type Manifest, problems, render, renderFrom } from "./Manifest.ts"
+import { PodSpec, violations } from "./PodSecurity.ts"
+
+const root = new URL("../..", import.meta.url)
+const valuesFiles = readdirSync(`${chart}/ci`)
+  .map((name) => `${chart}/ci/${name}`)
+  .concat(new URL("deploy/helm/example-values.yaml", root).pathname)
+const minimal = ["--values", `${chart}/ci/minimal-values.yaml`]
+const everything = ["--values", `${chart}/ci/everything-values.yaml`]
+
+/** The values files, each by itself and with each of these on top. */
+const toggles: ReadonlyArray<ReadonlyArray<string>> = [
+  [],
+  ["--set", "autoscaling.enabled=false,podDisruptionBudget.enabled=false,networkPolicy.enabled=false,metrics.port=0"],
+  ["--set", "metrics.serviceMonitor.enabled=true,metrics.dashboard.enabled=true,metrics.port=9100"],
+  ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"],
+  ["--set", "serviceAccount.create=false,serviceAccount.name=given,rbac.create=false,auditEvents=true"],
+  ["--set", "tls.crl.existingSecret=crl,service.type=LoadBalancer,replicaCount=1,settings.LOG_LEVEL=warn"],
+  ["--set", `fullnameOverride=${"a".repeat(63)}`]
+]
+const matrix = valuesFiles.flatMap((file) =>
+  toggles
+    // There the metrics port is what is scraped.
+    .filter((toggle) => !(file.includes("everything") && String(toggle).includes("metrics.port=0")))
+    .map((toggle) => ["--values", file].concat(toggle))
+)
+
+const decodePod = Schema.decodeUnknownEffect(PodSpec)
+const Template = Schema.Struct({ spec: Schema.Unknown })
+const Workload = Schema.Struct({ spec: Schema.Struct({ template: Template }) })
+const Cron = Schema.Struct({ spec: Schema.Struct({ jobTemplate: Workload }) })
+const decodeWorkload = Schema.decodeUnknownEffect(Workload)
+const decodeCron = Schema.decodeUnknownEffect(Cron)
+const decodeBare = Schema.decodeUnknownEffect(Template)
+
+const podsOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>) {
+  const pods: Array<PodSpec> = []
+  for (const manifest of manifests) {
+    switch (manifest.kind) {
+      case "Deployment":
+        pods.push(yield* decodePod((yield* decodeWorkload(manifest)).spec.template.spec))
+        break
+      case "CronJob":
+        pods.push(yield* decodePod((yield* decodeCron(manifest)).spec.jobTemplate.spec.template.spec))
+        break
+      case "Pod":
+        pods.push(yield* decodePod((yield* decodeBare(manifest)).spec))
+        break
+      default:
+        break
+    }
+  }
+  return pods
+})
+
+const named = (manifests: ReadonlyArray<Manifest>, kind: string) => manifests.filter((one) => one.kind === kind)
+
+describe("the chart", () => {
+  for (const file of valuesFiles) {
+    it.live(`passes helm lint --strict with ${file.slice(chart.length + 4)}`, () =>
+      helm("lint", "--strict", chart, "--values", file)
+    )
+  }
+
+  for (const words of matrix) {
+    it.live(
+      `with ${words.join(" ").replaceAll(`${chart}/ci/`, "")}: every manifest is valid, every pod restricted`,
+      () =>
+        Effect.gen(function* () {
+          const manifests = yield* render(...words)
+          assert.isAtLeast(manifests.length, 2)
+          for (const manifest of manifests) {
+            assert.deepStrictEqual(yield* problems(manifest), [], `${manifest.kind} ${manifest.metadata.name}`)
+            assert.isAtMost(manifest.metadata.name.length, 63 + "served-".length)
+            assert.strictEqual(manifest.metadata.labels["app.kubernetes.io/instance"], "release")
+          }
+          const identities = manifests.map(
+            ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`
+          )
+          assert.strictEqual(new Set(identities).size, identities.length)
+          const pods = yield* podsOf(manifests)
+          assert.isNotEmpty(pods)
+          for (const pod of pods) {
+            assert.deepStrictEqual(violations(pod), [])
+            for (const { securityContext } of pod.containers) assert.isTrue(securityContext.readOnlyRootFilesystem)
+          }
+        })
+    )
+  }
+
+  it.live("the checks themselves find what is wrong", () =>
+    Effect.gen(function* () {
+      const [service] = named(yield* render(...minimal), "Service")
+      assert(service !== undefined)
+      const wrong = { ...service, spec: { ports: [{ port: "https", targetProt: 1 }], typo: {} } }
+      assert.match((yield* problems(wrong)).join(), /integer/)
+      const misspelt = { ...service, spec: { ports: [{ port: 1, targetProt: 1 }], selektor: { a: "b" } } }
+      assert.deepStrictEqual(yield* problems(misspelt), [
+        "there is no field Service.spec.ports.0.targetProt",
+        "there is no field Service.spec.selektor",
+        "there is no field Service.spec.selektor.a"
+      ])
+      const [pod] = yield* podsOf(yield* render(...minimal))
+      assert(pod !== undefined)
+      assert.isNotEmpty(violations({ ...pod, hostNetwork: true }))
+      assert.isNotEmpty(violations({ ...pod, securityContext: {} }))
+      assert.isNotEmpty(
+        violations({ ...pod, containers: pod.containers.map((one) => ({ ...one, securityContext: {} })) })
+      )
+      assert.isNotEmpty(violations({ ...pod, volumes: [{ name: "host", hostPath: { path: "/" } }] }))
+    })
+  )
+
+  it.live("kubectl, which reads them into Kubernetes' own types, takes the workloads", () =>
+    Effect.gen(function* () {
+      const workloads = (yield* render(...everything)).filter(({ kind }) => /^(?:Deployment|CronJob|Pod)$/.test(kind))
+      assert.strictEqual(workloads.length, 3)
+      const read = (manifest: Manifest, from = "", to = "") =>
+        kubectl(JSON.stringify(manifest).replace(from, to), "set", "env", "--local", "-f", "-", "A=b", "-o", "name")
+      for (const manifest of workloads) assert.include(yield* read(manifest), manifest.metadata.name)
+      const [deployment] = named(workloads, "Deployment")
+      assert(deployment !== undefined)
+      const refusal = yield* Effect.flip(read(deployment, '"containerPort":8443', '"containerPort":"https"'))
+      assert.match(refusal.message, /cannot unmarshal string/)
+    })
+  )
+
+  it.live("packaged, it is what it is in its folder, with the rules and dashboards that it only links to", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-chart-"))
+      yield* helm("package", chart, "--destination", folder)
+      const [archive = ""] = readdirSync(folder)
+      assert.deepStrictEqual(yield* renderFrom(join(folder, archive), ...everything), yield* render(...everything))
+    })
+  )
+
+  it.live("everything: each kind of object that there can be", () =>
+    Effect.gen(function* () {
+      const kinds = new Set((yield* render(...everything)).map(({ kind }) => kind))
+      for (const kind of [
+        "Certificate",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "CronJob",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "Pod",
+        "PodDisruptionBudget",
+        "PrometheusRule",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor"
+      ]) {
+        assert.isTrue(kinds.has(kind), kind)
+      }
+    })
+  )
+
+  it.live("sets only settings that the service has, and keeps values from setting them twice", () =>
+    Effect.gen(function* () {
+      const known = new Set<string>(Object.values(settings).map(({ name }) => name))
+      const ownSchema: unknown = JSON.parse(readFileSync(`${chart}/values.schema.json`, "utf8"))
+      const { properties } = yield* Schema.decodeUnknownEffect(
+        Schema.Struct({
+          properties: Schema.Struct({
+            settings: Schema.Struct({
+              propertyNames: Schema.Struct({ not: Schema.Struct({ enum: Schema.Array(Schema.String) }) })
+            })
+          })
+        })
+      )(ownSchema)
+      const reserved = properties.settings.propertyNames.not.enum
+      const probing = new Set<string>(Object.values(ProbeConfig.settings).map(({ name }) => name))
+      const probes = (yield* render(...everything)).filter(({ kind }) => kind === "CronJob" || kind === "Pod")
+      for (const { env = [] } of (yield* podsOf(probes)).flatMap((pod) => pod.containers)) {
+        assert.isAbove(env.length, 4)
+        for (const { name } of env) assert.isTrue(probing.has(name), `${name} is no setting of the probe`)
+      }
+      for (const words of matrix) {
+        const manifests = named(yield* render(...words), "Deployment")
+        for (const { env = [] } of (yield* podsOf(manifests)).flatMap((pod) => pod.containers)) {
+          const names = env
+            .map(({ name }) => name)
+            .filter((name) => !/^(?:LOG_LEVEL|RATE_LIMIT_WRITES|NODE_OPTIONS)$/.test(name))
+          for (const name of names) {
+            assert.isTrue(known.has(name), `${name} is no setting`)
+            assert.include(reserved, name)
+          }
+        }
+      }
+      for (const name of reserved) assert.isTrue(known.has(name), `${name} is no setting`)
+    })
+  )
+
+  it.live("rolls: no pod less than wanted, probes over HTTPS, time to drain before the end", () =>
+    Effect.gen(function* () {
+      const [deployment] = named(
+        yield* render(
+          ...minimal,
+          "--set",
+          "shutdown.preStopSeconds=3,shutdown.drainSeconds=7,shutdown.timeoutSeconds=11"
+        ),
+        "Deployment"
+      )
+      const probe = (path: string) =>
+        Schema.Struct({
+          httpGet: Schema.Struct({
+            path: Schema.Literal(path),
+            port: Schema.Literal("https"),
+            scheme: Schema.Literal("HTTPS")
+          })
+        })
+      yield* Schema.decodeUnknownEffect(
+        Schema.Struct({
+          spec: Schema.Struct({
+            strategy: Schema.Struct({
+              type: Schema.Literal("RollingUpdate"),
+              rollingUpdate: Schema.Struct({ maxUnavailable: Schema.Literal(0) })
+            }),
+            template: Schema.Struct({
+              spec: Schema.Struct({
+                terminationGracePeriodSeconds: Schema.Literal(3 + 7 + 11 + 5),
+                topologySpreadConstraints: Schema.NonEmptyArray(Schema.Unknown),
+                containers: Schema.Tuple([
+                  Schema.Struct({
+                    startupProbe: probe("/livez"),
+                    livenessProbe: probe("/livez"),
+                    readinessProbe: probe("/readyz"),
+                    lifecycle: Schema.Struct({
+                      preStop: Schema.Struct({ sleep: Schema.Struct({ seconds: Schema.Literal(3) }) })
+                    }),
+                    resources: Schema.Struct({
+                      requests: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
+                      limits: Schema.Struct({ memory: Schema.String })
+                    })
+                  })
+                ])
+              })
+            })
+          })
+        })
+      )(deployment)
+    })
+  )
+
+  it.live("the autoscaler holds CPU at 40 %", () =>
+    Effect.gen(function* () {
+      const [hpa] = named(yield* render(...minimal), "HorizontalPodAutoscaler")
+      assert.strictEqual(hpa?.apiVersion, "autoscaling/v2")
+      assert.include(JSON.stringify(hpa), '"target":{"type":"Utilization","averageUtilization":40}')
+      const [deployment] = named(yield* render(...minimal), "Deployment")
+      assert.notInclude(JSON.stringify(deployment), '"replicas"')
+    })
+  )
+
+  for (const [what, words, message] of [
+    ["no image", ["--set", "image.repository="], /image\.repository is needed/],
+    ["no certificate", ["--set", "tls.existingSecret="], /the server needs a certificate/],
+    ["two certificates", ["--set", "tls.certManager.enabled=true,tls.certManager.issuerRef.name=x"], /not both/],
+    ["no issuer", ["--set", "tls.certManager.enabled=true,tls.existingSecret="], /issuerRef\.name is needed/],
+    ["no client CA", ["--set", "tls.clientCa.existingSecret="], /name tls\.clientCa\.existingSecret or/],
+    ["two client CAs", ["--set", "tls.clientCa.existingConfigMap=x"], /not both/],
+    ["a value that there is not", ["--set", "replicas=3"], /additional properties 'replicas' not allowed/],
+    ["a setting that the chart sets", ["--set", "settings.PORT=1"], /invalid propertyName 'PORT'/],
+    ["a mode that there is not", ["--set", "authorization.mode=none"], /authorization/],
+    ["a suite that TLS 1.3 has not", ["--set", "tls.ciphers=RC4"], /ciphers/],
+    ["a scraper without a port", ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"], /metrics\.port/],
+    ["a probe without a certificate", ["--set", "probe.cronJob.enabled=true"], /name probe\.existingSecret/]
+  ] as const) {
+    it.live(`refuses ${what}, and says what is wrong`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(helm("template", "release", chart, ...minimal, ...words))
+        assert.match(error.message, message)
+      })
+    )
+  }
+
+  it.live("has the package's version, and NOTES that hold curl lines", () =>
+    Effect.gen(function* () {
+      const { version }: { readonly version: string } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"))
+      const about: { readonly version: string; readonly appVersion: string } = parse(
+        readFileSync(`${chart}/Chart.yaml`, "utf8")
+      )
+      assert.deepStrictEqual([about.version, about.appVersion], [version, version])
+      const notes = yield* helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...minimal)
+      assert.match(notes, /kra -X PUT https:\/\/release-kube-resource-api\.served\.svc:8443\/namespaces\/NAMESPACE/)
+      assert.include(notes, "NOBODY MAY DO ANYTHING YET")
+    })
+  )
+
+  it.live("holds the alert rules and dashboards of deploy/prometheus and deploy/grafana as they are", () =>
+    Effect.gen(function* () {
+      const manifests = yield* render(...everything)
+      const folder = (name: string) => new URL(`deploy/${name}/`, root)
+      const files = (name: string, end: string) =>
+        existsSync(folder(name)) ? readdirSync(folder(name)).filter((file) => file.endsWith(end)) : []
+      const groups = files("prometheus", ".yaml").flatMap(
+        (file) => parse(readFileSync(new URL(file, folder("prometheus")), "utf8")).groups ?? []
+      )
+      const [rule] = named(manifests, "PrometheusRule")
+      assert.deepStrictEqual(rule?.["spec"], { groups })
+      assert.isNotEmpty(groups)
+      const dashboards = Object.fromEntries(
+        files("grafana", ".json").map((file) => [file, readFileSync(new URL(file, folder("grafana")), "utf8")])
+      )
+      const configMaps = named(manifests, "ConfigMap").filter(({ metadata }) => metadata.name.endsWith("-dashboard"))
+      assert.deepStrictEqual(
+        configMaps.map((one) => one["data"]),
+        [dashboards]
+      )
+      assert.isNotEmpty(Object.keys(dashboards))
+    })
+  )
+})

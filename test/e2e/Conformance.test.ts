@@ -1,0 +1,82 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { kubeconfig } from "../integration/Kubeconfig.ts"
+import { file } from "../integration/Pki.ts"
+import { demoSettings, start } from "../integration/Process.ts"
+
+const suite = (port: number, settings: Readonly<Record<string, string>>) =>
+  start(
+    {
+      E2E_URL: `https://localhost:${port}`,
+      E2E_CA_FILE: file("ca.crt"),
+      E2E_CERT_FILE: file("admin.crt"),
+      E2E_KEY_FILE: file("admin.key"),
+      E2E_DENIED_CERT_FILE: file("nobody.crt"),
+      E2E_DENIED_KEY_FILE: file("nobody.key"),
+      ...settings
+    },
+    "src/e2e/main.ts"
+  )
+
+const cluster = EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })
+
+describe("the conformance suite", () => {
+  it.live("finds that the service keeps its contract, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const KUBECONFIG = kubeconfig(kube.url, { token: "test" })
+      const service = yield* start({ ...demoSettings, KUBE_SOURCE: "kubeconfig", KUBECONFIG, HEADERS_TIMEOUT: "1s" })
+      const run = yield* suite(yield* service.port, { KUBECONFIG })
+      assert.strictEqual(yield* run.exited, 0, run.output())
+      assert.match(run.output(), /\n[0-9]{2,} passed, 0 failed, [0-9]+ left out\n$/)
+      for (const row of [
+        "TLS",
+        "1",
+        "2",
+        "2A",
+        "3",
+        "3A",
+        "3B",
+        "3C",
+        "4",
+        "5",
+        "6",
+        "400",
+        "401",
+        "403",
+        "404",
+        "408",
+        "410"
+      ]) {
+        assert.match(run.output(), new RegExp(`^ok +${row} `, "m"))
+      }
+      assert.deepStrictEqual((yield* kube.snapshot).namespaces, ["default", "kube-system", "personal"])
+    }).pipe(Effect.provide(cluster))
+  )
+
+  it.live("finds that a service over another cluster does not, row by row, and still leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const service = yield* start({ ...demoSettings, HEADERS_TIMEOUT: "1s" })
+      const run = yield* suite(yield* service.port, {
+        KUBECONFIG: kubeconfig(kube.url, { token: "test" }),
+        E2E_PATIENCE: "100ms"
+      })
+      assert.strictEqual(yield* run.exited, 1, run.output())
+      assert.match(run.output(), /^FAIL 1 .*\n +e2e-[0-9a-f]+-one is not in it$/m)
+      assert.match(run.output(), /^FAIL 4 .*\n +(?:status|expected).*/m)
+      assert.match(run.output(), /^ok +404 /m)
+      assert.deepStrictEqual((yield* kube.snapshot).namespaces, ["default", "kube-system", "personal"])
+    }).pipe(Effect.provide(cluster))
+  )
+
+  it.live("says what it needs", () =>
+    Effect.gen(function* () {
+      const run = yield* start({}, "src/e2e/main.ts")
+      assert.strictEqual(yield* run.exited, 1)
+      assert.include(run.output(), "E2E_CA_FILE (not set): it is needed. Set it to a path to a PEM file")
+    })
+  )
+})

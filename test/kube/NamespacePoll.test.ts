@@ -1,0 +1,85 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Option, Random, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { KubeApi } from "../../src/kube/KubeApi.ts"
+import type { KubeError } from "../../src/kube/KubeErrors.ts"
+import * as NamespacePoll from "../../src/kube/NamespacePoll.ts"
+import { ns, rv } from "../cache/Given.ts"
+import { status, told, unreachable } from "./ScriptedKube.ts"
+
+/** Polls namespaces `a` and `b` on a cluster that answers for each what `answers` holds: a version, none, or an error. */
+const polling = Effect.fnUntraced(function* (answers: Record<string, number | "absent" | KubeError>) {
+  const events: Array<ClusterEvent> = []
+  let asked = 0
+  const api = Layer.succeed(KubeApi, {
+    listPage: () => Effect.never,
+    watch: () => Stream.never,
+    scale: () => Effect.never,
+    createEvent: () => Effect.never,
+    accessReview: () => Effect.never,
+    getNamespace: (name) =>
+      Effect.suspend(() => {
+        asked += 1
+        const answer = answers[name] ?? "absent"
+        if (answer === "absent") return Effect.succeedNone
+        return typeof answer === "number"
+          ? Effect.succeed(Option.some({ name, resourceVersion: rv(answer) }))
+          : Effect.fail(answer)
+      })
+  })
+  yield* Stream.runForEach(NamespacePoll.make([ns("a"), ns("b")]), (event) =>
+    Effect.sync(() => events.push(event))
+  ).pipe(Effect.provide(api), Random.withSeed("poll"), Effect.forkScoped)
+  yield* TestClock.adjust(1)
+  return { events: () => events.map(told), asked: () => asked }
+})
+
+describe("NamespacePoll", () => {
+  it.effect("tells which of the names exist, and again only when that changes", () =>
+    Effect.gen(function* () {
+      const answers: Record<string, number | "absent"> = { a: 5, b: "absent" }
+      const { events } = yield* polling(answers)
+      assert.deepStrictEqual(events(), ["=a@0", "heard"])
+      yield* TestClock.adjust("18 seconds")
+      assert.deepStrictEqual(events(), ["=a@0", "heard", "heard"])
+      answers["b"] = 7
+      yield* TestClock.adjust("18 seconds")
+      assert.deepStrictEqual(events().slice(3), ["=a,b@0", "heard"])
+      answers["a"] = "absent"
+      yield* TestClock.adjust("18 seconds")
+      assert.deepStrictEqual(events().slice(5), ["=b@0", "heard"])
+    })
+  )
+
+  it.effect("says nothing before each name was answered for, and asks again soon", () =>
+    Effect.gen(function* () {
+      const answers: Record<string, number | KubeError> = { a: 5, b: unreachable }
+      const { events } = yield* polling(answers)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(events(), [])
+      answers["b"] = 6
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(events().slice(0, 2), ["=a,b@0", "heard"])
+    })
+  )
+
+  it.effect("a namespace that cannot be asked for stays what it was, and what is known begins to age", () =>
+    Effect.gen(function* () {
+      const answers: Record<string, number | "absent" | KubeError> = { a: 5, b: 6 }
+      const { asked, events } = yield* polling(answers)
+      answers["b"] = status(403, { reason: "Forbidden" })
+      answers["a"] = "absent"
+      yield* TestClock.adjust("18 seconds")
+      assert.deepStrictEqual(events(), ["=a,b@0", "heard", "=b@0", "lost"])
+      const before = asked()
+      yield* TestClock.adjust("10 minutes")
+      // Two names, no oftener than the poll itself once the waits have grown.
+      assert.isBelow(asked() - before, 120)
+      assert.deepStrictEqual(events().length, 4)
+      answers["b"] = 6
+      yield* TestClock.adjust("18 seconds")
+      assert.deepStrictEqual(events().slice(4, 5), ["heard"])
+    })
+  )
+})
