@@ -39,11 +39,17 @@ const path = "/namespaces/personal/deployments/nginx/replica_count"
 
 /**
  * Reads of an identified client, `perSecond` times a second whether or not the ones before have been answered: over a pool
- * of kept-alive connections, or over a new one for each.
+ * of kept-alive connections, or over a new one for each. `attempts`: how often a read is tried whose connection breaks;
+ * once, where that is not said.
  */
 export const steadyReads = Effect.fnUntraced(function* (
   port: number,
-  options: { readonly perSecond: number; readonly count: number; readonly keptAlive: boolean }
+  options: {
+    readonly perSecond: number
+    readonly count: number
+    readonly keptAlive: boolean
+    readonly attempts?: number
+  }
 ) {
   const pool = options.keptAlive ? yield* agent("viewer", 32) : undefined
   const millis: Array<number> = []
@@ -51,6 +57,7 @@ export const steadyReads = Effect.fnUntraced(function* (
   const one = Effect.suspend(() => {
     const began = performance.now()
     return send(port, { client: "viewer", path, ...(pool === undefined ? {} : { agent: pool }) }).pipe(
+      Effect.retry({ times: (options.attempts ?? 1) - 1 }),
       Effect.match({
         onFailure: (error) => void failures.push(error.message),
         onSuccess: ({ status }) => {

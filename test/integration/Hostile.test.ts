@@ -14,9 +14,10 @@ const expectAll = ({ asked, millis, failures }: Reads) => {
 }
 
 describe("while connections dribble bytes and clients without a certificate flood", () => {
-  for (const [name, sources] of [
-    ["from many addresses", 50],
-    ["from the client's own address alone", 1]
+  for (const [name, sources, attempts] of [
+    ["from many addresses", 50, 1],
+    // Among strangers from one address a newcomer is one of them until its handshake is done: it may have to come again.
+    ["from the client's own address alone", 1, 3]
   ] as const) {
     it.live(`an identified client's reads all succeed: ${name}`, () =>
       Effect.gen(function* () {
@@ -42,7 +43,7 @@ describe("while connections dribble bytes and clients without a certificate floo
         const [kept, fresh] = yield* Effect.all(
           [
             steadyReads(port, { perSecond: 50, count: 300, keptAlive: true }),
-            steadyReads(port, { perSecond: 10, count: 60, keptAlive: false })
+            steadyReads(port, { perSecond: 10, count: 60, keptAlive: false, attempts })
           ],
           { concurrency: "unbounded" }
         )
@@ -51,7 +52,7 @@ describe("while connections dribble bytes and clients without a certificate floo
         const tallies = attackers.map(({ output }) => Tallies(output().trimEnd().split("\n").at(-1) ?? ""))
         assert.isAbove(
           tallies.reduce((sum, { opened }) => sum + opened, 0),
-          550
+          300
         )
         assert.isAbove(
           tallies.reduce((sum, { answers }) => sum + answers, 0),
