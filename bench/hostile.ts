@@ -32,7 +32,7 @@ const quantile = (values: ReadonlyArray<number>, q: number) =>
 
 const row = (name: string, { asked, failures, millis }: Reads) =>
   print(
-    `${name.padEnd(44)} ${String(millis.length).padStart(5)} of ${String(asked).padEnd(5)}${quantile(millis, 0.5)}${quantile(millis, 0.99)}${quantile(millis, 1)}${failures.length === 0 ? "" : ` ${[...new Set(failures)].join(", ")}`}`
+    `${name.padEnd(58)} ${String(millis.length).padStart(5)} of ${String(asked).padEnd(5)}${quantile(millis, 0.5)}${quantile(millis, 0.99)}${quantile(millis, 1)}${failures.length === 0 ? "" : ` ${[...new Set(failures)].join(", ")}`}`
   )
 
 const measure = Effect.fnUntraced(function* (name: string, port: number, pid: number) {
@@ -59,7 +59,7 @@ const main = Effect.gen(function* () {
   const pid = service.child.pid ?? 0
   yield* service.printed("Ready")
   yield* steadyReads(port, { perSecond: 100, count: 500, keptAlive: true })
-  yield* print(`${"reads of an identified client".padEnd(44)} ${"succeeded".padEnd(14)}  p50 ms  p99 ms  max ms`)
+  yield* print(`${"reads of an identified client".padEnd(58)} ${"succeeded".padEnd(14)}  p50 ms  p99 ms  max ms`)
   yield* measure("without an attack", port, pid)
   for (const [name, attacks] of [
     ["2,000 dribble", dribblers],
