@@ -6,7 +6,8 @@ import type { CachedRead } from "./CachedRead.ts"
 import { respond } from "./ErrorMapping.ts"
 import { RequestContext } from "./RequestContext.ts"
 
-const notReady = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
+/** What is said before the first full sync. */
+export const notReady = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
 
 /**
  * Answers a read from the cache: 503 before the first full sync, 410 where what is asked for is not there. Nothing here

@@ -11,8 +11,7 @@ import type { Duplex } from "node:stream"
 import { clientAddress } from "../security/ClientAddress.ts"
 import { type Connection, type Full, type Kind, make } from "./ConnectionTable.ts"
 import type { InFlight, Share } from "./InFlight.ts"
-import { RequestObserver } from "./RequestObserver.ts"
-import { announcesBody, shed } from "./ShedResponse.ts"
+import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
 
 /** What a server puts up with of its connections; the words are those of the settings. */
@@ -73,10 +72,11 @@ export interface Connections {
   /** Whether a request on this connection was answered before it had arrived whole: nothing more may be said on it. */
   readonly wasAnswered: (socket: Duplex) => boolean
   /**
-   * From now until the server has closed, ends every connection on which nothing is being answered. Node would wait for
-   * them for ever, its own time-outs being off once it closes.
+   * From now until the server has closed, ends every connection on which nothing is being answered, and after
+   * `withinMillis` the others too. Node would wait for them for ever, its own time-outs being off once it closes; or not
+   * long enough, for it takes an answer that has not left for one that has.
    */
-  readonly endIdle: () => void
+  readonly endIdle: (withinMillis: number) => void
 }
 
 /**
@@ -86,7 +86,7 @@ export interface Connections {
  */
 export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
   const services = yield* Effect.context<never>()
-  const observer = yield* RequestObserver
+  const shed = yield* ShedResponse.make
   const refused = { total: refusedSeries("total"), address: refusedSeries("address") }
   const evicted = {
     total: evictedSeries("total"),
@@ -184,13 +184,13 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
       connection.socket.counted--
       inFlight.release(1, share)
     })
-    if (announcesBody(request)) {
+    if (ShedResponse.announcesBody(request)) {
       response.once("finish", () => {
         if (!request.complete) answered.add(request.socket)
       })
       request.once("end", () => answered.delete(request.socket))
     }
-    if (admission === "shed") shed(request, response, observer)
+    if (admission === "shed") shed(request, response)
     return admission !== "shed"
   }
 
@@ -213,11 +213,15 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
       evictOlder(kind, keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
     }
   }
-  const endUnanswered = () => {
-    for (const kind of ["strangers", "identified"] as const) {
+  const kinds = ["strangers", "identified", "strangersAnswered", "identifiedAnswered"] as const
+  const endAll = (some: ReadonlyArray<Kind>) => {
+    for (const kind of some) {
       for (let oldest = table.oldest(kind); oldest !== undefined; oldest = table.oldest(kind)) end(oldest)
     }
   }
+  const endUnanswered = () => endAll(["strangers", "identified"])
+  // Node would destroy connections whose answer is still on its way, once it closes.
+  server.closeIdleConnections = () => {}
   server.once("listening", () => {
     const sweeps = setInterval(endStalled, Math.max(1, Math.min(1000, Math.floor(responseMillis / 4))))
     sweeps.unref()
@@ -250,11 +254,16 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     isAnswering: (socket) => (secured.get(socket)?.unanswered ?? 0) > 0,
     isSecured: (socket) => secured.has(socket),
     wasAnswered: (socket) => answered.has(socket),
-    endIdle: () => {
+    endIdle: (withinMillis) => {
       endUnanswered()
       const sweeps = setInterval(endUnanswered, shutdownSweepMillis)
+      const last = setTimeout(() => endAll(kinds), withinMillis)
       sweeps.unref()
-      server.once("close", () => clearInterval(sweeps))
+      last.unref()
+      server.once("close", () => {
+        clearInterval(sweeps)
+        clearTimeout(last)
+      })
     }
   } satisfies Connections
 })

@@ -1,7 +1,8 @@
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { HttpRouter } from "effect/http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { createServer } from "node:http"
+import * as AcceptErrors from "./AcceptErrors.ts"
 import { metricsPage } from "./MetricsHandlers.ts"
 
 /** More than any number of scrapers: whoever reaches the port must not hold connections without end. */
@@ -12,23 +13,19 @@ const maxConnections = 100
  * the port cannot be listened on. The layer gives the `HttpServer`, which knows its address.
  */
 export const layer = (host: string, port: number) =>
-  HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
-    disableLogger: true,
-    disableListenLog: true
-  }).pipe(
-    Layer.provideMerge(
-      NodeHttpServer.layer(
-        () => {
-          const server = createServer({
-            headersTimeout: 5000,
-            requestTimeout: 5000,
-            keepAliveTimeout: 65_000,
-            maxHeaderSize: 8192
-          })
-          server.maxConnections = maxConnections
-          return server
-        },
-        { host, port, gracefulShutdownTimeout: 1000 }
-      )
-    )
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const server = createServer({
+        headersTimeout: 5000,
+        requestTimeout: 5000,
+        keepAliveTimeout: 65_000,
+        maxHeaderSize: 8192
+      })
+      server.maxConnections = maxConnections
+      yield* AcceptErrors.logged(server)
+      return HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
+        disableLogger: true,
+        disableListenLog: true
+      }).pipe(Layer.provideMerge(NodeHttpServer.layer(() => server, { host, port, gracefulShutdownTimeout: 1000 })))
+    })
   )

@@ -52,11 +52,12 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     const body = target.read.find(cache.current())
     if (
       body === undefined ||
-      !authorization.alreadyAllows(identity, target.read.access, now) ||
-      rates.take("reads", identity.user, now) !== undefined
+      !rates.has("reads", identity.user, now) ||
+      !authorization.alreadyAllows(identity, target.read.access, now)
     ) {
       return false
     }
+    rates.take("reads", identity.user, now)
     observer.received()
     const given = headers["x-request-id"]
     const id = requestId(typeof given === "string" ? given : undefined)
@@ -96,9 +97,10 @@ export const inFront = (server: Server, limits: RequestLimits) =>
       try {
         return answers(request, response)
       } catch (defect) {
-        // The routes meet it again, log it and answer 500.
+        // The routes meet it again, log it and answer 500; where the head has left, all that is left is to cut it off.
         if (!response.headersSent) return false
-        throw defect
+        response.destroy(defect instanceof Error ? defect : undefined)
+        return true
       }
     }
     server.on("request", (request, response) => {

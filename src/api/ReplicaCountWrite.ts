@@ -3,24 +3,17 @@ import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as View from "../cache/ClusterView.ts"
 import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
-import {
-  type ClusterForbade,
-  type ClusterUnavailable,
-  type NotFound,
-  NotReady,
-  RequestTimeout
-} from "../domain/Errors.ts"
+import { type ClusterForbade, type ClusterUnavailable, type NotFound, RequestTimeout } from "../domain/Errors.ts"
 import { EventRecorder } from "../domain/EventRecorder.ts"
 import type { DeploymentRef } from "../domain/ReadModel.ts"
 import type { ReplicaCount } from "../domain/ReplicaCount.ts"
 import { Audit } from "../security/Audit.ts"
+import { notReady } from "./CachedResponse.ts"
 import { outcomeOf } from "./Audited.ts"
 import { respond } from "./ErrorMapping.ts"
 import { RequestContext } from "./RequestContext.ts"
 
 const accepted = HttpServerResponse.text("{}", { contentType: "application/json" })
-
-const notReady = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
 
 const tooSlow = new RequestTimeout({
   detail: "The cluster took too long to answer; the count may or may not have been set."
@@ -96,7 +89,9 @@ export const make = (serveTimeout: Duration.Duration) =>
             )
           ).pipe(
             Effect.onExit(() =>
-              writing.pollUnsafe() === undefined ? Effect.forkIn(followed(writing), scope) : Effect.void
+              writing.pollUnsafe() === undefined
+                ? Effect.forkIn(followed(writing), scope, { uninterruptible: true })
+                : Effect.void
             )
           )
         )

@@ -7,6 +7,7 @@ import { UnknownEndpoint } from "../domain/Errors.ts"
 import { ClientIdentity } from "../security/Identity.ts"
 import { ServerTls } from "../security/ServerTls.ts"
 import { contextOptions, type TlsMaterial } from "../security/Tls.ts"
+import * as AcceptErrors from "./AcceptErrors.ts"
 import { Api } from "./Api.ts"
 import * as App from "./App.ts"
 import { Audited } from "./Audited.ts"
@@ -80,6 +81,7 @@ const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: Serve
       "CONNECT"
     )
   })
+  yield* AcceptErrors.logged(server)
   // An expectation other than 100-continue is no reason not to answer.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   return { server, connections }
@@ -112,7 +114,12 @@ const followTls = (server: HttpsServer, created: TlsMaterial) =>
   Effect.flatMap(ServerTls, ({ changes }) =>
     changes.pipe(
       Stream.filter((material) => material !== created),
-      Stream.runForEach((material) => Effect.sync(() => server.setSecureContext(contextOptions(material)))),
+      Stream.runForEach((material) =>
+        Effect.catchCause(
+          Effect.sync(() => server.setSecureContext(contextOptions(material))),
+          (cause) => Effect.logError("Changed TLS files could not be put to use; those before stay in use", cause)
+        )
+      ),
       Effect.forkScoped
     )
   )
@@ -135,7 +142,9 @@ export const layer = (settings: ServerSettings) =>
           yield* HttpServer.serveEffect(app)
           if (!(yield* RequestTracing)) yield* ReadPath.inFront(server, settings)
           connections.guardRequests()
-          yield* Effect.addFinalizer(() => Effect.sync(connections.endIdle))
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => connections.endIdle(Duration.toMillis(settings.shutdownTimeout)))
+          )
         })
       ).pipe(
         Layer.provide(exactPaths),

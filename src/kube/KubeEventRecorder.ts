@@ -98,10 +98,7 @@ export const layer: Layer.Layer<EventRecorder, never, KubeApi> = Layer.effect(
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         Queue.end(queue),
-        // Finalizers cannot be interrupted, and neither could this wait be ended.
-        Effect.interruptible(
-          Effect.timeoutOrElse(Fiber.await(posting), { duration: "5 seconds", orElse: () => Effect.void })
-        )
+        Effect.timeoutOrElse(Fiber.await(posting), { duration: "5 seconds", orElse: () => Effect.void })
       )
     )
     return {

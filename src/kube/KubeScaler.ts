@@ -20,6 +20,8 @@ const translate =
       case 404:
         return new NotFound({ detail: `deployment "${ref.name}" not found in namespace "${ref.namespace}"` })
       case 401:
+        // It is this service that the cluster does not know, as when its token has expired: nothing the caller did.
+        return retryLater("the cluster does not accept the credentials of this service", seconds)
       case 403:
         return new ClusterForbade({ reason: error.message || error.reason || "forbidden" })
       case 409:

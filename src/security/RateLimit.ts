@@ -28,12 +28,15 @@ export const rateLimited = Metric.counter("rate_limited_total", {
  * Token buckets: one for each user and kind of request, one for each remote address of the unidentified.
  *
  * `take` takes a token from the bucket of `client` (a user or an address) in a budget at `nowMillis`, milliseconds since
- * the epoch. It gives `undefined` where there was one, else the error to answer with. It is a plain function, for it is
- * part of every request. Each instance counts for itself.
+ * the epoch. It gives `undefined` where there was one, else the error to answer with. `has` tells whether there is one and
+ * takes none. They are plain functions, for they are part of every request. Each instance counts for itself.
  */
 export class RateLimit extends Context.Service<
   RateLimit,
-  { readonly take: (budget: Budget, client: string, nowMillis: number) => TooManyRequests | undefined }
+  {
+    readonly take: (budget: Budget, client: string, nowMillis: number) => TooManyRequests | undefined
+    readonly has: (budget: Budget, client: string, nowMillis: number) => boolean
+  }
 >()("kube-resource-api/security/RateLimit") {
   /** Buckets in this process's memory. */
   static readonly layer = (settings: RateLimitSettings) =>
@@ -42,12 +45,12 @@ export class RateLimit extends Context.Service<
       Effect.gen(function* () {
         const services = yield* Effect.context<never>()
         const limiter = (budget: Budget, perSecond: number) => {
-          if (perSecond === 0) return () => undefined
+          if (perSecond === 0) return { take: () => undefined, has: () => true }
           const burst = settings.rateLimitBurst ?? perSecond * savedSeconds
           const buckets = TokenBuckets.make({ perSecond, burst, keys: settings.rateLimitClients })
           const counter = Metric.withAttributes(rateLimited, { budget })
           const windowSeconds = Math.ceil(burst / perSecond)
-          return (client: string, nowMillis: number) => {
+          const take = (client: string, nowMillis: number) => {
             const missing = buckets.take(client, nowMillis)
             if (missing === 0) return undefined
             counter.updateUnsafe(1, services)
@@ -57,16 +60,20 @@ export class RateLimit extends Context.Service<
               policy: { name: budget, quota: burst, windowSeconds }
             })
           }
+          return { take, has: buckets.has }
         }
         const limiters = {
           reads: limiter("reads", settings.rateLimitReads),
           writes: limiter("writes", settings.rateLimitWrites),
           unidentified: limiter("unidentified", settings.rateLimitUnidentified)
         }
-        return { take: (budget, client, nowMillis) => limiters[budget](client, nowMillis) }
+        return {
+          take: (budget, client, nowMillis) => limiters[budget].take(client, nowMillis),
+          has: (budget, client, nowMillis) => limiters[budget].has(client, nowMillis)
+        }
       })
     )
 
   /** No limit, for tests. */
-  static readonly layerUnlimited = Layer.succeed(RateLimit, { take: () => undefined })
+  static readonly layerUnlimited = Layer.succeed(RateLimit, { take: () => undefined, has: () => true })
 }

@@ -102,7 +102,13 @@ const parse = <A>(setting: string, path: string | undefined, what: string, evalu
 
 const certificates = (setting: string, path: string | undefined, pem: string) =>
   Effect.flatMap(
-    parse(setting, path, "certificate", () => (pem.match(pemBlock) ?? []).map((block) => new X509Certificate(block))),
+    parse(setting, path, "certificate whose key can be read", () =>
+      (pem.match(pemBlock) ?? []).map((block) => {
+        const certificate = new X509Certificate(block)
+        // Node decodes the key when it is asked for, and throws then.
+        return certificate.publicKey.type === "public" ? certificate : undefined
+      })
+    ).pipe(Effect.map((found) => found.filter((certificate) => certificate !== undefined))),
     ([first, ...rest]) =>
       first === undefined
         ? refuse(setting, path, "the file holds no certificate", "It must be in PEM form.")

@@ -15,6 +15,8 @@ export interface TokenBuckets {
    * is a clock's reading; one that goes back costs a client at most what is in its bucket.
    */
   readonly take: (key: string, nowMillis: number) => number
+  /** Whether `take` would give a token; takes none. */
+  readonly has: (key: string, nowMillis: number) => boolean
   /** How many keys are remembered. */
   readonly size: () => number
 }
@@ -41,15 +43,21 @@ export const make = ({ burst, keys, perSecond }: TokenBucketsOptions): TokenBuck
     for (const [key, at] of fullAt) if (at <= now) fullAt.delete(key)
   }
 
+  // No bucket is emptier than empty: where it seems so, the clock went back.
+  const startOf = (before: number, now: number) => Math.min(Math.max(before, now), now + whole)
+
   return {
     size: () => fullAt.size,
+    has: (key, now) => {
+      const before = fullAt.get(key) ?? (fullAt.size < keys ? now : othersFullAt)
+      return startOf(before, now) + perToken - now - whole <= tolerance
+    },
     take: (key, now) => {
       const known = fullAt.get(key)
       if (known === undefined && fullAt.size >= keys) sweep(now)
       const own = known !== undefined || fullAt.size < keys
       const before = own ? (known ?? now) : othersFullAt
-      // No bucket is emptier than empty: where it seems so, the clock went back.
-      const from = Math.min(Math.max(before, now), now + whole)
+      const from = startOf(before, now)
       const missing = from + perToken - now - whole
       const refused = missing > tolerance
       if (!refused || from < before) {

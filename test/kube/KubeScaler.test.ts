@@ -59,7 +59,7 @@ describe("KubeScaler", () => {
 
   it.effect.each([
     { code: 404, tag: "NotFound" },
-    { code: 401, tag: "ClusterForbade" },
+    { code: 401, tag: "ClusterUnavailable" },
     { code: 403, tag: "ClusterForbade" },
     { code: 400, tag: "ClusterForbade" },
     { code: 422, tag: "ClusterForbade" },

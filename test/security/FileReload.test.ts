@@ -5,6 +5,9 @@ import { reloading } from "../../src/security/FileReload.ts"
 
 class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}
 
+/** Whether what is bad will do by now. */
+const accepting = { bad: false }
+
 /** What is loaded from `files` in a new folder, first and from then on. */
 const followed = Effect.fnUntraced(function* (
   prepare: (folder: string) => Effect.Effect<ReadonlyArray<string>, unknown, FileSystem.FileSystem>,
@@ -15,9 +18,12 @@ const followed = Effect.fnUntraced(function* (
   const files = yield* Effect.orDie(prepare(folder))
   const load = Effect.forEach(files, (file) => Effect.orDie(fileSystem.readFileString(file))).pipe(
     Effect.map((texts) => texts.join("+")),
-    Effect.flatMap((text) => (text.includes("bad") ? Effect.fail(new Bad({ text })) : Effect.succeed(text)))
+    Effect.flatMap((text) => {
+      if (text.includes("defect")) return Effect.die(new Error(text))
+      return text.includes("bad") && !accepting.bad ? Effect.fail(new Bad({ text })) : Effect.succeed(text)
+    })
   )
-  const { first, later } = yield* reloading(files, load, { pollEvery, settle: "20 millis" })
+  const { first, later } = yield* reloading(files, load, { pollEvery, settle: "20 millis", retryEvery: "50 millis" })
   const queue = yield* Queue.unbounded<string>()
   yield* Effect.forkScoped(
     Stream.runForEach(later, (result) =>
@@ -48,6 +54,37 @@ describe("files that are loaded again when they change", () => {
       assert.strictEqual(yield* next, "refused bad")
       yield* fileSystem.writeFileString(`${folder}/a`, "three")
       assert.strictEqual(yield* next, "three")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  const one = (folder: string) =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      yield* fileSystem.writeFileString(`${folder}/a`, "one")
+      return [`${folder}/a`]
+    })
+
+  it.live("contents that could not be loaded are tried again as they are, and told once", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next, seen } = yield* followed(one, "20 millis")
+      yield* fileSystem.writeFileString(`${folder}/a`, "bad for now")
+      assert.strictEqual(yield* next, "refused bad for now")
+      yield* Effect.sleep(200)
+      assert.strictEqual(yield* seen, 0)
+      accepting.bad = true
+      assert.strictEqual(yield* next, "bad for now")
+      yield* Effect.sleep(200)
+      assert.strictEqual(yield* seen, 0)
+    }).pipe(Effect.ensuring(Effect.sync(() => (accepting.bad = false))), Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a defect in loading ends nothing: the next good contents are loaded", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next } = yield* followed(one, "20 millis")
+      yield* fileSystem.writeFileString(`${folder}/a`, "a defect")
+      yield* Effect.sleep(100)
+      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      assert.strictEqual(yield* next, "two")
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

@@ -39,6 +39,17 @@ describe("token buckets", () => {
     assert.strictEqual(buckets.take("a", 1100 + Math.ceil(wait)), 0)
   })
 
+  it("to ask whether there is a token costs none", () => {
+    const buckets = TokenBuckets.make({ perSecond: 1, burst: 2, keys: 1 })
+    for (let i = 0; i < 10; i++) assert.isTrue(buckets.has("a", 0))
+    assert.strictEqual(allowed(buckets, "a", 0, 5), 2)
+    assert.isFalse(buckets.has("a", 0))
+    assert.isTrue(buckets.has("others share", 0))
+    assert.strictEqual(allowed(buckets, "others", 0, 5), 2)
+    assert.isFalse(buckets.has("others share", 0))
+    assert.isTrue(buckets.has("a", 1000))
+  })
+
   it("a refused request costs nothing", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 1, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 0, 1000), 1)
