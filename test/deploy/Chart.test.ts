@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse } from "yaml"
 import { settings } from "../../src/Config.ts"
 import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
-import { chart, helm, kubectl, type Manifest, problems, render, renderFrom } from "./Manifest.ts"
+import { chart, helm, kubectl, type Manifest, problems, render, renderAs, renderFrom } from "./Manifest.ts"
 import { PodSpec, violations } from "./PodSecurity.ts"
 
 const root = new URL("../..", import.meta.url)
@@ -16,11 +16,19 @@ const valuesFiles = readdirSync(`${chart}/ci`)
 const minimal = ["--values", `${chart}/ci/minimal-values.yaml`]
 const everything = ["--values", `${chart}/ci/everything-values.yaml`]
 
+const scraped = [
+  "--set",
+  "metrics.serviceMonitor.enabled=true",
+  "--set",
+  "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring"
+]
+const monitored = [...scraped, "--set", "metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true"]
+
 /** The values files, each by itself and with each of these on top. */
 const toggles: ReadonlyArray<ReadonlyArray<string>> = [
   [],
   ["--set", "autoscaling.enabled=false,podDisruptionBudget.enabled=false,networkPolicy.enabled=false,metrics.port=0"],
-  ["--set", "metrics.serviceMonitor.enabled=true,metrics.dashboard.enabled=true,metrics.port=9100"],
+  [...monitored, "--set", "metrics.port=9100"],
   ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"],
   ["--set", "serviceAccount.create=false,serviceAccount.name=given,rbac.create=false,auditEvents=true"],
   ["--set", "tls.crl.existingSecret=crl,service.type=LoadBalancer,replicaCount=1,settings.LOG_LEVEL=warn"],
@@ -62,6 +70,48 @@ const podsOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>) 
 })
 
 const named = (manifests: ReadonlyArray<Manifest>, kind: string) => manifests.filter((one) => one.kind === kind)
+
+const Service = Schema.Struct({
+  metadata: Schema.Struct({
+    name: Schema.String,
+    labels: Schema.Record(Schema.String, Schema.String),
+    annotations: Schema.optionalKey(Schema.Unknown)
+  }),
+  spec: Schema.Struct({
+    type: Schema.String,
+    selector: Schema.Record(Schema.String, Schema.String),
+    ports: Schema.Array(Schema.Struct({ name: Schema.String, targetPort: Schema.String }))
+  })
+})
+const Monitor = Schema.Struct({
+  spec: Schema.Struct({
+    selector: Schema.Struct({ matchLabels: Schema.Record(Schema.String, Schema.String) }),
+    endpoints: Schema.NonEmptyArray(Schema.Struct({ port: Schema.String, relabelings: Schema.Unknown }))
+  })
+})
+const NetworkPolicy = Schema.Struct({ spec: Schema.Struct({ ingress: Schema.Array(Schema.Unknown) }) })
+const decodeService = Schema.decodeUnknownEffect(Service)
+const decodeMonitor = Schema.decodeUnknownEffect(Monitor)
+const decodeNetworkPolicy = Schema.decodeUnknownEffect(NetworkPolicy)
+
+const filesOf = (folder: string, end: string) => {
+  const place = new URL(`deploy/${folder}/`, root)
+  return readdirSync(place)
+    .filter((file) => file.endsWith(end))
+    .map((file) => [file, readFileSync(new URL(file, place), "utf8")] as const)
+}
+const ruleGroups = () => filesOf("prometheus", ".yaml").flatMap(([, text]) => parse(text).groups ?? [])
+const dashboards = () => Object.fromEntries(filesOf("grafana", ".json"))
+const rulesOf = (manifests: ReadonlyArray<Manifest>) => named(manifests, "PrometheusRule").map((one) => one["spec"])
+const dashboardsOf = (manifests: ReadonlyArray<Manifest>) =>
+  named(manifests, "ConfigMap")
+    .filter(({ metadata }) => metadata.name.endsWith("-dashboard"))
+    .map((one) => one["data"])
+
+/** A selector of one of the labels by which kube-state-metrics names Kubernetes' objects, in a string of JSON. */
+const objectSelector = /\b(?:cronjob|pod|deployment|job_name|container|namespace)[=!~]{1,2}\\+"[^"\\]*\\+"/g
+const objectSelectors = (json: string) =>
+  [...new Set(json.match(objectSelector) ?? [])].map((one) => one.replaceAll("\\", "")).toSorted()
 
 describe("the chart", () => {
   for (const file of valuesFiles) {
@@ -275,6 +325,11 @@ describe("the chart", () => {
     ["a mode that there is not", ["--set", "authorization.mode=none"], /authorization/],
     ["a suite that TLS 1.3 has not", ["--set", "tls.ciphers=RC4"], /ciphers/],
     ["a scraper without a port", ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"], /metrics\.port/],
+    [
+      "a scraper that the NetworkPolicy keeps out",
+      ["--set", "metrics.serviceMonitor.enabled=true"],
+      /networkPolicy\.metricsFrom/
+    ],
     ["a probe without a certificate", ["--set", "probe.cronJob.enabled=true"], /name probe\.existingSecret/]
   ] as const) {
     it.live(`refuses ${what}, and says what is wrong`, () =>
@@ -298,27 +353,131 @@ describe("the chart", () => {
     })
   )
 
-  it.live("holds the alert rules and dashboards of deploy/prometheus and deploy/grafana as they are", () =>
+  for (const [type, words] of [
+    ["ClusterIP", []],
+    ["NodePort", ["--set", "service.type=NodePort"]],
+    ["LoadBalancer", ["--set", "service.type=LoadBalancer,service.annotations.load=balancer"]]
+  ] as const) {
+    it.live(`as a ${type}, publishes HTTPS and never the metrics port`, () =>
+      Effect.gen(function* () {
+        const manifests = yield* render(...minimal, ...scraped, ...words)
+        const services = yield* Effect.forEach(named(manifests, "Service"), (one) => decodeService(one))
+        const [main, metrics] = ["release-kube-resource-api", "release-kube-resource-api-metrics"].map((name) =>
+          services.find(({ metadata }) => metadata.name === name)
+        )
+        assert(main !== undefined && metrics !== undefined)
+        assert.strictEqual(services.length, 2)
+        const ports = ({ spec }: typeof main) => spec.ports.map(({ name, targetPort }) => [name, targetPort])
+        assert.deepStrictEqual([main.spec.type, ports(main)], [type, [["https", "https"]]])
+        assert.deepStrictEqual([metrics.spec.type, ports(metrics)], ["ClusterIP", [["metrics", "metrics"]]])
+        assert.notProperty(metrics.metadata, "annotations")
+        assert.deepStrictEqual(metrics.spec.selector, main.spec.selector)
+
+        const [monitor] = named(manifests, "ServiceMonitor")
+        const { spec } = yield* decodeMonitor(monitor)
+        const selected = services.filter(({ metadata }) =>
+          Object.entries(spec.selector.matchLabels).every(([label, value]) => metadata.labels[label] === value)
+        )
+        assert.deepStrictEqual(selected, [metrics])
+        assert.deepStrictEqual(
+          spec.endpoints.map(({ port }) => port),
+          ["metrics"]
+        )
+      })
+    )
+  }
+
+  it.live("without a metrics port there is no Service of it", () =>
     Effect.gen(function* () {
-      const manifests = yield* render(...everything)
-      const folder = (name: string) => new URL(`deploy/${name}/`, root)
-      const files = (name: string, end: string) =>
-        existsSync(folder(name)) ? readdirSync(folder(name)).filter((file) => file.endsWith(end)) : []
-      const groups = files("prometheus", ".yaml").flatMap(
-        (file) => parse(readFileSync(new URL(file, folder("prometheus")), "utf8")).groups ?? []
-      )
-      const [rule] = named(manifests, "PrometheusRule")
-      assert.deepStrictEqual(rule?.["spec"], { groups })
-      assert.isNotEmpty(groups)
-      const dashboards = Object.fromEntries(
-        files("grafana", ".json").map((file) => [file, readFileSync(new URL(file, folder("grafana")), "utf8")])
-      )
-      const configMaps = named(manifests, "ConfigMap").filter(({ metadata }) => metadata.name.endsWith("-dashboard"))
+      const services = named(yield* render(...minimal, "--set", "metrics.port=0"), "Service")
       assert.deepStrictEqual(
-        configMaps.map((one) => one["data"]),
-        [dashboards]
+        services.map(({ metadata }) => metadata.name),
+        ["release-kube-resource-api"]
       )
-      assert.isNotEmpty(Object.keys(dashboards))
     })
   )
+
+  it.live("lets nobody to the metrics port but whom networkPolicy.metricsFrom names", () =>
+    Effect.gen(function* () {
+      const ingress = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
+        const [policy] = named(yield* render(...minimal, ...words), "NetworkPolicy")
+        return (yield* decodeNetworkPolicy(policy)).spec.ingress
+      })
+      const everyPod = { ports: [{ port: "https", protocol: "TCP" }], from: [{ namespaceSelector: {} }] }
+      assert.deepStrictEqual(yield* ingress(), [everyPod])
+      assert.deepStrictEqual(yield* ingress(...scraped), [
+        everyPod,
+        {
+          ports: [{ port: "metrics", protocol: "TCP" }],
+          from: [{ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "monitoring" } } }]
+        }
+      ])
+      assert.deepStrictEqual(
+        yield* ingress(...scraped, "--set", "metrics.port=0,metrics.serviceMonitor.enabled=false"),
+        [everyPod]
+      )
+    })
+  )
+
+  it.live("scrapes under the job that rules and dashboard expect, whatever the chart is called", () =>
+    Effect.gen(function* () {
+      for (const words of [[], ["--set", "nameOverride=other"], ["--set", "fullnameOverride=other"]]) {
+        const [monitor] = named(yield* render(...minimal, ...scraped, ...words), "ServiceMonitor")
+        for (const { relabelings } of (yield* decodeMonitor(monitor)).spec.endpoints) {
+          assert.deepStrictEqual(relabelings, [
+            { action: "replace", targetLabel: "job", replacement: "kube-resource-api" }
+          ])
+        }
+      }
+    })
+  )
+
+  it.live("holds the alert rules and dashboards of deploy/prometheus and deploy/grafana as they are", () =>
+    Effect.gen(function* () {
+      const manifests = yield* renderAs("kube-resource-api", ...minimal, ...monitored)
+      assert.deepStrictEqual(rulesOf(manifests), [{ groups: ruleGroups() }])
+      assert.isNotEmpty(ruleGroups())
+      assert.deepStrictEqual(dashboardsOf(manifests), [dashboards()])
+      assert.isNotEmpty(Object.keys(dashboards()))
+    })
+  )
+
+  for (const [release, fullname, words] of [
+    ["foo", "foo-kube-resource-api", []],
+    ["kube-resource-api-two", "kube-resource-api-two", []],
+    ["foo", "resources", ["--set", "fullnameOverride=resources"]]
+  ] as const) {
+    it.live(
+      `as ${release} ${words.join(" ")}: rules and dashboard look at the pods and the CronJob of ${fullname}`,
+      () =>
+        Effect.gen(function* () {
+          const manifests = yield* renderAs(
+            release,
+            ...minimal,
+            ...monitored,
+            ...words,
+            "--set",
+            "probe.existingSecret=client,probe.cronJob.enabled=true"
+          )
+          const nameOf = (kind: string) => named(manifests, kind).map(({ metadata }) => metadata.name)
+          assert.deepStrictEqual(nameOf("Deployment"), [fullname])
+          assert.deepStrictEqual(nameOf("CronJob"), [`${fullname}-probe`])
+
+          const own = JSON.stringify(rulesOf(manifests))
+          const shown = JSON.stringify(dashboardsOf(manifests))
+          assert.deepStrictEqual(objectSelectors(own), [
+            `cronjob="${fullname}-probe"`,
+            `pod!~"${fullname}-probe-.+"`,
+            `pod=~"${fullname}-.+"`
+          ])
+          assert.deepStrictEqual(objectSelectors(shown), [`pod!~"${fullname}-probe-.+"`, `pod=~"${fullname}-.+"`])
+
+          // What is named after those objects is all that differs.
+          const generic = (text: string) =>
+            text.replaceAll(objectSelector, (whole: string) => whole.replace(fullname, "kube-resource-api"))
+          assert.deepStrictEqual(JSON.parse(generic(own)), [{ groups: ruleGroups() }])
+          assert.deepStrictEqual(JSON.parse(generic(shown)), [dashboards()])
+        })
+    )
+  }
 })

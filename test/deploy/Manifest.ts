@@ -47,11 +47,16 @@ export const helm = (...words: ReadonlyArray<string>) => tool("helm", words)
 export const kubectl = (input: string, ...words: ReadonlyArray<string>) => tool("kubectl", words, input)
 
 /** The chart rendered with these words of `helm template`. */
-export const render = (...words: ReadonlyArray<string>) => renderFrom(chart, ...words)
+export const render = (...words: ReadonlyArray<string>) => template("release", chart, words)
 
 /** The chart in another place, such as its package, rendered with these words of `helm template`. */
-export const renderFrom = Effect.fnUntraced(function* (place: string, ...words: ReadonlyArray<string>) {
-  const text = yield* helm("template", "release", place, "--namespace", "served", ...words)
+export const renderFrom = (place: string, ...words: ReadonlyArray<string>) => template("release", place, words)
+
+/** The chart rendered as a release of another name than `release`. */
+export const renderAs = (release: string, ...words: ReadonlyArray<string>) => template(release, chart, words)
+
+const template = Effect.fnUntraced(function* (release: string, place: string, words: ReadonlyArray<string>) {
+  const text = yield* helm("template", release, place, "--namespace", "served", ...words)
   const documents = parseAllDocuments(text).map((document) => document.toJS() as unknown)
   return yield* Effect.forEach(
     documents.filter((document) => document !== null),

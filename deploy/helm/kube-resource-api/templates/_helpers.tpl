@@ -55,6 +55,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default (printf "%s-policy" (include "kra.fullname" .)) .Values.authorization.existingConfigMap }}
 {{- end }}
 
+{{- /* A file of rules or a dashboard, looking at the pods and the CronJob of this release: their selectors, and nothing else. */}}
+{{- define "kra.ofRelease" -}}
+{{- regexReplaceAll `\b((?:cronjob|pod)[=!~]{1,2}\\?")kube-resource-api-` (.root.Files.Get .path) (printf "${1}%s-" (include "kra.fullname" .root)) }}
+{{- end }}
+
 {{- define "kra.host" -}}
 {{- printf "%s.%s.svc" (include "kra.fullname" .) .Release.Namespace }}
 {{- end }}
