@@ -1,0 +1,64 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import type { TLSSocket } from "node:tls"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { rawConnection, send } from "./Https.ts"
+import { TestService } from "./TestService.ts"
+
+const everything = "/namespaces/ANY/deployments/ANY/replica_count"
+/** So many answers that no socket's buffers hold them. */
+const requests = 12
+
+/** A service with a large body, and its scope. */
+const service = Effect.fnUntraced(function* (shutdownTimeout: Duration.Duration) {
+  const scope = yield* Effect.acquireRelease(Scope.make(), (open) => Scope.close(open, Exit.void))
+  const seeded = Effect.flatMap(EmbeddedKube, ({ cluster }) => cluster.seedMany(100, 300))
+  const services = yield* Layer.buildWithScope(TestService.layer({ shutdownTimeout, unsynced: seeded }), scope)
+  const { cache, port } = Context.get(services, TestService)
+  yield* cache.awaitSynced
+  const { body } = yield* send(port, { client: "viewer", path: everything })
+  assert.isAbove(body.length * requests, 15_000_000)
+  return { port, scope, bytes: body.length }
+})
+
+/** A client that asks, one request behind the other, and does not read yet. */
+const asking = Effect.fnUntraced(function* (port: number) {
+  const socket = yield* rawConnection(port, "viewer")
+  socket.on("error", () => socket.destroy())
+  socket.pause()
+  socket.write(`GET ${everything} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(requests))
+  yield* Effect.sleep(300)
+  return socket
+})
+
+/** How many bytes come until the connection ends. */
+const bytesOf = (socket: TLSSocket) =>
+  Effect.callback<number>((resume) => {
+    let bytes = 0
+    socket.on("data", (chunk: Buffer) => (bytes += chunk.length))
+    socket.on("close", () => resume(Effect.succeed(bytes)))
+    socket.resume()
+  })
+
+describe("answers that are on their way when the service ends", () => {
+  it.live("arrive whole, within SHUTDOWN_TIMEOUT", () =>
+    Effect.gen(function* () {
+      const { bytes, port, scope } = yield* service(Duration.seconds(30))
+      const socket = yield* asking(port)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* Effect.sleep(300)
+      assert.isUndefined(closing.pollUnsafe())
+      assert.isAtLeast(yield* bytesOf(socket), bytes * requests)
+      yield* Fiber.join(closing)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("are cut off after it, where the client does not read", () =>
+    Effect.gen(function* () {
+      const { bytes, port, scope } = yield* service(Duration.millis(300))
+      const socket = yield* asking(port)
+      yield* Scope.close(scope, Exit.void)
+      assert.isBelow(yield* bytesOf(socket), bytes * requests)
+    }).pipe(Effect.scoped)
+  )
+})
