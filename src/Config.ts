@@ -129,7 +129,7 @@ export const settings = {
     "AUTHORIZATION_CACHE_SIZE",
     integer(1, 1_000_000),
     "10000",
-    "How many of the cluster's answers are kept; beyond it the oldest goes."
+    "How many of the cluster's answers are kept, yes and no each; beyond it the oldest goes."
   ),
   readyMaxStaleness: setting(
     "READY_MAX_STALENESS",

@@ -1,4 +1,4 @@
-import { Duration, Effect, Fiber, FiberMap, Layer, Metric, Option, Semaphore } from "effect"
+import { Duration, Effect, Fiber, FiberMap, Layer, Metric, Option, PartitionedSemaphore } from "effect"
 import { createHash } from "node:crypto"
 import {
   AccessReviewer,
@@ -10,8 +10,9 @@ import {
 import { ClusterUnavailable } from "../domain/Errors.ts"
 import { type Access, Authorization, refused } from "./Authorization.ts"
 import type { Identity } from "./Identity.ts"
+import * as KeptAnswers from "./KeptAnswers.ts"
 
-/** How long and how many of the cluster's answers are kept; the words are those of the settings. */
+/** How long and how many of the cluster's answers of either kind are kept; the words are those of the settings. */
 export interface ClusterAuthorizationSettings {
   readonly authorizationCacheAllow: Duration.Duration
   readonly authorizationCacheDeny: Duration.Duration
@@ -23,6 +24,9 @@ export const maxConcurrentReviews = 32
 
 /** How many questions may be asked or wait at once; beyond it a caller is told at once to try again. */
 export const maxPendingReviews = 1024
+
+/** How many of them may be one subject's, so that one with many leaves places for the others. */
+export const maxPendingReviewsOfOne = maxPendingReviews / 2
 
 /** How long a caller waits for the cluster's answer, its turn included. */
 const patience = Duration.seconds(5)
@@ -124,56 +128,63 @@ export const clusterAccess = (access: Access): ResourceAccess | PathAccess => {
   }
 }
 
-interface Decision {
-  readonly allowed: boolean
-  readonly expiresAt: number
-}
-
 const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings) {
   const reviewer = yield* AccessReviewer
   const services = yield* Effect.context<never>()
-  const turns = yield* Semaphore.make(maxConcurrentReviews)
+  const turns = yield* PartitionedSemaphore.make<string>({ permits: maxConcurrentReviews })
   const pending = yield* FiberMap.make<string, boolean, ClusterUnavailable>()
   const start = yield* FiberMap.runtime(pending)<never>()
+  const pendingOf = new Map<string, number>()
   const allowMillis = Duration.toMillis(settings.authorizationCacheAllow)
   const denyMillis = Duration.toMillis(settings.authorizationCacheDeny)
 
   const subjects = new WeakMap<Identity, Subject | "reserved">()
-  // Not effect's Cache, which moves each entry that is hit to the end of its map: with 9,000 entries that costs 10 µs a
-  // hit, and a third of a whole read. Here nothing moves; what was decided first is the first to go.
-  const decisions = new Map<string, Decision>()
+  // Apart, so that no denied question, of which anybody can make up any number, takes the place of an allow.
+  const allows = KeptAnswers.make(settings.authorizationCacheSize)
+  const denies = KeptAnswers.make(settings.authorizationCacheSize)
 
-  const keep = (key: string, allowed: boolean, now: number): void => {
-    const millis = allowed ? allowMillis : denyMillis
-    decisions.delete(key)
-    if (millis === 0) return
-    for (const oldest of decisions.keys()) {
-      if (decisions.size < settings.authorizationCacheSize) break
-      decisions.delete(oldest)
-    }
-    decisions.set(key, { allowed, expiresAt: now + millis })
+  const keep = (subject: Subject, key: string, allowed: boolean, now: number): void => {
+    const [answers, others, millis] = allowed ? [allows, denies, allowMillis] : [denies, allows, denyMillis]
+    // If it was answered otherwise before, that time is over; but the clock may be set back.
+    others.drop(key)
+    if (millis > 0) answers.keep(subject.key, key, now + millis)
   }
 
-  const review = (key: string, question: AccessQuestion): Effect.Effect<boolean, ClusterUnavailable> =>
-    turns.withPermit(reviewer.review(question)).pipe(
-      Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(noAnswer) }),
-      Effect.tap((allowed) =>
-        Effect.clockWith((clock) => {
-          keep(key, allowed, clock.currentTimeMillisUnsafe())
-          return Metric.update(allowed ? outcomes.allowed : outcomes.denied, 1)
-        })
-      ),
-      Effect.tapError(() => Metric.update(outcomes.failed, 1))
-    )
+  const leave = (subject: Subject): void => {
+    const others = (pendingOf.get(subject.key) ?? 1) - 1
+    if (others === 0) pendingOf.delete(subject.key)
+    else pendingOf.set(subject.key, others)
+  }
+
+  const review = (
+    key: string,
+    subject: Subject,
+    question: AccessQuestion
+  ): Effect.Effect<boolean, ClusterUnavailable> =>
+    turns
+      .withPermit(subject.key)(reviewer.review(question))
+      .pipe(
+        Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(noAnswer) }),
+        Effect.tap((allowed) =>
+          Effect.clockWith((clock) => {
+            keep(subject, key, allowed, clock.currentTimeMillisUnsafe())
+            return Metric.update(allowed ? outcomes.allowed : outcomes.denied, 1)
+          })
+        ),
+        Effect.tapError(() => Metric.update(outcomes.failed, 1)),
+        Effect.ensuring(Effect.sync(() => leave(subject)))
+      )
 
   /** Asks in a fiber of its own: whoever asks the same meanwhile waits for the same answer, and no caller's end ends it. */
   const ask = (key: string, subject: Subject, access: Access): Effect.Effect<boolean, ClusterUnavailable> =>
     Effect.flatMap(FiberMap.size(pending), (waiting) => {
       const asked = FiberMap.getUnsafe(pending, key)
       if (Option.isSome(asked)) return Fiber.join(asked.value)
-      if (waiting >= maxPendingReviews) return Effect.fail(tooMany)
+      const own = pendingOf.get(subject.key) ?? 0
+      if (waiting >= maxPendingReviews || own >= maxPendingReviewsOfOne) return Effect.fail(tooMany)
+      pendingOf.set(subject.key, own + 1)
       const { groups, user } = subject
-      return Fiber.join(start(key, review(key, { subject: { user, groups }, access: clusterAccess(access) })))
+      return Fiber.join(start(key, review(key, subject, { subject: { user, groups }, access: clusterAccess(access) })))
     })
 
   const refuse = (identity: Identity, access: Access) => Effect.fail(refused(identity, access))
@@ -193,8 +204,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
     alreadyAllows: (identity, access, nowMillis) => {
       const subject = subjects.get(identity)
       if (subject === undefined || subject === "reserved") return false
-      const decision = decisions.get(`${subject.key}${keyOf(access)}`)
-      if (decision === undefined || !decision.allowed || decision.expiresAt <= nowMillis) return false
+      if (!allows.holds(`${subject.key}${keyOf(access)}`, nowMillis)) return false
       lookups.hit.updateUnsafe(1, services)
       return true
     },
@@ -204,10 +214,11 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
         if (subject === undefined || subject === "reserved") return refuseReserved(identity, access)
         subjects.set(identity, subject)
         const key = `${subject.key}${keyOf(access)}`
-        const decision = decisions.get(key)
-        if (decision !== undefined && decision.expiresAt > clock.currentTimeMillisUnsafe()) {
+        const now = clock.currentTimeMillisUnsafe()
+        const allowed = allows.holds(key, now)
+        if (allowed || denies.holds(key, now)) {
           lookups.hit.updateUnsafe(1, services)
-          return decision.allowed ? Effect.void : refuse(identity, access)
+          return allowed ? Effect.void : refuse(identity, access)
         }
         lookups.miss.updateUnsafe(1, services)
         return Effect.flatMap(ask(key, subject, access), (allowed) =>
@@ -221,6 +232,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
  * The cluster's own RBAC decides, by what an `AccessReviewer` says of the certificate's user and groups. Answers are kept
  * as kube-apiserver keeps those of its webhook authorizer, so reads do not each reach the cluster; failures are not kept,
  * and fail the check with `ClusterUnavailable`. Where the cluster is away, an answer holds until its time is over.
+ * Subjects take turns to be asked about, and none can use up what is kept or may wait.
  */
 export const layer = (settings: ClusterAuthorizationSettings): Layer.Layer<Authorization, never, AccessReviewer> =>
   Layer.effect(Authorization, make(settings))

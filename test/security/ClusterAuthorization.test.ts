@@ -9,6 +9,8 @@ import type { Identity } from "../../src/security/Identity.ts"
 import { get, getMetrics, identity, listDeployments, listNamespaces, set } from "./Given.ts"
 
 const ann = identity("ann", "shop", "people")
+const bob = identity("bob")
+const mallory = identity("mallory")
 
 const away = new ClusterUnavailable({ detail: "away", retryAfterSeconds: 1 })
 
@@ -151,6 +153,20 @@ describe("answers are kept", () => {
     })
   )
 
+  it.effect("a no in place of a yes whose time is over, also where the clock is set back", () =>
+    Effect.gen(function* () {
+      const { answerWith, check, questions } = yield* asking(yes)
+      yield* TestClock.setTime(0)
+      yield* check(ann, listNamespaces)
+      yield* TestClock.setTime(Duration.toMillis("5 minutes"))
+      answerWith(no)
+      assert.strictEqual(yield* check(ann, listNamespaces), "Unauthorized")
+      yield* TestClock.setTime(Duration.toMillis("299 seconds"))
+      assert.strictEqual(yield* check(ann, listNamespaces), "Unauthorized")
+      assert.strictEqual(questions.length, 2)
+    })
+  )
+
   it.effect("not at all where the settings say so", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes, {
@@ -228,6 +244,72 @@ describe("answers are kept", () => {
       assert.strictEqual(questions.length, 6)
     })
   )
+})
+
+describe("one who asks for many made-up names takes no answer from the others", () => {
+  const authorizationCacheSize = 100
+  const names = Array.from({ length: authorizationCacheSize * 3 }, (_, n) => listDeployments(`made-up-${n}`))
+
+  it.effect("where all are denied", () =>
+    Effect.gen(function* () {
+      const { check, questions } = yield* asking(({ subject }) => Effect.succeed(subject.user === "ann"), {
+        authorizationCacheSize
+      })
+      yield* check(ann, listNamespaces)
+      yield* check(bob, listNamespaces)
+      for (const access of names) assert.strictEqual(yield* check(mallory, access), "Unauthorized")
+      const asked = questions.length
+      assert.strictEqual(yield* check(ann, listNamespaces), "allowed")
+      assert.strictEqual(questions.length, asked)
+    })
+  )
+
+  it.effect("where as many are denied as the others have allows", () =>
+    Effect.gen(function* () {
+      const { check, questions } = yield* asking(({ subject }) => Effect.succeed(subject.user === "ann"), {
+        authorizationCacheSize
+      })
+      const own = names.slice(0, authorizationCacheSize)
+      for (const access of own) yield* check(ann, access)
+      for (const access of names) yield* check(mallory, access)
+      const asked = questions.length
+      for (const access of own) assert.strictEqual(yield* check(ann, access), "allowed")
+      assert.strictEqual(questions.length, asked)
+    })
+  )
+
+  for (const [outcome, answer] of [
+    ["allowed", yes],
+    ["denied", no]
+  ] as const) {
+    it.effect(`where all are ${outcome}, and those of the others too, up to half of what is kept`, () =>
+      Effect.gen(function* () {
+        const { check, questions } = yield* asking(answer, { authorizationCacheSize })
+        const own = names.slice(0, authorizationCacheSize / 4)
+        for (const who of [ann, bob]) for (const access of own) yield* check(who, access)
+        for (const access of names) yield* check(mallory, access)
+        const asked = questions.length
+        for (const who of [ann, bob]) for (const access of own) yield* check(who, access)
+        assert.strictEqual(questions.length, asked)
+      })
+    )
+
+    it.effect(`where all are ${outcome} and were there first, and go on`, () =>
+      Effect.gen(function* () {
+        const { check, questions } = yield* asking(answer, { authorizationCacheSize })
+        const own = names.slice(0, authorizationCacheSize / 4)
+        for (const access of names) yield* check(mallory, access)
+        for (const access of own) {
+          for (const who of [ann, bob]) yield* check(who, access)
+          for (const again of names.slice(0, 10)) yield* check(mallory, again)
+        }
+        for (const access of names) yield* check(mallory, access)
+        const asked = questions.length
+        for (const who of [ann, bob]) for (const access of own) yield* check(who, access)
+        assert.strictEqual(questions.length, asked)
+      })
+    )
+  }
 })
 
 describe("where the cluster does not answer", () => {
@@ -366,6 +448,55 @@ describe("the cluster is spared", () => {
       for (const asker of [...askers, joined]) assert.strictEqual(yield* Fiber.join(asker), "ClusterUnavailable")
       answerWith(yes)
       assert.strictEqual(yield* check(ann, listNamespaces), "allowed")
+    })
+  )
+
+  it.effect("subjects take turns: one's question does not wait for another's hundreds", () =>
+    Effect.gen(function* () {
+      const { check, questions } = yield* asking(() => Effect.delay(Effect.succeed(true), "100 millis"))
+      for (let n = 0; n < ClusterAuthorization.maxPendingReviewsOfOne; n++) {
+        yield* Effect.forkChild(check(mallory, listDeployments(`made-up-${n}`)))
+      }
+      yield* Effect.yieldNow
+      const asked = yield* Effect.forkChild(check(ann, listNamespaces))
+      yield* TestClock.adjust("100 millis")
+      assert.include(
+        questions.map(({ subject }) => subject.user),
+        "ann"
+      )
+      assert.isAtMost(questions.length, ClusterAuthorization.maxConcurrentReviews * 2)
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(asked), "allowed")
+    })
+  )
+
+  it.effect("one subject's questions fill no more than half of the places", () =>
+    Effect.gen(function* () {
+      const { answerWith, check } = yield* asking(() => Effect.never)
+      const askers = yield* Effect.forEach(
+        Array.from({ length: ClusterAuthorization.maxPendingReviewsOfOne }),
+        (_, n) => Effect.forkChild(check(mallory, listDeployments(`made-up-${n}`)))
+      )
+      yield* Effect.yieldNow
+      assert.strictEqual(yield* check(mallory, listNamespaces), "ClusterUnavailable")
+      // Who asks what is being asked already adds nothing.
+      const joined = yield* Effect.forkChild(check(mallory, listDeployments("made-up-0")))
+      const other = yield* Effect.forkChild(check(ann, listNamespaces))
+      yield* Effect.yieldNow
+      for (const waiting of [...askers, joined, other]) assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
+      for (const waiting of [...askers, joined, other]) {
+        assert.strictEqual(yield* Fiber.join(waiting), "ClusterUnavailable")
+      }
+      // The places are free again, all of them.
+      const again = yield* Effect.forEach(Array.from({ length: ClusterAuthorization.maxPendingReviewsOfOne }), (_, n) =>
+        Effect.forkChild(check(mallory, listDeployments(`made-up-${n}`)))
+      )
+      yield* Effect.yieldNow
+      for (const waiting of again) assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
+      answerWith(yes)
+      assert.strictEqual(yield* check(mallory, listNamespaces), "allowed")
     })
   )
 
