@@ -11,7 +11,7 @@ import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 import { paced } from "./Pace.ts"
 
-const padding = 3000
+const padding = 3200
 
 const numbered = (word: string, index: number): string => `${word}-${String(index).padStart(5, "0")}`
 
