@@ -22,7 +22,7 @@ const decodeChanged = Schema.decodeUnknownEffect(
 
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
-  const seconds = quick ? 2 : 15
+  const seconds = quick ? 2 : 10
   const rounds = quick ? 1 : 3
   yield* title("freshness")
   const load = yield* makeLoad

@@ -17,7 +17,7 @@ const main = Effect.gen(function* () {
   const quick = yield* isQuick
   yield* title("growth")
   const load = yield* makeLoad
-  const rounds = quick ? 1 : 9
+  const rounds = quick ? 1 : 5
   const pool = yield* agent("viewer", 1)
 
   const sizes = quick ? [100, 1000] : [100, 1000, 10_000, 100_000]

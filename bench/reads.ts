@@ -24,7 +24,7 @@ const paths = { ...short, ...long }
 
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
-  const rounds = quick ? 1 : 7
+  const rounds = quick ? 1 : 5
   yield* title("reads")
   const load = yield* makeLoad
   const ours = yield* startService(yield* startCluster({ namespaces: 500, each: 40 }))
@@ -80,7 +80,7 @@ const main = Effect.gen(function* () {
 
   const shorts = yield* Effect.forEach(Object.entries(short), ([id, path]) =>
     Effect.forEach([1, 32, 256], (connections) =>
-      Effect.map(compare(path, connections, (quick ? 2000 : 20_000) + 160 * connections), (one) => ({ id, one }))
+      Effect.map(compare(path, connections, (quick ? 2000 : 12_000) + 60 * connections), (one) => ({ id, one }))
     )
   ).pipe(Effect.map((rows) => rows.flat()))
   const longs = yield* Effect.forEach(Object.entries(long), ([id, path]) =>
@@ -94,8 +94,8 @@ const main = Effect.gen(function* () {
 
   const three = shorts.find(({ one: { connections, path } }) => connections === 32 && path === short["3"])
   const perSecond = Math.round(median(three?.one.oursPerSecond ?? []) / 2)
-  const paced = { path: short["3"], connections: 32, perSecond, seconds: quick ? 2 : 10, alone: true }
-  const latencies = yield* takeTurns([ours, bare], quick ? 1 : 5, (server) => pacedReads(server, paced))
+  const paced = { path: short["3"], connections: 32, perSecond, seconds: quick ? 2 : 6, alone: true }
+  const latencies = yield* takeTurns([ours, bare], quick ? 1 : 3, (server) => pacedReads(server, paced))
   yield* print(`Latency of endpoint 3 at ${perSecond} GETs/s, half of what the service can take, ms\n`)
   yield* table(
     ["server", "p50", "p99", "p99.9", "RSS, MiB"],
