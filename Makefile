@@ -79,11 +79,11 @@ probe: setup ## Run the synthetic queries once against a service that `make run`
 docs: setup ## Write the tables of settings in docs/ from the settings' own descriptions
 	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md docs/observability.md
 
-bench: bench-memory bench-freshness bench-observability bench-authorization bench-security bench-hostile ## Run every benchmark; bench-NAME runs one of bench/
+bench: $(addprefix bench-,reads handshakes sync freshness writes growth memory start parts authorization hostile) ## Run every benchmark (BENCH_QUICK=1: only to see that they work); bench-NAME runs one of bench/
 
 bench-%: setup
 	@scripts/pki.sh .dev/test-pki faulty
-	node --expose-gc bench/$*.ts
+	@node --expose-gc bench/$*.ts
 
 build: setup ## Bundle the programs into dist/: node dist/main.js needs nothing else
 	node scripts/bundle.ts

@@ -1,28 +1,41 @@
-/** The baseline: a bare node:https server with the service's TLS settings that writes one body and checks nothing. */
+/**
+ * The baseline: a bare node:https server with the service's TLS settings that checks nothing and writes ready bodies, those
+ * of the paths in the file `BODIES`.
+ */
+import { Config, Effect, Schema } from "effect"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:https"
 import { file } from "../test/integration/Pki.ts"
 
-const body = '{"namespace":"personal","deployment":"nginx","replica_count":12}'
+const Bodies = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
-const server = createServer(
-  {
-    cert: readFileSync(file("server.crt")),
-    key: readFileSync(file("server.key")),
-    ca: readFileSync(file("ca.crt")),
-    ciphers: "TLS_AES_128_GCM_SHA256",
-    minVersion: "TLSv1.3",
-    requestCert: true,
-    rejectUnauthorized: false
-  },
-  (_request, response) => {
-    response.writeHead(200, { "content-type": "application/json", "content-length": body.length })
-    response.end(body)
-  }
-)
-
-server.listen(0, "127.0.0.1", () => {
-  const address = server.address()
-  const port = address === null || typeof address === "string" ? 0 : address.port
-  process.stdout.write(`${JSON.stringify({ port })}\n`)
+const main = Effect.gen(function* () {
+  const read = yield* Schema.decodeEffect(Bodies)(readFileSync(yield* Config.String("BODIES"), "utf8"))
+  // A short body leaves in one piece with its head, a long one without being encoded again: the best of both for each.
+  const bodies = new Map(
+    Object.entries(read).map(([path, text]) => [path, text.length < 16_384 ? text : Buffer.from(text, "latin1")])
+  )
+  const server = createServer(
+    {
+      cert: readFileSync(file("server.crt")),
+      key: readFileSync(file("server.key")),
+      ca: readFileSync(file("ca.crt")),
+      ciphers: "TLS_AES_128_GCM_SHA256",
+      minVersion: "TLSv1.3",
+      requestCert: true,
+      rejectUnauthorized: false
+    },
+    (request, response) => {
+      const body = bodies.get(request.url ?? "") ?? "{}"
+      response.writeHead(200, { "content-type": "application/json", "content-length": body.length })
+      response.end(body)
+    }
+  )
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = address === null || typeof address === "string" ? 0 : address.port
+    process.stdout.write(`${JSON.stringify({ port })}\n`)
+  })
 })
+
+await Effect.runPromise(main)

@@ -1,10 +1,14 @@
-/** The service over the demo cluster, with policy authorization and rate limits, or without: `SECURED` is `yes` or `no`. */
+/**
+ * The service over the demo cluster with some of its parts, or without: `SECURED`, policy authorization and rate limits;
+ * `OBSERVED`, metrics and request log. Both are `true` or `false`.
+ */
 import { Config, Context, Duration, Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import * as Cluster from "../src/Cluster.ts"
 import * as Settings from "../src/Config.ts"
+import * as Observability from "../src/Observability.ts"
 import { Lifecycle } from "../src/api/Lifecycle.ts"
 import * as Server from "../src/api/Server.ts"
 import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
@@ -23,19 +27,22 @@ const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.la
 
 const main = Effect.gen(function* () {
   const settings = yield* Settings.load
-  const secured = yield* Config.Literals(["yes", "no"], "SECURED")
+  const secured = yield* Config.Boolean("SECURED")
+  const observed = yield* Config.Boolean("OBSERVED")
+  const authorization = secured ? PolicyAuthorization.layer(settings.policyFile ?? "") : Authorization.layerAllowAll
   const services = yield* Layer.build(
     Server.layer(settings).pipe(
       Layer.provideMerge(
         Layer.mergeAll(
           Layer.provide(Cluster.layerOptions({}), cluster),
           Layer.provideMerge(ClientIdentity.layerTls, ServerTls.layer(settings)),
-          secured === "yes" ? PolicyAuthorization.layer(settings.policyFile ?? "") : Authorization.layerAllowAll,
-          secured === "yes" ? RateLimit.layer(settings) : RateLimit.layerUnlimited,
+          observed ? Observability.authorization(settings, authorization) : authorization,
+          secured ? RateLimit.layer(settings) : RateLimit.layerUnlimited,
           Audit.layerLog,
           Lifecycle.layer(Duration.zero)
         )
-      )
+      ),
+      Layer.provide(observed ? Observability.layer(settings, { stream: process.stdout, terminal: false }) : Layer.empty)
     )
   )
   const { address } = Context.get(services, HttpServer.HttpServer)

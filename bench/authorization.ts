@@ -10,9 +10,8 @@ import * as ClusterAuthorization from "../src/security/ClusterAuthorization.ts"
 import type { Identity } from "../src/security/Identity.ts"
 import { decider } from "../src/security/PolicyDecision.ts"
 import { decodePolicy } from "../src/security/PolicyFile.ts"
-
-const rounds = 5
-const checks = 500_000
+import { isQuick, print, table, title } from "./Report.ts"
+import { spread } from "./Spread.ts"
 
 const identity = (user: string, ...groups: ReadonlyArray<string>): Identity => ({
   user,
@@ -52,10 +51,12 @@ const cluster = ClusterAuthorization.layer({
   authorizationCacheSize: 10_000
 }).pipe(Layer.provide(Layer.succeed(AccessReviewer, { review: () => Effect.succeed(true) })))
 
-const median = (values: ReadonlyArray<number>) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
-
-const measure = Effect.fnUntraced(function* (layer: Layer.Layer<Authorization>, filled: number) {
+const measure = Effect.fnUntraced(function* (
+  layer: Layer.Layer<Authorization>,
+  filled: number,
+  rounds: number,
+  checks: number
+) {
   const authorization = Context.get(yield* Layer.build(layer), Authorization)
   // Answers for others, so that the map in which they are kept has its size.
   for (let n = 0; n < filled; n++)
@@ -76,22 +77,22 @@ const measure = Effect.fnUntraced(function* (layer: Layer.Layer<Authorization>, 
 }, Effect.scoped)
 
 const main = Effect.gen(function* () {
-  process.stdout.write(
-    `${checks} checks a round, ${rounds} rounds\n${"who decides".padEnd(44)} CPU ns/check (min..max)\n`
+  const quick = yield* isQuick
+  const [rounds, checks] = quick ? [1, 50_000] : [7, 500_000]
+  yield* title("authorization")
+  const rows = yield* Effect.forEach(
+    [
+      ["nobody: everything is allowed", Authorization.layerAllowAll, 0],
+      ["a policy of 10 rules", policy(10, false), 0],
+      ["a policy of 1,000 rules, one of them the caller's", policy(1000, false), 0],
+      ["a policy of 1,000 rules, all of them the caller's", policy(1000, true), 0],
+      ["the cluster, its answer kept among 100", cluster, 100],
+      ["the cluster, its answer kept among 9,900", cluster, 9900]
+    ] as const,
+    ([name, layer, filled]) => Effect.map(measure(layer, filled, rounds, checks), (times) => [name, spread(times, 0)])
   )
-  for (const [name, layer, filled] of [
-    ["nobody: everything is allowed", Authorization.layerAllowAll, 0],
-    ["policy, 10 rules", policy(10, false), 0],
-    ["policy, 1,000 rules, one of them for the caller", policy(1000, false), 0],
-    ["policy, 1,000 rules, all for the caller", policy(1000, true), 0],
-    ["cluster, answer kept among 100", cluster, 100],
-    ["cluster, answer kept among 9,900", cluster, 9900]
-  ] as const) {
-    const times = yield* measure(layer, filled)
-    process.stdout.write(
-      `${name.padEnd(48)} ${median(times).toFixed(0)} (${Math.min(...times).toFixed(0)}..${Math.max(...times).toFixed(0)})\n`
-    )
-  }
+  yield* print(`${checks} checks a round, ${rounds} rounds\n`)
+  yield* table(["who decides", "CPU ns for each check"], rows)
 })
 
 await Effect.runPromise(main)

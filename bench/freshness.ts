@@ -1,79 +1,122 @@
 /**
- * How soon a change in the cluster is seen by a GET: milliseconds from the moment the change is made (its watch event
- * leaves the API) to the end of the first GET over mutual TLS that shows it. Baseline of the same run: one such GET by
- * itself. Then what a sync of 20,000 deployments in 500 namespaces asks of the cluster.
+ * How soon a change in the cluster is seen by a GET: milliseconds from the moment the change is made to the end of the first
+ * GET over mutual TLS that shows it, at several rates of change, while other reads run at half of what the service can take.
+ * Beside it, of the same run: one such GET by itself.
  */
-import { Duration, Effect, Logger } from "effect"
-import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
+import { Effect, Fiber, Schema } from "effect"
 import { agent, send } from "../test/integration/Https.ts"
-import { TestService } from "../test/integration/TestService.ts"
+import { makeLoad, pacedReads } from "./Load.ts"
+import { monotonicMicros } from "./MonotonicClock.ts"
+import { plot } from "./Plot.ts"
+import { startCluster, startService } from "./Programs.ts"
+import { cpuMicros } from "./ProcessUsage.ts"
+import { isQuick, print, result, table, title } from "./Report.ts"
+import { figures, median, quantile, spread } from "./Spread.ts"
 
-const quantile = (sorted: ReadonlyArray<number>, q: number) => sorted[Math.floor((sorted.length - 1) * q)] ?? Number.NaN
-
-const line = (name: string, millis: ReadonlyArray<number>) => {
-  const sorted = millis.toSorted((a, b) => a - b)
-  return `${name.padEnd(24)} ${[0.5, 0.9, 0.99].map((q) => quantile(sorted, q).toFixed(2).padStart(8)).join(" ")}`
-}
-
-const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
-
-const changes = 500
-
-const freshness = Effect.gen(function* () {
-  const kube = yield* EmbeddedKube
-  const { port } = yield* TestService
-  const pool = yield* agent("viewer", 1)
-  const read = send(port, {
-    client: "viewer",
-    agent: pool,
-    path: "/namespaces/personal/deployments/nginx/replica_count"
-  })
-  const visible = (expected: string): Effect.Effect<void, Error> =>
-    Effect.flatMap(read, ({ body }) => (body.endsWith(expected) ? Effect.void : visible(expected)))
-  const baseline: Array<number> = []
-  const seen: Array<number> = []
-  for (let count = 1; count <= changes; count++) {
-    const before = performance.now()
-    yield* read
-    baseline.push(performance.now() - before)
-    const changed = performance.now()
-    yield* kube.cluster.putDeployment("personal", "nginx", count + 100)
-    yield* visible(`:${count + 100}}`)
-    seen.push(performance.now() - changed)
-  }
-  yield* print(`freshness, ${changes} changes, ms${" ".repeat(4)}p50      p90      p99`)
-  yield* print(line("one GET (baseline)", baseline))
-  yield* print(line("change to visible", seen))
-})
-
-const sync = Effect.gen(function* () {
-  const kube = yield* EmbeddedKube
-  const { cache } = yield* TestService
-  yield* kube.faults.hang(false)
-  yield* kube.faults.dropWatches()
-  const before = performance.now()
-  yield* cache.awaitSynced
-  const lists = (yield* kube.requests).filter(({ items }) => items !== undefined)
-  yield* print(
-    `sync of 20,000 deployments in 500 namespaces: ${(performance.now() - before).toFixed(0)} ms with paged lists, ` +
-      `${lists.length} list responses, the largest of ${Math.max(...lists.map(({ items }) => items ?? 0))} objects`
-  )
-})
+const read = { path: "/namespaces/load-00001/deployments/deployment-00001/replica_count", connections: 32 }
+const probe = "/namespaces/load-00000/deployments/deployment-00000/replica_count"
+const decodeCount = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ replica_count: Schema.Number })))
+const decodeChanged = Schema.decodeUnknownEffect(
+  Schema.Struct({ count: Schema.Number, probed: Schema.Array(Schema.Number) })
+)
 
 const main = Effect.gen(function* () {
-  yield* Effect.scoped(freshness.pipe(Effect.provide(TestService.layer())))
-  yield* Effect.scoped(
-    sync.pipe(
-      Effect.provide(
-        TestService.layer({
-          kube: { streamingLists: false, maxPageSize: 500 },
-          unsynced: Effect.flatMap(EmbeddedKube, (kube) =>
-            Effect.andThen(kube.faults.hang(true), kube.cluster.seedMany(500, 40, { padding: 3000 }))
-          )
-        })
-      )
+  const quick = yield* isQuick
+  const seconds = quick ? 2 : 10
+  const rounds = quick ? 1 : 3
+  yield* title("freshness")
+  const load = yield* makeLoad
+  const cluster = yield* startCluster({ namespaces: 100, each: 100 })
+  const service = yield* startService(cluster)
+  const pool = yield* agent("viewer", 1)
+  const count = quick ? 2000 : 20_000
+  yield* load(service, { ...read, count })
+  const { perSecond: saturation } = yield* load(service, { ...read, count })
+  const reads = Math.round(saturation / 2)
+
+  const measure = Effect.fnUntraced(function* (changesPerSecond: number) {
+    const from = monotonicMicros()
+    const query = `perSecond=${changesPerSecond}&seconds=${seconds}&from=${from}`
+    const others = yield* Effect.forkChild(
+      pacedReads(service, { ...read, perSecond: reads, seconds: seconds + 2, alone: false })
+    )
+    // By then the other reads have begun.
+    yield* Effect.sleep("2 seconds")
+    const before = cpuMicros(service.pid)
+    const changing = yield* Effect.forkChild(
+      Effect.promise(() => fetch(`${cluster.control}/?${query}`, { method: "POST" }).then((answer) => answer.json()))
+    )
+    const seen: Array<{ readonly count: number; readonly at: number }> = []
+    const alone: Array<number> = []
+    const end = performance.now() + seconds * 1000 + 500
+    while (performance.now() < end) {
+      const sent = performance.now()
+      const { body } = yield* send(service.port, { client: "viewer", path: probe, agent: pool })
+      alone.push(performance.now() - sent)
+      const { replica_count } = yield* decodeCount(body)
+      if (replica_count !== seen.at(-1)?.count) seen.push({ count: replica_count, at: monotonicMicros() - from })
+    }
+    const { count, probed } = yield* decodeChanged(yield* Fiber.join(changing))
+    const micros = cpuMicros(service.pid) - before
+    // A change is visible as soon as it, or one after it, is.
+    const millis = probed.flatMap((changed) => {
+      const first = seen.find(({ at, count }) => count >= changed && at >= changed)
+      return first === undefined ? [] : [(first.at - changed) / 1000]
+    })
+    if (millis.length < probed.length) return yield* Effect.die(new Error("a change was never seen"))
+    const latencies = yield* Fiber.join(others)
+    return {
+      changed: count / seconds,
+      busy: micros / ((seconds + 0.5) * 10_000),
+      p50: quantile(millis, 0.5),
+      p99: quantile(millis, 0.99),
+      get: quantile(alone, 0.5),
+      getP99: quantile(alone, 0.99),
+      reads: latencies.p99
+    }
+  })
+
+  const rates = [10, 100, 1000, 5000]
+  const measured = yield* Effect.forEach(rates, (rate) =>
+    Effect.map(
+      Effect.forEach(Array.from({ length: rounds }), () => measure(rate)),
+      (results) => ({ rate, results })
     )
   )
-}).pipe(Effect.provide(Logger.layer([])), Effect.timeout(Duration.minutes(2)))
+  yield* print(
+    `${seconds} s a round, ${rounds} rounds, 10,000 deployments, ${reads} other GETs/s (half of what the service can take)\n`
+  )
+  yield* table(
+    ["changes/s asked", "made", "visible p50, ms", "p99, ms", "one GET p50, ms", "p99, ms", "CPU of the service"],
+    measured.map(({ rate, results }) => [
+      rate,
+      spread(figures(results, "changed"), 0),
+      spread(figures(results, "p50")),
+      spread(figures(results, "p99")),
+      spread(figures(results, "get")),
+      spread(figures(results, "getP99")),
+      `${spread(figures(results, "busy"), 0)} %`
+    ])
+  )
+  yield* result(
+    "p99 at 1,000 changes/s, ms",
+    measured.flatMap(({ rate, results }) => (rate === 1000 ? figures(results, "p99") : [])),
+    { atMost: 20 },
+    1
+  )
+  yield* plot(
+    "freshness",
+    {
+      title: "Freshness while reads run at half saturation",
+      x: "changes per second",
+      y: "ms from change to visible",
+      logY: true
+    },
+    (["p50", "p99"] as const).map((field) => ({
+      name: field,
+      points: measured.map(({ rate, results }) => [rate, median(figures(results, field))])
+    }))
+  )
+})
 
-await Effect.runPromise(main)
+await Effect.runPromise(Effect.scoped(main))

@@ -5,11 +5,12 @@
  * both do so first without the attack. Every read must succeed.
  */
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
 import { type Attack, attack, type Reads, steadyReads } from "../test/integration/Attack.ts"
 import { demoSettings, start } from "../test/integration/Process.ts"
+import { cpuMicros, residentMegabytes } from "./ProcessUsage.ts"
+import { isQuick, print, title } from "./Report.ts"
+import { quantile } from "./Spread.ts"
 
-const seconds = 10
 const dribblers: ReadonlyArray<Attack> = [{ handshakes: 1000 }, { headers: 1000 }]
 const attackFromHere: ReadonlyArray<Attack> = [
   { handshakes: 1000, sources: 1 },
@@ -17,26 +18,13 @@ const attackFromHere: ReadonlyArray<Attack> = [
   { flooders: 200, sources: 1 }
 ]
 
-const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
-
-const cpuSeconds = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-const residentMegabytes = (pid: number): number =>
-  Math.round(Number(/VmRSS:\s*([0-9]+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024)
-
-const quantile = (values: ReadonlyArray<number>, q: number) =>
-  (values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1] ?? Number.NaN).toFixed(1).padStart(8)
-
 const row = (name: string, { asked, failures, millis }: Reads) =>
   print(
-    `${name.padEnd(58)} ${String(millis.length).padStart(5)} of ${String(asked).padEnd(5)}${quantile(millis, 0.5)}${quantile(millis, 0.99)}${quantile(millis, 1)}${failures.length === 0 ? "" : ` ${[...new Set(failures)].join(", ")}`}`
+    `${name.padEnd(58)} ${String(millis.length).padStart(5)} of ${String(asked).padEnd(5)}${[0.5, 0.99, 1].map((q) => quantile(millis, q).toFixed(1).padStart(8)).join("")}${failures.length === 0 ? "" : ` ${[...new Set(failures)].join(", ")}`}`
   )
 
-const measure = Effect.fnUntraced(function* (name: string, port: number, pid: number) {
-  const before = cpuSeconds(pid)
+const measure = Effect.fnUntraced(function* (name: string, port: number, pid: number, seconds: number) {
+  const before = cpuMicros(pid)
   const [kept, fresh] = yield* Effect.all(
     [
       steadyReads(port, { perSecond: 100, count: 100 * seconds, keptAlive: true }),
@@ -49,18 +37,20 @@ const measure = Effect.fnUntraced(function* (name: string, port: number, pid: nu
   yield* row(`${name}, kept-alive`, kept)
   yield* row(`${name}, a connection each`, fresh)
   yield* print(
-    `  the service: ${Math.round((100 * (cpuSeconds(pid) - before)) / seconds)} % of a core, ${residentMegabytes(pid)} MB`
+    `  the service: ${Math.round((cpuMicros(pid) - before) / (seconds * 10_000))} % of a core, ${residentMegabytes(pid).toFixed(0)} MiB`
   )
 })
 
 const main = Effect.gen(function* () {
+  const seconds = (yield* isQuick) ? 2 : 10
+  yield* title("hostile")
   const service = yield* start(demoSettings)
   const port = yield* service.port
   const pid = service.child.pid ?? 0
   yield* service.printed("Ready")
   yield* steadyReads(port, { perSecond: 100, count: 500, keptAlive: true })
   yield* print(`${"reads of an identified client".padEnd(58)} ${"succeeded".padEnd(14)}  p50 ms  p99 ms  max ms`)
-  yield* measure("without an attack", port, pid)
+  yield* measure("without an attack", port, pid, seconds)
   for (const [name, attacks] of [
     ["2,000 dribble", dribblers],
     ["200 flood", [{ flooders: 200 }]],
@@ -73,7 +63,7 @@ const main = Effect.gen(function* () {
         const attackers = yield* Effect.forEach(attacks, (one: Attack) => attack(port, one))
         for (const { printed } of attackers) yield* printed("\n")
         yield* Effect.sleep(3000)
-        yield* measure(name, port, pid)
+        yield* measure(name, port, pid, seconds)
         for (const { output } of attackers) yield* print(`  the attackers: ${output().trimEnd().split("\n").at(-1)}`)
       })
     )

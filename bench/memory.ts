@@ -1,16 +1,18 @@
 /**
- * What the cached view costs: bytes per deployment with 20,000 of them in 500 namespaces, and the time of an event and of
- * a lookup against the size of the namespace. Run: `node --expose-gc bench/memory.ts`
+ * What the cached view costs: bytes of memory for each deployment, and the time of an event and of a lookup against the size
+ * of the namespace. Run: `node --expose-gc bench/memory.ts`
  */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import * as View from "../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../src/domain/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../src/domain/Names.ts"
 import type { DeploymentObject } from "../src/domain/ReadModel.ts"
 import { ReplicaCount } from "../src/domain/ReplicaCount.ts"
 import { ResourceVersion } from "../src/domain/ResourceVersion.ts"
+import { plot } from "./Plot.ts"
+import { isQuick, print, result, table, title } from "./Report.ts"
+import { median, spread } from "./Spread.ts"
 
-const namespaceCount = 500
 const perNamespace = 40
 
 const Objects = Schema.fromJsonString(
@@ -51,161 +53,184 @@ const filled = (namespaces: number, each: number): View.ClusterView => {
   return View.apply(listed, { _tag: "DeploymentsReplaced", items, resourceVersion: version(200_000_000) })
 }
 
-const relisted = (view: View.ClusterView): View.ClusterView =>
+const collect = globalThis.gc
+if (collect === undefined) throw new Error("run with node --expose-gc")
+
+const usedBytes = (): number => {
+  for (let round = 0; round < 4; round++) collect()
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+}
+
+const readAll = (view: View.ClusterView): void => {
+  View.allDeploymentsBody(view)
+  View.allReplicaCountsBody(view)
+  for (const { name } of view.namespaces) {
+    View.deploymentsBody(view, name)
+    View.replicaCountsBody(view, name)
+  }
+}
+
+const scaled = (view: View.ClusterView, namespaceCount: number): View.ClusterView =>
+  deployments(namespaceCount, perNamespace, 400_000_000).reduce((next, object, index) => {
+    const replicas = ReplicaCount.make(1000 + (index % 7))
+    return View.apply(next, { _tag: "DeploymentApplied", object: { ...object, replicas } })
+  }, view)
+
+const relisted = (view: View.ClusterView, namespaceCount: number): View.ClusterView =>
   View.apply(view, {
     _tag: "DeploymentsReplaced",
     items: deployments(namespaceCount, perNamespace, 500_000_000),
     resourceVersion: version(600_000_000)
   })
 
-const print = (...columns: ReadonlyArray<string | number>) =>
-  process.stdout.write(
-    `${columns.map((column, index) => String(column)[index === 0 ? "padEnd" : "padStart"](index === 0 ? 46 : 14)).join("")}\n`
-  )
+/** The states of a view of so many namespaces, one after the other. Each is made in a call, whose end frees all else. */
+const states: ReadonlyArray<
+  readonly [state: string, next: (view: View.ClusterView, namespaceCount: number) => View.ClusterView]
+> = [
+  ["after the lists", (_, namespaceCount) => filled(namespaceCount, perNamespace)],
+  ["all bodies read once", (view) => view],
+  ["each scaled, all bodies read again", scaled],
+  ["relisted, all changed, all read again", relisted]
+]
 
-const collect = globalThis.gc
-if (collect === undefined) throw new Error("run with node --expose-gc")
-
-const used = (): { readonly bytes: number; readonly rss: number } => {
-  for (let round = 0; round < 4; round++) collect()
-  const { heapUsed, external, rss } = process.memoryUsage()
-  return { bytes: heapUsed + external, rss }
-}
-
-const memory = () => {
-  // Compiles what will run, so that code is not counted as data.
-  let view = filled(20, perNamespace)
-  View.allDeploymentsBody(view)
-  View.allReplicaCountsBody(view)
-  view = View.empty
-  const base = used()
-  print("memory", "MB", "B/deployment", "RSS MB")
-  const report = (label: string) => {
-    const now = used()
-    print(
-      label,
-      ((now.bytes - base.bytes) / 1e6).toFixed(2),
-      ((now.bytes - base.bytes) / (namespaceCount * perNamespace)).toFixed(0),
-      (now.rss / 1e6).toFixed(0)
-    )
-  }
-  print("process, before", (base.bytes / 1e6).toFixed(2), "-", (base.rss / 1e6).toFixed(0))
-  view = filled(namespaceCount, perNamespace)
-  report("after the lists")
-  View.allDeploymentsBody(view)
-  View.allReplicaCountsBody(view)
-  report("2A and 3B read once")
-  const readEach = () => {
-    for (const { name } of view.namespaces) {
-      View.deploymentsBody(view, name)
-      View.replicaCountsBody(view, name)
-    }
-  }
-  readEach()
-  report("2 and 3A of each namespace read too")
-  for (const object of deployments(namespaceCount, perNamespace, 300_000_000)) {
-    view = View.apply(view, { _tag: "DeploymentApplied", object })
-  }
-  report("each deployment touched, count unchanged")
-  deployments(namespaceCount, perNamespace, 400_000_000).forEach((object, index) => {
-    const replicas = ReplicaCount.make(1000 + (index % 7))
-    view = View.apply(view, { _tag: "DeploymentApplied", object: { ...object, replicas } })
+/** Bytes for each deployment, in each state of a view of so many namespaces. */
+const memory = (namespaceCount: number): ReadonlyArray<number> => {
+  const base = usedBytes()
+  let view = View.empty
+  return states.map(([, next], index) => {
+    view = next(view, namespaceCount)
+    if (index > 0) readAll(view)
+    return (usedBytes() - base) / (namespaceCount * perNamespace)
   })
-  View.allDeploymentsBody(view)
-  View.allReplicaCountsBody(view)
-  readEach()
-  report("each scaled, all bodies read again")
-  const started = performance.now()
-  view = relisted(view)
-  const took = performance.now() - started
-  View.allDeploymentsBody(view)
-  View.allReplicaCountsBody(view)
-  readEach()
-  report("relisted, all changed, all bodies read again")
-  print(`  that relist, parse and apply: ${took.toFixed(0)} ms; ${view.deploymentCount} deployments`)
 }
 
-/** Nanoseconds of one run of `run`, over as many as fill about 150 ms, after a warm-up. */
-const nanos = (run: (index: number) => void): string => {
+/** Nanoseconds of CPU that one run of `run` takes, over as many as fill about 150 ms, after a warm-up. */
+const nanos = (run: (index: number) => void): number => {
   for (let index = 0; index < 2000; index++) run(index)
   let runs = 0
   const started = performance.now()
+  const before = process.cpuUsage()
   do {
     for (let index = 0; index < 200; index++) run(runs + index)
     runs += 200
   } while (performance.now() - started < 150)
-  return (((performance.now() - started) * 1e6) / runs).toFixed(0)
+  const { system, user } = process.cpuUsage(before)
+  return ((system + user) * 1000) / runs
 }
 
-const time = () => {
-  print("\nns, by deployments in the namespace", "touch", "scale", "add+delete", "lookup 3", "lookup 3C")
-  for (const size of [10, 100, 1000, 10_000]) {
-    const base = filled(1, size)
-    const objects = deployments(1, size, 100_000_000)
-    const at = (index: number): DeploymentObject => {
-      const object = objects[(index * 7919) % size]
-      if (object === undefined) throw new Error("unreachable")
-      return object
-    }
-    let next = 300_000_000
-    const measureEvents = (events: (object: DeploymentObject) => ReadonlyArray<ClusterEvent>) => {
-      let view = base
-      return nanos((index) => {
-        for (const event of events(at(index))) view = View.apply(view, event)
-      })
-    }
-    print(
-      String(size),
-      measureEvents((object) => [
-        { _tag: "DeploymentApplied", object: { ...object, resourceVersion: version(next++) } }
-      ]),
-      measureEvents((object) => {
-        const replicas = ReplicaCount.make(100 + (next % 997))
-        return [{ _tag: "DeploymentApplied", object: { ...object, replicas, resourceVersion: version(next++) } }]
-      }),
-      measureEvents((object) => [
-        { _tag: "DeploymentDeleted", ref: object, resourceVersion: version(next++) },
-        { _tag: "DeploymentApplied", object: { ...object, resourceVersion: version(next++) } }
-      ]),
-      nanos((index) => {
-        const { namespace, name } = at(index)
-        View.replicaCountBody(base, namespace, name)
-      }),
-      nanos((index) => {
-        View.replicaCountEverywhereBody(base, at(index).name)
-      })
-    )
+const operations = [
+  "an event that changes no count",
+  "a scaling",
+  "a deletion and an addition",
+  "one count looked up",
+  "a name looked up everywhere"
+] as const
+
+/** Nanoseconds of each operation in a namespace of `size` deployments. */
+const times = (size: number): ReadonlyArray<number> => {
+  const base = filled(1, size)
+  const objects = deployments(1, size, 100_000_000)
+  const at = (index: number): DeploymentObject => {
+    const object = objects[(index * 7919) % size]
+    if (object === undefined) throw new Error("unreachable")
+    return object
   }
-  const big = filled(namespaceCount, perNamespace)
-  const all = deployments(namespaceCount, perNamespace, 300_000_000)
-  let view = big
-  let count = 0
-  print("\n20,000 in 500 namespaces", "ns")
-  print(
-    "lookup 3",
+  let next = 300_000_000
+  const measureEvents = (events: (object: DeploymentObject) => ReadonlyArray<ClusterEvent>) => {
+    let view = base
+    return nanos((index) => {
+      for (const event of events(at(index))) view = View.apply(view, event)
+    })
+  }
+  return [
+    measureEvents((object) => [{ _tag: "DeploymentApplied", object: { ...object, resourceVersion: version(next++) } }]),
+    measureEvents((object) => {
+      const replicas = ReplicaCount.make(100 + (next % 997))
+      return [{ _tag: "DeploymentApplied", object: { ...object, replicas, resourceVersion: version(next++) } }]
+    }),
+    measureEvents((object) => [
+      { _tag: "DeploymentDeleted", ref: object, resourceVersion: version(next++) },
+      { _tag: "DeploymentApplied", object: { ...object, resourceVersion: version(next++) } }
+    ]),
     nanos((index) => {
-      const object = all[(index * 7919) % all.length]
-      if (object !== undefined) View.replicaCountBody(big, object.namespace, object.name)
+      const { name, namespace } = at(index)
+      View.replicaCountBody(base, namespace, name)
+    }),
+    nanos((index) => {
+      View.replicaCountEverywhereBody(base, at(index).name)
     })
-  )
-  print(
-    "lookup 3B, nothing changed",
+  ]
+}
+
+/** Nanoseconds of a scaling followed by a read of all counts, and of such a read alone, with 20,000 deployments. */
+const everything = (): readonly [changed: number, same: number] => {
+  let view = filled(500, perNamespace)
+  const all = deployments(500, perNamespace, 300_000_000)
+  let count = 0
+  const changed = nanos(() => {
+    const object = all[(count * 7919) % all.length]
+    if (object === undefined) return
+    const replicas = ReplicaCount.make(count++ % 50)
+    const resourceVersion = version(700_000_000 + count)
+    view = View.apply(view, { _tag: "DeploymentApplied", object: { ...object, replicas, resourceVersion } })
+    View.allReplicaCountsBody(view)
+  })
+  return [
+    changed,
     nanos(() => {
-      View.allReplicaCountsBody(big)
-    })
-  )
-  print(
-    "a scaling, then 3B read",
-    nanos(() => {
-      const object = all[(count * 7919) % all.length]
-      if (object === undefined) return
-      const replicas = ReplicaCount.make(count++ % 50)
-      const resourceVersion = version(700_000_000 + count)
-      view = View.apply(view, { _tag: "DeploymentApplied", object: { ...object, replicas, resourceVersion } })
       View.allReplicaCountsBody(view)
     })
-  )
+  ]
 }
 
-memory()
-time()
+const main = Effect.gen(function* () {
+  const quick = yield* isQuick
+  const rounds = quick ? 1 : 5
+  yield* title("memory and the cost of a change")
+  const counts = quick ? [25, 500] : [25, 500, 2500]
+  // Compiles what will run, so that code is not counted as data.
+  memory(25)
+  const held = counts.map(memory)
+  yield* print("Bytes of heap and external memory for each deployment, after a collection\n")
+  yield* table(
+    ["state", ...counts.map((count) => `${count * perNamespace} deployments`)],
+    states.map(([state], index) => [state].concat(held.map((bytes) => (bytes[index] ?? Number.NaN).toFixed(0))))
+  )
+  yield* result(
+    "bytes for each deployment, the most in any state",
+    [Math.max(...(held.at(-1) ?? []))],
+    { atMost: 700 },
+    0
+  )
+
+  const sizes = quick ? [10, 1000] : [10, 100, 1000, 10_000]
+  const measured = sizes.map((size) => ({ size, rounds: Array.from({ length: rounds }, () => times(size)) }))
+  const of = (each: (typeof measured)[number], operation: number) =>
+    each.rounds.map((figures) => figures[operation] ?? Number.NaN)
+  yield* print(`\nNanoseconds of CPU, by the deployments in the namespace; ${rounds} rounds\n`)
+  yield* table(
+    ["operation", ...sizes.map(String)],
+    operations.map((name, index) => [name, ...measured.map((each) => spread(of(each, index), 0))])
+  )
+  const whole = Array.from({ length: rounds }, everything)
+  yield* print(
+    `With 20,000 deployments a scaling and a read of all counts take ${spread(
+      whole.map(([changed]) => changed / 1e6),
+      2
+    )} ms; read again without a change, ${spread(
+      whole.map(([, same]) => same),
+      0
+    )} ns.`
+  )
+  yield* plot(
+    "growth-events",
+    { title: "Taking in an event", x: "deployments in the namespace", y: "ns per event", logY: true },
+    operations.slice(0, 3).map((name, index) => ({
+      name,
+      points: measured.map((each) => [each.size, median(of(each, index))])
+    }))
+  )
+})
+
+await Effect.runPromise(main)

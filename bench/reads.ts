@@ -1,50 +1,126 @@
 /**
- * What a cached read costs: CPU microseconds of the server process for each GET of one replica count, over 32 kept-alive
- * mutual TLS connections, against a bare node:https server that writes the same body. Both run as processes of their own
- * and take turns; the median of the rounds and their spread are printed, and the resident memory at the end.
+ * What a cached read costs: CPU microseconds of the server's process for each GET, and GETs a second, of the whole service
+ * (mutual TLS, identity, policy, rate limit) against a bare node:https server that writes the same bodies; then the latency
+ * of both at half of what the service can take.
  */
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
-import { demoSettings, start } from "../test/integration/Process.ts"
-import { connections, cpuMicros, load, median } from "./ReadLoad.ts"
+import { agent, send } from "../test/integration/Https.ts"
+import { onServerCore } from "./Command.ts"
+import { makeLoad, pacedReads } from "./Load.ts"
+import { plot } from "./Plot.ts"
+import { startBare, startCluster, startService } from "./Programs.ts"
+import { residentMegabytes } from "./ProcessUsage.ts"
+import { isQuick, print, result, table, title } from "./Report.ts"
+import { figures, median, ratios, spread } from "./Spread.ts"
+import { takeTurns } from "./Turns.ts"
 
-const rounds = 5
-const requests = 10_000
-
-const residentMegabytes = (pid: number): number =>
-  Math.round(Number(/VmRSS:\s*([0-9]+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024)
-
-const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
+const short = {
+  "3": "/namespaces/load-00007/deployments/deployment-00007/replica_count",
+  "2": "/namespaces/load-00007/deployments",
+  "3A": "/namespaces/load-00007/deployments/ANY/replica_count"
+}
+const long = { "2A": "/namespaces/ANY/deployments", "3B": "/namespaces/ANY/deployments/ANY/replica_count" }
+const paths = { ...short, ...long }
 
 const main = Effect.gen(function* () {
-  const servers = [
-    { name: "bare node:https", instance: yield* start({}, "bench/BareServer.ts") },
-    { name: "kube-resource-api", instance: yield* start(demoSettings) }
-  ]
-  const measured = []
-  for (const { name, instance } of servers) {
-    const port = yield* instance.port
-    yield* load(port, requests)
-    measured.push({ name, port, pid: instance.child.pid ?? 0, micros: new Array<number>() })
+  const quick = yield* isQuick
+  const rounds = quick ? 1 : 5
+  yield* title("reads")
+  const load = yield* makeLoad
+  const ours = yield* startService(yield* startCluster({ namespaces: 500, each: 40 }))
+  const pool = yield* agent("viewer", 1)
+  const bodies: Record<string, string> = {}
+  for (const path of Object.values(paths)) {
+    bodies[path] = (yield* send(ours.port, { client: "viewer", path, agent: pool })).body
   }
-  for (let round = 0; round < rounds; round++) {
-    for (const { micros, pid, port } of measured) {
-      const before = cpuMicros(pid)
-      yield* load(port, requests)
-      micros.push((cpuMicros(pid) - before) / requests)
+  const bare = yield* startBare(bodies)
+  for (const { pid } of [ours, bare]) yield* onServerCore(pid)
+
+  const compare = Effect.fnUntraced(function* (path: string, connections: number, count: number) {
+    const run = (server: typeof ours) => load(server, { path, connections, count })
+    // What comes first pays for compilation, and not for the others.
+    yield* Effect.forEach([ours, bare], run)
+    const [a, b] = yield* takeTurns([ours, bare], rounds, run)
+    const [oursMicros = [], bareMicros = []] = [a, b].map((turn) => figures(turn?.results ?? [], "micros"))
+    const [oursPerSecond = [], barePerSecond = []] = [a, b].map((turn) => figures(turn?.results ?? [], "perSecond"))
+    return {
+      path,
+      connections,
+      oursMicros,
+      bareMicros,
+      micros: ratios(oursMicros, bareMicros),
+      oursPerSecond,
+      perSecond: ratios(oursPerSecond, barePerSecond),
+      bytes: bodies[path]?.length ?? 0,
+      barePerSecond
     }
-  }
-  yield* print(`${requests} GETs a round, ${rounds} rounds, ${connections} connections`)
-  yield* print(`${"server".padEnd(20)} CPU us/request (min..max)   RSS MB`)
-  for (const { name, micros, pid } of measured) {
-    yield* print(
-      `${name.padEnd(20)} ${median(micros).toFixed(1)} (${Math.min(...micros).toFixed(1)}..${Math.max(...micros).toFixed(1)})`.padEnd(
-        48
-      ) + residentMegabytes(pid)
+  })
+  const header = [
+    "endpoint",
+    "bytes",
+    "connections",
+    "CPU µs",
+    "bare: CPU µs",
+    "ratio",
+    "GETs/s",
+    "bare: GETs/s",
+    "ratio"
+  ]
+  const row = (id: string, one: Effect.Success<ReturnType<typeof compare>>) => [
+    id,
+    one.bytes,
+    one.connections,
+    spread(one.oursMicros),
+    spread(one.bareMicros),
+    median(one.micros).toFixed(2),
+    spread(one.oursPerSecond, 0),
+    spread(one.barePerSecond, 0),
+    median(one.perSecond).toFixed(2)
+  ]
+
+  const shorts = yield* Effect.forEach(Object.entries(short), ([id, path]) =>
+    Effect.forEach([1, 32, 256], (connections) =>
+      Effect.map(compare(path, connections, (quick ? 2000 : 12_000) + 60 * connections), (one) => ({ id, one }))
     )
+  ).pipe(Effect.map((rows) => rows.flat()))
+  const longs = yield* Effect.forEach(Object.entries(long), ([id, path]) =>
+    Effect.map(compare(path, 32, quick ? 64 : 320), (one) => ({ id, one }))
+  )
+  yield* print(`Of the service and of a bare node:https server; ${rounds} rounds, median (min..max)\n`)
+  yield* table(
+    header,
+    [...shorts, ...longs].map(({ id, one }) => row(id, one))
+  )
+
+  const three = shorts.find(({ one: { connections, path } }) => connections === 32 && path === short["3"])
+  const perSecond = Math.round(median(three?.one.oursPerSecond ?? []) / 2)
+  const paced = { path: short["3"], connections: 32, perSecond, seconds: quick ? 2 : 6, alone: true }
+  const latencies = yield* takeTurns([ours, bare], quick ? 1 : 3, (server) => pacedReads(server, paced))
+  yield* print(`Latency of endpoint 3 at ${perSecond} GETs/s, half of what the service can take, ms\n`)
+  yield* table(
+    ["server", "p50", "p99", "p99.9", "RSS, MiB"],
+    latencies.map(({ contender, results }) => [
+      contender.name,
+      spread(figures(results, "p50"), 2),
+      spread(figures(results, "p99"), 2),
+      spread(figures(results, "p999"), 2),
+      residentMegabytes(contender.pid).toFixed(0)
+    ])
+  )
+  yield* result("CPU per read of endpoint 3, 32 connections, of the bare server's", three?.one.micros ?? [], {
+    atMost: 1.3
+  })
+  for (const { id, one } of longs) {
+    yield* result(`GETs/s of ${id} over 20,000 deployments, of the bare server's`, one.perSecond, { atLeast: 0.9 })
   }
-  const [bare, ours] = measured.map(({ micros }) => median(micros))
-  yield* print(`ratio ${((ours ?? 0) / (bare ?? 1)).toFixed(2)}`)
+  yield* plot(
+    "reads",
+    { title: "CPU of a cached read of one replica count", x: "connections", y: "µs per request" },
+    (["oursMicros", "bareMicros"] as const).map((field) => ({
+      name: field === "oursMicros" ? ours.name : bare.name,
+      points: shorts.flatMap(({ id, one }) => (id === "3" ? [[one.connections, median(one[field])] as const] : []))
+    }))
+  )
 })
 
 await Effect.runPromise(Effect.scoped(main))

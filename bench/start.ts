@@ -1,20 +1,19 @@
 /**
- * What a start takes: milliseconds from the process's start to the first `/livez` and to `/readyz` over the demo cluster,
- * and CPU milliseconds until then, from source and from the bundle. They take turns; medians and spread are printed.
+ * What a start takes: milliseconds from the process's start to the first answer of /livez and to /readyz, and its CPU until
+ * then, over the demo cluster, from source and from the bundle.
  */
 import { Effect, Schedule } from "effect"
-import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { send } from "../test/integration/Https.ts"
-import { demoSettings, start } from "../test/integration/Process.ts"
+import { bundled, demoSettings, start } from "../test/integration/Process.ts"
+import { cpuMicros } from "./ProcessUsage.ts"
+import { isQuick, print, result, table, title } from "./Report.ts"
+import { figures, ratios, spread } from "./Spread.ts"
+import { takeTurns } from "./Turns.ts"
 
-const rounds = 15
-const programs = { source: "src/main.ts", bundle: "dist/main.js" }
-
-const cpuMillis = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10
+interface Contender {
+  readonly name: string
+  readonly program: string
 }
 
 const freePort = Effect.callback<number>((resume) => {
@@ -32,39 +31,38 @@ const answered = (port: number, path: string) =>
     Effect.map(() => performance.now())
   )
 
-const once = Effect.fnUntraced(function* (program: string) {
+const once = Effect.fnUntraced(function* ({ program }: Contender) {
   const port = yield* freePort
   const began = performance.now()
   const { child } = yield* start({ ...demoSettings, PORT: String(port) }, program)
   const live = (yield* answered(port, "/livez")) - began
   const ready = (yield* answered(port, "/readyz")) - began
-  return { live, ready, cpu: cpuMillis(child.pid ?? 0) }
+  return { live, ready, cpu: cpuMicros(child.pid ?? 0) / 1000 }
 }, Effect.scoped)
 
-const summary = (values: ReadonlyArray<number>): string => {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (index: number) => Math.round(sorted[index] ?? Number.NaN)
-  return `${at(Math.floor(sorted.length / 2))} (${at(0)}..${at(sorted.length - 1)})`
-}
-
-const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
-
 const main = Effect.gen(function* () {
-  execFileSync(process.execPath, ["scripts/bundle.ts"], { stdio: "inherit" })
-  const measured = Object.entries(programs).map(([name, program]) => ({
-    name,
-    program,
-    starts: new Array<{ readonly live: number; readonly ready: number; readonly cpu: number }>()
-  }))
-  for (let round = 0; round < rounds; round++) {
-    for (const { program, starts } of measured) starts.push(yield* once(program))
-  }
-  yield* print(`${rounds} starts each, milliseconds: median (min..max)`)
-  yield* print(`${"from".padEnd(10)}${"/livez".padEnd(20)}${"/readyz".padEnd(20)}CPU`)
-  for (const { name, starts } of measured) {
-    const of = (field: "live" | "ready" | "cpu") => summary(starts.map((one) => one[field])).padEnd(20)
-    yield* print(`${name.padEnd(10)}${of("live")}${of("ready")}${of("cpu").trimEnd()}`)
-  }
+  const quick = yield* isQuick
+  yield* title("start")
+  const contenders: ReadonlyArray<Contender> = [
+    { name: "bundle", program: `${yield* bundled}/main.js` },
+    { name: "source", program: "src/main.ts" }
+  ]
+  // Once for the file system's cache.
+  yield* Effect.forEach(contenders, once)
+  const turns = yield* takeTurns(contenders, quick ? 2 : 15, once)
+  yield* print(`${turns[0]?.results.length} starts of each, ms\n`)
+  yield* table(
+    ["from", "/livez", "/readyz", "CPU"],
+    turns.map(({ contender, results }) => [
+      contender.name,
+      spread(figures(results, "live"), 0),
+      spread(figures(results, "ready"), 0),
+      spread(figures(results, "cpu"), 0)
+    ])
+  )
+  const [fromBundle = [], fromSource = []] = turns.map(({ results }) => figures(results, "live"))
+  yield* result("/livez from the bundle, ms", fromBundle, { atMost: 400 }, 0)
+  yield* result("/livez from the bundle, of that from source", ratios(fromBundle, fromSource))
 })
 
 await Effect.runPromise(main)

@@ -42,13 +42,13 @@ export const set = (index: DeploymentsByName, entry: DeploymentEntry): Deploymen
     if (held.namespace === entry.namespace) return index.set(entry)
     return index.set(namesakes(entry.name, held.namespace < entry.namespace ? [held, entry] : [entry, held]))
   }
-  const at = held.entries.findIndex(({ namespace }) => namespace >= entry.namespace)
+  const at = indexOfNamespace(held.entries, entry.namespace)
   const there = held.entries[at]
   if (there?.namespace === entry.namespace) {
     const memo = there.body === entry.body ? held.memo : emptyMemo()
     return index.set({ name: held.name, entries: held.entries.with(at, entry), memo })
   }
-  return index.set(namesakes(held.name, held.entries.toSpliced(at === -1 ? held.entries.length : at, 0, entry)))
+  return index.set(namesakes(held.name, held.entries.toSpliced(at, 0, entry)))
 }
 
 /** The index without this deployment. */
@@ -69,6 +69,19 @@ export const body = (index: DeploymentsByName, name: string): Body | undefined =
   return (held.memo.body ??= fromPieces(
     held.entries.flatMap((entry, index) => [index === 0 ? "[" : ",", entry.body]).concat("]")
   ))
+}
+
+/** The index of the first of `entries`, sorted by namespace, that is not before `namespace`. */
+const indexOfNamespace = (entries: ReadonlyArray<DeploymentEntry>, namespace: string): number => {
+  let low = 0
+  let high = entries.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const entry = entries[middle]
+    if (entry !== undefined && entry.namespace < namespace) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 const namesakes = (name: string, entries: ReadonlyArray<DeploymentEntry>): Namesakes => ({

@@ -8,6 +8,7 @@ import { DeploymentName, NamespaceName } from "../domain/Names.ts"
 import type { DeploymentObject, NamespaceObject, ScaledDeployment } from "../domain/ReadModel.ts"
 import { ReplicaCount } from "../domain/ReplicaCount.ts"
 import { ResourceVersion } from "../domain/ResourceVersion.ts"
+import { withoutManagedFields } from "./ManagedFields.ts"
 
 // encoding/json in Go writes an absent list, map or string as null, as "" or not at all.
 const absent = <S extends Schema.Top>(schema: S) => Schema.optional(Schema.NullOr(schema))
@@ -83,10 +84,10 @@ const decoder = <A, B>(schema: Schema.Decoder<A>, project: (value: A) => B): ((i
   return (input) => Result.mapBoth(decode(input), { onFailure: (issue) => issue.message, onSuccess: project })
 }
 
-/** Decodes the text of one JSON value. */
+/** Decodes the text of one JSON value, but for its `managedFields`. */
 export const decodeJson: (text: string) => Decoded<unknown> = (() => {
   const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
-  return (text: string) => Result.mapError(decode(text), () => "not JSON")
+  return (text: string) => Result.mapError(decode(withoutManagedFields(text)), () => "not JSON")
 })()
 
 /** Decodes a `Status`. */

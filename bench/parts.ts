@@ -1,0 +1,65 @@
+/**
+ * What parts of the service cost a cached read, in CPU of the server's process: policy authorization and rate limits; and
+ * metrics, request log and request id, of which the last, that every response has, is timed by itself and added.
+ */
+import { Effect } from "effect"
+import { HttpServerResponse } from "effect/http"
+import { requestId } from "../src/api/RequestId.ts"
+import { demoSettings } from "../test/integration/Process.ts"
+import { onServerCore } from "./Command.ts"
+import { makeLoad } from "./Load.ts"
+import { startServer } from "./Programs.ts"
+import { isQuick, print, result, table, title } from "./Report.ts"
+import { figures, ratios, spread } from "./Spread.ts"
+import { takeTurns } from "./Turns.ts"
+
+const path = "/namespaces/personal/deployments/nginx/replica_count"
+
+const variants = [
+  { name: "neither", SECURED: "false", OBSERVED: "false" },
+  { name: "policy and rate limits", SECURED: "true", OBSERVED: "false" },
+  { name: "metrics and request log", SECURED: "false", OBSERVED: "true" }
+]
+
+/** Microseconds that a response's id takes: made, and set as a header field. */
+const idMicros = (): number => {
+  const response = HttpServerResponse.text("{}", { contentType: "application/json", headers: { age: "0" } })
+  const once = () => HttpServerResponse.setHeaders(response, { "x-request-id": requestId(undefined) })
+  for (let i = 0; i < 200_000; i++) once()
+  const from = process.cpuUsage()
+  for (let i = 0; i < 1_000_000; i++) once()
+  const { system, user } = process.cpuUsage(from)
+  return (user + system) / 1_000_000
+}
+
+const main = Effect.gen(function* () {
+  const quick = yield* isQuick
+  yield* title("parts")
+  const id = idMicros()
+  const load = yield* makeLoad
+  const servers = yield* Effect.forEach(variants, ({ name, ...parts }) =>
+    startServer(name, { ...demoSettings, RATE_LIMIT_READS: "1000000", ...parts }, "bench/VariantServer.ts")
+  )
+  for (const { pid } of servers) yield* onServerCore(pid)
+  const read = (server: (typeof servers)[number]) =>
+    load(server, { path, connections: 32, count: quick ? 2000 : 20_000 })
+  yield* Effect.forEach(servers, read)
+  const turns = yield* takeTurns(servers, quick ? 1 : 11, read)
+  const [neither = [], secured = [], observed = []] = turns.map(({ results }) => figures(results, "micros"))
+  yield* table(
+    ["with", "CPU µs"],
+    turns.map(({ contender, results }) => [contender.name, spread(figures(results, "micros"))])
+  )
+  yield* print(`A request id takes ${id.toFixed(2)} µs.`)
+  yield* result("with policy and rate limits, of a read with neither", ratios(secured, neither), { atMost: 1.15 })
+  yield* result(
+    "with metrics, request log and request id, of a read with neither",
+    ratios(
+      observed.map((micros) => micros + id),
+      neither
+    ),
+    { atMost: 1.25 }
+  )
+})
+
+await Effect.runPromise(Effect.scoped(main))
