@@ -57,6 +57,16 @@ const parameters = (params: Readonly<Record<string, string | undefined>>): strin
 export const jsonLine = () => {
   const timestamp = timestamps()
   const subjects = new WeakMap<Identity, string>()
+  // Reads of the same target share their parameters; endpoints without any may share one empty object.
+  const targets = new WeakMap<object, { readonly route: string; readonly text: string }>()
+  const targetOf = (route: string, params: CompletedRequest["params"]): string => {
+    let known = targets.get(params)
+    if (known?.route !== route) {
+      known = { route, text: `,"route":${jsonOfRoute(route)}${parameters(params)}` }
+      targets.set(params, known)
+    }
+    return known.text
+  }
   const subjectOf = (identity: Identity): string => {
     let text = subjects.get(identity)
     if (text === undefined) {
@@ -72,8 +82,9 @@ export const jsonLine = () => {
       (identity === undefined ? "" : `,"subject":${subjectOf(identity)}`) +
       (remoteAddress === undefined ? "" : `,"remoteAddress":"${remoteAddress}"`) +
       `,"method":${method === "GET" ? '"GET"' : JSON.stringify(method)}` +
-      (route === undefined ? `,"path":${JSON.stringify(pathOf(request.target))}` : `,"route":${jsonOfRoute(route)}`) +
-      parameters(params) +
+      (route === undefined
+        ? `,"path":${JSON.stringify(pathOf(request.target))}${parameters(params)}`
+        : targetOf(route, params)) +
       `,"status":${status}` +
       (code === undefined ? "" : `,"code":"${code}"`) +
       (durationMillis === undefined ? "" : `,"durationMs":${Math.round(durationMillis * 1000) / 1000}`) +

@@ -73,6 +73,15 @@ describe("a line of the request log", () => {
     assert.notProperty(annotations, "subject")
   })
 
+  it("tells requests apart that share their parameters", () => {
+    const line = RequestLog.jsonLine()
+    const params = {}
+    const routes = ["/livez", "/readyz", "/livez"].map(
+      (route) => Schema.decodeUnknownSync(Line)(line(completed({ route, params }))).annotations["route"]
+    )
+    assert.deepStrictEqual(routes, ["/livez", "/readyz", "/livez"])
+  })
+
   it("has the trace's id where requests are traced", () =>
     assert.strictEqual(parsed(completed({ traceId: "abc" })).annotations["traceId"], "abc"))
 
