@@ -442,6 +442,19 @@ describe("the chart", () => {
     })
   )
 
+  it.live("no name is longer than its kind may have, however long the release's is", () =>
+    Effect.gen(function* () {
+      const words = ["--set", `fullnameOverride=${"a".repeat(63)}`]
+      const cronJob = ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"]
+      const manifests = yield* renderAs("foo", ...minimal, ...words, ...cronJob)
+      const names = named(manifests, "CronJob").map(({ metadata }) => metadata.name)
+      assert.isNotEmpty(names)
+      // Its jobs get eleven characters more.
+      for (const name of names) assert.isAtMost(name.length, 52)
+      for (const { metadata } of manifests) assert.isAtMost(metadata.name.length, 63)
+    })
+  )
+
   for (const [release, fullname, words] of [
     ["foo", "foo-kube-resource-api", []],
     ["kube-resource-api-two", "kube-resource-api-two", []],
