@@ -144,6 +144,41 @@ describe("each write leaves a record", () => {
       })
     )
   })
+
+  const shedRecords: Array<AuditRecord> = []
+  withService({
+    auditRecords: shedRecords,
+    maxInFlight: 2,
+    scaler: Layer.succeed(DeploymentScaler, {
+      scale: (ref, replicas) =>
+        Effect.delay(
+          Effect.succeed({ ...ref, replicas, resourceVersion: ResourceVersion.make("999999"), uid: "u" }),
+          "500 millis"
+        )
+    })
+  })("shed for want of room", (it) => {
+    it.effect("refused, with who asked and for what", () =>
+      Effect.gen(function* () {
+        const answers = yield* Effect.all(
+          Array.from({ length: 4 }, (_, count) => put("admin", nginx(count))),
+          { concurrency: "unbounded" }
+        )
+        const shed = answers.filter(({ status }) => status === 503).length
+        assert.isAbove(shed, 0)
+        const all = yield* Effect.forEach(answers, () => recorded(shedRecords))
+        const refused = all.filter(({ code }) => code === "NotReady")
+        assert.strictEqual(refused.length, shed)
+        for (const { deployment, identity, namespace, outcome, to } of refused) {
+          assert.deepStrictEqual(
+            [outcome, identity?.user, namespace, deployment],
+            ["refused", "admin", "personal", "nginx"]
+          )
+          assert.match(to, /^[0-3]$/)
+        }
+        assert.strictEqual(shedRecords.length, 0)
+      })
+    )
+  })
 })
 
 const Recorded = Schema.Struct({
