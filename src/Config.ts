@@ -1,6 +1,7 @@
 /**
  * Every setting of the service: its environment variable, its default, what it is for, and the schema its text must pass.
  */
+import * as LogSettings from "./LogSettings.ts"
 import { Duration, Effect, Schema, SchemaTransformation } from "effect"
 import { NamespaceName } from "./domain/Names.ts"
 import { SettingError } from "./domain/SettingError.ts"
@@ -254,18 +255,8 @@ export const settings = {
     "20s",
     "How long requests in flight may take to finish once the port has closed."
   ),
-  logLevel: setting(
-    "LOG_LEVEL",
-    words("trace", "debug", "info", "warn", "error"),
-    "info",
-    "The least severe records to log."
-  ),
-  logFormat: setting(
-    "LOG_FORMAT",
-    words("auto", "json", "pretty"),
-    "auto",
-    "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
-  ),
+  logLevel: LogSettings.logLevel,
+  logFormat: LogSettings.logFormat,
   requestLog: setting(
     "REQUEST_LOG",
     words("off", "errors", "sampled", "all"),

@@ -10,6 +10,7 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { clientAddress } from "../security/ClientAddress.ts"
 import { type Connection, type Full, type Kind, make } from "./ConnectionTable.ts"
+import { putInFront } from "./InFront.ts"
 import type { InFlight, Share } from "./InFlight.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
@@ -243,12 +244,7 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
   return {
     guardRequests: () => {
       for (const event of ["request", "checkContinue"] as const) {
-        const handlers = server.listeners(event)
-        server.removeAllListeners(event)
-        server.on(event, (request, response) => {
-          if (!received(request, response)) return
-          for (const handler of handlers) handler.call(server, request, response)
-        })
+        putInFront(server, event, received)
       }
     },
     isAnswering: (socket) => (secured.get(socket)?.unanswered ?? 0) > 0,

@@ -5,6 +5,7 @@ import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Authorization } from "../security/Authorization.ts"
 import { ClientIdentity } from "../security/Identity.ts"
 import { RateLimit } from "../security/RateLimit.ts"
+import { putInFront } from "./InFront.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
 import { headerBytes, malformation, type RequestLimits } from "./RequestForm.ts"
@@ -59,8 +60,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     }
     rates.take("reads", identity.user, now)
     observer.received()
-    const given = headers["x-request-id"]
-    const id = requestId(typeof given === "string" ? given : undefined)
+    const id = requestId(headers["x-request-id"])
     response.writeHead(200, {
       age: String(cache.age(now)),
       "content-type": "application/json",
@@ -91,8 +91,6 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
 /** Puts the read path in front of those who answer the server's requests; to be called once they all listen. */
 export const inFront = (server: Server, limits: RequestLimits) =>
   Effect.map(make(limits), (answers) => {
-    const handlers = server.listeners("request")
-    server.removeAllListeners("request")
     const answered = (request: IncomingMessage, response: ServerResponse): boolean => {
       try {
         return answers(request, response)
@@ -103,8 +101,5 @@ export const inFront = (server: Server, limits: RequestLimits) =>
         return true
       }
     }
-    server.on("request", (request, response) => {
-      if (answered(request, response)) return
-      for (const handler of handlers) handler.call(server, request, response)
-    })
+    putInFront(server, "request", (request, response) => !answered(request, response))
   })

@@ -72,11 +72,10 @@ const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: Serve
   Handshakes.count(server, yield* Effect.context<never>())
   server.on("clientError", onClientError(connections, observer))
   server.on("connect", (request, socket) => {
-    const given = request.headers["x-request-id"]
     endWith(
       socket,
       new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }),
-      requestId(typeof given === "string" ? given : undefined),
+      requestId(request.headers["x-request-id"]),
       observer,
       "CONNECT"
     )

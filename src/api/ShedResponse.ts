@@ -27,8 +27,7 @@ export const make = Effect.gen(function* () {
   const fork = yield* FiberSet.makeRuntime<never, void, never>()
 
   return (request: IncomingMessage, response: ServerResponse): void => {
-    const given = request.headers["x-request-id"]
-    const id = requestId(typeof given === "string" ? given : undefined)
+    const id = requestId(request.headers["x-request-id"])
     const { status, body, headers } = render(overloaded, id)
     const responseBytes = Buffer.byteLength(body)
     const receivedAt = clock.currentTimeMillisUnsafe()

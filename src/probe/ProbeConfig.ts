@@ -1,4 +1,5 @@
 /** The settings of the synthetic queries. */
+import * as LogSettings from "../LogSettings.ts"
 import { Effect, Schema, SchemaTransformation } from "effect"
 import type { DeploymentRef } from "../domain/ReadModel.ts"
 import { DeploymentName, NamespaceName } from "../domain/Names.ts"
@@ -61,18 +62,8 @@ export const settings = {
   ),
   host: setting("HOST", text, "0.0.0.0", "In a loop, the address of `/metrics` (plain HTTP)."),
   metricsPort: setting("METRICS_PORT", integer(0, 65_535), "9091", "In a loop, the port of `/metrics`."),
-  logLevel: setting(
-    "LOG_LEVEL",
-    words("trace", "debug", "info", "warn", "error"),
-    "info",
-    "The least severe records to log."
-  ),
-  logFormat: setting(
-    "LOG_FORMAT",
-    words("auto", "json", "pretty"),
-    "auto",
-    "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
-  )
+  logLevel: LogSettings.logLevel,
+  logFormat: LogSettings.logFormat
 }
 
 /** Reads and decodes every setting; fails with the first that cannot be used. */
