@@ -1,6 +1,7 @@
 import { Effect, Exit, Metric } from "effect"
 import { Unauthorized } from "../domain/Errors.ts"
 import type { Access, Authorization } from "../security/Authorization.ts"
+import * as HeldMetric from "./HeldMetric.ts"
 import { memoized } from "./Memoized.ts"
 
 type Decision = "allowed" | "denied" | "unavailable"
@@ -28,10 +29,13 @@ export const counted = (authorization: Authorization["Service"]): Effect.Effect<
           : "unavailable"
       decisions(resource)(verb)(decision).updateUnsafe(1, context)
     }
+    const countAllowed = memoized((resource: Access["resource"]) =>
+      memoized((verb: Access["verb"]) => HeldMetric.updater(decisions(resource)(verb)("allowed"), context))
+    )
     return {
       alreadyAllows: (identity, access, nowMillis) => {
         const allowed = authorization.alreadyAllows(identity, access, nowMillis)
-        if (allowed) decisions(access.resource)(access.verb)("allowed").updateUnsafe(1, context)
+        if (allowed) countAllowed(access.resource)(access.verb)(1)
         return allowed
       },
       check: (identity, access) => {

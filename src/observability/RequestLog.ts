@@ -4,9 +4,7 @@
  */
 import type { LogLevel } from "effect"
 import type { CompletedRequest, RequestObserver } from "../api/RequestObserver.ts"
-import type { Identity } from "../security/Identity.ts"
 import type { LineWriter } from "./LineWriter.ts"
-import { memoized } from "./Memoized.ts"
 
 /** Which requests are logged, and how; the words are those of the settings. */
 export interface RequestLogSettings {
@@ -29,19 +27,27 @@ const pathOf = (target: string): string => {
   return target.slice(0, query === -1 ? maxPath : Math.min(query, maxPath))
 }
 
-const jsonOfRoute = memoized((route: string) => JSON.stringify(route))
+/** Makes a text again only where what it is of is not what it was of the last time. */
+const unlessSame = <A>(make: (of: A) => string): ((of: A) => string) => {
+  let last: { readonly of: A; readonly text: string } | undefined
+  return (of) => {
+    if (last?.of !== of) last = { of, text: make(of) }
+    return last.text
+  }
+}
 
 /** ISO 8601; requests of the same millisecond share it. */
-const timestamps = () => {
-  let last = 0
-  let text = ""
-  return (millis: number): string => {
-    if (millis !== last) {
-      last = millis
-      text = new Date(millis).toISOString()
-    }
-    return text
-  }
+const timestamps = () => unlessSame((millis: number) => new Date(millis).toISOString())
+
+const durationText = (micros: number) => `,"durationMs":${micros / 1000}`
+
+const shortDurations = Array.from({ length: 1000 }, (_, micros) => durationText(micros))
+
+/** The duration's key and value, to the microsecond; nothing where there is none. */
+const durationOf = ({ durationMillis }: CompletedRequest): string => {
+  if (durationMillis === undefined) return ""
+  const micros = Math.round(durationMillis * 1000)
+  return shortDurations[micros] ?? durationText(micros)
 }
 
 const parameters = (params: Readonly<Record<string, string | undefined>>): string => {
@@ -53,45 +59,63 @@ const parameters = (params: Readonly<Record<string, string | undefined>>): strin
   return text
 }
 
+/** From the end of the request's id to its duration. */
+const middleOf = ({ code, identity, method, params, remoteAddress, route, status, target }: CompletedRequest): string =>
+  '"' +
+  (identity === undefined ? "" : `,"subject":${JSON.stringify(identity.user)}`) +
+  (remoteAddress === undefined ? "" : `,"remoteAddress":"${remoteAddress}"`) +
+  `,"method":${JSON.stringify(method)}` +
+  (route === undefined ? `,"path":${JSON.stringify(pathOf(target))}` : `,"route":${JSON.stringify(route)}`) +
+  `${parameters(params)},"status":${status}` +
+  (code === undefined ? "" : `,"code":"${code}"`)
+
+/** From the duration to the end of the line. */
+const endOf = ({ responseBytes, traceId }: CompletedRequest): string =>
+  `,"bytes":${responseBytes}${traceId === undefined ? "" : `,"traceId":"${traceId}"`}}}\n`
+
+/** The texts of a line that are the same for each such request. */
+interface Known {
+  readonly like: CompletedRequest
+  readonly middle: string
+  readonly end: string
+}
+
+/** Whether all but id, times and what is common to the requests of one `params` is told by the fields of `isLike`. */
+const isPlain = (request: CompletedRequest): boolean =>
+  request.code === undefined &&
+  request.traceId === undefined &&
+  request.remoteAddress === undefined &&
+  request.identity !== undefined &&
+  request.route !== undefined
+
+const isLike = (one: CompletedRequest, other: CompletedRequest): boolean =>
+  one.route === other.route &&
+  one.status === other.status &&
+  one.responseBytes === other.responseBytes &&
+  one.method === other.method &&
+  one.identity?.user === other.identity?.user
+
 /** A line of JSON with the keys of the other records: message, level, timestamp, annotations. */
 export const jsonLine = () => {
   const timestamp = timestamps()
-  const subjects = new WeakMap<Identity, string>()
+  const opening = (level: Level) =>
+    unlessSame(
+      (millis: number) =>
+        `{"message":"request","level":"${levels[level]}","timestamp":"${timestamp(millis)}","annotations":{"requestId":"`
+    )
+  const openings = { Info: opening("Info"), Warn: opening("Warn"), Error: opening("Error") }
   // Reads of the same target share their parameters; endpoints without any may share one empty object.
-  const targets = new WeakMap<object, { readonly route: string; readonly text: string }>()
-  const targetOf = (route: string, params: CompletedRequest["params"]): string => {
-    let known = targets.get(params)
-    if (known?.route !== route) {
-      known = { route, text: `,"route":${jsonOfRoute(route)}${parameters(params)}` }
-      targets.set(params, known)
-    }
-    return known.text
-  }
-  const subjectOf = (identity: Identity): string => {
-    let text = subjects.get(identity)
-    if (text === undefined) {
-      text = JSON.stringify(identity.user)
-      subjects.set(identity, text)
-    }
-    return text
+  const targets = new WeakMap<object, Known>()
+  const textsOf = (request: CompletedRequest): Known => {
+    const known = targets.get(request.params)
+    if (known !== undefined && isPlain(request) && isLike(known.like, request)) return known
+    const texts = { like: request, middle: middleOf(request), end: endOf(request) }
+    if (isPlain(request)) targets.set(request.params, texts)
+    return texts
   }
   return (request: CompletedRequest): string => {
-    const { code, durationMillis, identity, method, params, remoteAddress, route, status, traceId } = request
-    return (
-      `{"message":"request","level":"${levels[levelOf(status)]}","timestamp":"${timestamp(request.receivedAt)}","annotations":{"requestId":"${request.id}"` +
-      (identity === undefined ? "" : `,"subject":${subjectOf(identity)}`) +
-      (remoteAddress === undefined ? "" : `,"remoteAddress":"${remoteAddress}"`) +
-      `,"method":${method === "GET" ? '"GET"' : JSON.stringify(method)}` +
-      (route === undefined
-        ? `,"path":${JSON.stringify(pathOf(request.target))}${parameters(params)}`
-        : targetOf(route, params)) +
-      `,"status":${status}` +
-      (code === undefined ? "" : `,"code":"${code}"`) +
-      (durationMillis === undefined ? "" : `,"durationMs":${Math.round(durationMillis * 1000) / 1000}`) +
-      `,"bytes":${request.responseBytes}` +
-      (traceId === undefined ? "" : `,"traceId":"${traceId}"`) +
-      "}}\n"
-    )
+    const { end, middle } = textsOf(request)
+    return openings[levelOf(request.status)](request.receivedAt) + request.id + middle + durationOf(request) + end
   }
 }
 

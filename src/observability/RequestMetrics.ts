@@ -2,10 +2,11 @@
  * Metrics of requests. Every label is of a bounded set: path templates, known methods, statuses, kinds of users; never a
  * name that a client sent. Each series is looked up once and then held, so that a request costs increments.
  */
-import { Clock, Effect, Metric, type Scope } from "effect"
+import { Clock, type Context, Effect, Metric, type Scope } from "effect"
 import type { CompletedRequest, RequestObserver } from "../api/RequestObserver.ts"
 import type { Identity } from "../security/Identity.ts"
 import * as DistinctUsers from "./DistinctUsers.ts"
+import * as HeldMetric from "./HeldMetric.ts"
 import { memoized } from "./Memoized.ts"
 import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
@@ -63,12 +64,23 @@ const useSeries = (kind: UserKind, access: "read" | "write") =>
 
 const isUse = (route: string): boolean => route.startsWith("/namespaces")
 
-/** All series that a request to the endpoint, with the method and the status, counts in. */
-const allSeries = (route: string, method: string, status: number) => ({
-  ...requestSeries(route, method, status),
-  ...sizeSeries(route),
-  uses: isUse(route) ? memoized((kind: UserKind) => useSeries(kind, method === "PUT" ? "write" : "read")) : undefined
-})
+/** What counts a request to the endpoint, with the method and the status, in each of its series. */
+const counting = (route: string, method: string, status: number, context: Context.Context<never>) => {
+  const held = <Input, State>(metric: Metric.Metric<Input, State>) => HeldMetric.updater(metric, context)
+  const { duration, total } = requestSeries(route, method, status)
+  const { requestSize, responseSize } = sizeSeries(route)
+  // Where no request arrives whole, none is timed, and there is no such series.
+  let timed: ((seconds: number) => void) | undefined
+  return {
+    total: held(total),
+    duration: (seconds: number) => (timed ??= held(duration))(seconds),
+    requestSize: held(requestSize),
+    responseSize: held(responseSize),
+    uses: isUse(route)
+      ? memoized((kind: UserKind) => held(useSeries(kind, method === "PUT" ? "write" : "read")))
+      : undefined
+  }
+}
 
 /** What is kept of an identity, which lives as long as its connection: its kind, and the hour it was last counted in. */
 interface Known {
@@ -85,7 +97,7 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
   let inFlight = 0
 
   const series = memoized((route: string) =>
-    memoized((method: string) => memoized((status: number) => allSeries(route, method, status)))
+    memoized((method: string) => memoized((status: number) => counting(route, method, status, context)))
   )
 
   yield* ObservedMetric.gauge(
@@ -131,11 +143,11 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
       const route = request.route ?? "unmatched"
       const method = methods.has(request.method) ? request.method : "other"
       const { duration, requestSize, responseSize, total, uses } = series(route)(method)(request.status)
-      total.updateUnsafe(1, context)
-      if (request.durationMillis !== undefined) duration.updateUnsafe(request.durationMillis / 1000, context)
-      requestSize.updateUnsafe(request.requestBytes, context)
-      responseSize.updateUnsafe(request.responseBytes, context)
-      if (uses !== undefined) uses(seen(request)).updateUnsafe(1, context)
+      total(1)
+      if (request.durationMillis !== undefined) duration(request.durationMillis / 1000)
+      requestSize(request.requestBytes)
+      responseSize(request.responseBytes)
+      if (uses !== undefined) uses(seen(request))(1)
     }
   }
 })

@@ -82,6 +82,35 @@ describe("a line of the request log", () => {
     assert.deepStrictEqual(routes, ["/livez", "/readyz", "/livez"])
   })
 
+  it.effect.prop(
+    "is what it would be had none been written before, whatever those had in common",
+    {
+      requests: Schema.Array(
+        Schema.Struct({
+          user: Schema.UndefinedOr(Schema.Literals(["a", "b"])),
+          route: Schema.UndefinedOr(Schema.Literals(["/livez", "/namespaces"])),
+          method: Schema.Literals(["GET", "HEAD"]),
+          status: Schema.Literals([200, 404, 500]),
+          code: Schema.UndefinedOr(Schema.Literals(["NotFound", "Internal"])),
+          remoteAddress: Schema.UndefinedOr(Schema.Literal("10.0.0.1")),
+          receivedAt: Schema.Literals([0, 1]),
+          durationMillis: Schema.UndefinedOr(Schema.Literals([0, 0.0004, 0.4567, 0.9996, 123.4567])),
+          responseBytes: Schema.Literals([0, 64]),
+          traceId: Schema.UndefinedOr(Schema.Literal("abc"))
+        })
+      )
+    },
+    ({ requests }) =>
+      Effect.sync(() => {
+        const line = RequestLog.jsonLine()
+        const params = { namespace: "personal" }
+        for (const { user, ...given } of requests) {
+          const request = completed({ ...given, params, identity: user === undefined ? undefined : identity(user) })
+          assert.strictEqual(line(request), RequestLog.jsonLine()(request))
+        }
+      })
+  )
+
   it("has the trace's id where requests are traced", () =>
     assert.strictEqual(parsed(completed({ traceId: "abc" })).annotations["traceId"], "abc"))
 
