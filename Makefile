@@ -79,7 +79,7 @@ probe: setup ## Run the synthetic queries once against a service that `make run`
 docs: setup ## Write the tables of settings in docs/ from the settings' own descriptions
 	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md docs/observability.md
 
-bench: $(addprefix bench-,reads handshakes sync freshness writes growth memory start parts authorization hostile) ## Run every benchmark (BENCH_QUICK=1: only to see that they work); bench-NAME runs one of bench/
+bench: $(addprefix bench-,reads frameworks handshakes sync freshness writes growth memory start parts authorization hostile) ## Run every benchmark (BENCH_QUICK=1: only to see that they work); bench-NAME runs one of bench/
 
 bench-%: setup
 	@scripts/pki.sh .dev/test-pki faulty

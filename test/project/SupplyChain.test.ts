@@ -7,8 +7,16 @@ const root = new URL("../..", import.meta.url)
 const read = (name: string): string => readFileSync(new URL(name, root), "utf8")
 
 const Versions = Schema.Record(Schema.String, Schema.String)
-const Package = Schema.fromJsonString(Schema.Struct({ dependencies: Versions, devDependencies: Versions }))
-const { dependencies, devDependencies } = Schema.decodeUnknownSync(Package)(read("package.json"))
+const Package = Schema.fromJsonString(
+  Schema.Struct({
+    dependencies: Versions,
+    devDependencies: Versions.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
+  })
+)
+const packageIn = (folder: string) => Schema.decodeUnknownSync(Package)(read(`${folder}package.json`))
+const { dependencies, devDependencies } = packageIn("")
+/** The folders with a lock file of their own. */
+const folders = ["", "test/deploy/", "bench/frameworks/"]
 const Sbom = Schema.fromJsonString(
   Schema.Struct({
     bomFormat: Schema.Literal("CycloneDX"),
@@ -25,31 +33,36 @@ const Sbom = Schema.fromJsonString(
 
 describe("what comes from elsewhere", () => {
   it("is pinned to exact versions", () => {
-    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
-      assert.match(version, /^\d+\.\d+\.\d+(?:-[\w.]+)?$/, name)
+    for (const { dependencies, devDependencies } of folders.map(packageIn)) {
+      for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+        assert.match(version, /^\d+\.\d+\.\d+(?:-[\w.]+)?$/, name)
+      }
     }
   })
 
   it("is named in docs/dependencies.md, with the reason", () => {
     const page = read("docs/dependencies.md")
-    for (const name of Object.keys({ ...dependencies, ...devDependencies })) assert.include(page, `\`${name}\``)
+    for (const { dependencies, devDependencies } of folders.map(packageIn)) {
+      for (const name of Object.keys({ ...dependencies, ...devDependencies })) assert.include(page, `\`${name}\``)
+    }
   })
 
   it("is locked by content, and to no registry's host", () => {
-    const lock = Schema.decodeUnknownSync(
-      Schema.fromJsonString(
-        Schema.Struct({
-          packages: Schema.Record(
-            Schema.String,
-            Schema.Struct({ integrity: Schema.optional(Schema.String), resolved: Schema.optional(Schema.String) })
-          )
-        })
-      )
-    )(read("package-lock.json"))
-    for (const [path, { integrity, resolved }] of Object.entries(lock.packages)) {
-      if (path === "") continue
-      assert.match(integrity ?? "", /^sha512-/, path)
-      assert.isUndefined(resolved, path)
+    const Lock = Schema.fromJsonString(
+      Schema.Struct({
+        packages: Schema.Record(
+          Schema.String,
+          Schema.Struct({ integrity: Schema.optional(Schema.String), resolved: Schema.optional(Schema.String) })
+        )
+      })
+    )
+    for (const folder of folders) {
+      const { packages } = Schema.decodeUnknownSync(Lock)(read(`${folder}package-lock.json`))
+      for (const [path, { integrity, resolved }] of Object.entries(packages)) {
+        if (path === "") continue
+        assert.match(integrity ?? "", /^sha512-/, path)
+        assert.isUndefined(resolved, path)
+      }
     }
   })
 
