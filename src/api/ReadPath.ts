@@ -67,7 +67,8 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
       "content-length": String(body.length),
       "x-request-id": id
     })
-    response.end(body)
+    // ASCII, like every body of the cache: as Latin-1 it is copied, as UTF-8 it would be looked at first.
+    response.end(body, "latin1")
     observer.completed({
       id,
       identity,
