@@ -23,11 +23,14 @@ export const namespaces: CachedRead = {
 const noNamespace = (namespace: NamespaceName | Any) => () => `There is no namespace ${namespace}.`
 
 /** Endpoint 2, and 2A. */
-export const deployments = (namespace: NamespaceName | Any): CachedRead => ({
-  access: { verb: "list", resource: "deployments", namespace },
-  find: namespace === "ANY" ? View.allDeploymentsBody : (view) => View.deploymentsBody(view, namespace),
-  missing: noNamespace(namespace)
-})
+export const deployments = (namespace: NamespaceName | Any): CachedRead => {
+  const spots = View.anySpots()
+  return {
+    access: { verb: "list", resource: "deployments", namespace },
+    find: namespace === "ANY" ? View.allDeploymentsBody : (view) => View.deploymentsBody(view, namespace, spots),
+    missing: noNamespace(namespace)
+  }
+}
 
 const findReplicaCounts = (
   namespace: NamespaceName | Any,
@@ -38,9 +41,10 @@ const findReplicaCounts = (
       ? View.allReplicaCountsBody
       : (view) => View.replicaCountEverywhereBody(view, deployment)
   }
+  const spots = View.anySpots()
   return deployment === "ANY"
-    ? (view) => View.replicaCountsBody(view, namespace)
-    : (view) => View.replicaCountBody(view, namespace, deployment)
+    ? (view) => View.replicaCountsBody(view, namespace, spots)
+    : (view) => View.replicaCountBody(view, namespace, deployment, spots)
 }
 
 /** Endpoint 3, and 3A to 3C. */

@@ -18,7 +18,7 @@ import { type DeploymentEntry, deploymentsRendering, entryOf } from "./Deploymen
 import * as DeploymentsByName from "./DeploymentsByName.ts"
 import * as History from "./History.ts"
 import { namespaceEntry, type NamespaceEntry, noDeployments, pushCounts, pushNames } from "./NamespaceEntry.ts"
-import { SortedBlocks, untexted } from "./SortedBlocks.ts"
+import { anySpot, SortedBlocks, type Spot, untexted } from "./SortedBlocks.ts"
 
 /** One state of what is known of the cluster. Its parts are for this module; read it with the functions below. */
 export interface ClusterView {
@@ -129,9 +129,18 @@ export const namespacesBody = (view: ClusterView): Body => {
   ))
 }
 
+/** Where a namespace, and a deployment in it, were found the last time; for whoever asks again and again. */
+export interface Spots {
+  readonly namespace: Spot
+  readonly deployment: Spot
+}
+
+/** Spots where nothing has been found yet. */
+export const anySpots = (): Spots => ({ namespace: anySpot(), deployment: anySpot() })
+
 /** The names of the namespace's deployments; undefined if there is no such namespace. */
-export const deploymentsBody = (view: ClusterView, name: NamespaceName): Body | undefined => {
-  const namespace = shown(view, name)
+export const deploymentsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
+  const namespace = shown(view, name, spots)
   return namespace && (namespace.namesBody.body ??= render((pieces) => pushNames(pieces, namespace)))
 }
 
@@ -143,12 +152,13 @@ export const allDeploymentsBody = (view: ClusterView): Body =>
 export const replicaCountBody = (
   view: ClusterView,
   namespace: NamespaceName,
-  deployment: DeploymentName
-): Body | undefined => shown(view, namespace)?.deployments.get(deployment)?.body
+  deployment: DeploymentName,
+  spots?: Spots
+): Body | undefined => shown(view, namespace, spots)?.deployments.get(deployment, spots?.deployment)?.body
 
 /** The replica counts of the namespace's deployments; undefined if there is no such namespace. */
-export const replicaCountsBody = (view: ClusterView, name: NamespaceName): Body | undefined => {
-  const namespace = shown(view, name)
+export const replicaCountsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
+  const namespace = shown(view, name, spots)
   return namespace && (namespace.countsBody.body ??= render((pieces) => pushCounts(pieces, namespace)))
 }
 
@@ -160,8 +170,8 @@ export const allReplicaCountsBody = (view: ClusterView): Body =>
 export const replicaCountEverywhereBody = (view: ClusterView, deployment: DeploymentName): Body | undefined =>
   DeploymentsByName.body(view.byName, deployment)
 
-const shown = (view: ClusterView, name: NamespaceName): NamespaceEntry | undefined => {
-  const namespace = view.namespaces.get(name)
+const shown = (view: ClusterView, name: NamespaceName, spots?: Spots): NamespaceEntry | undefined => {
+  const namespace = view.namespaces.get(name, spots?.namespace)
   return namespace?.resourceVersion === undefined ? undefined : namespace
 }
 

@@ -25,6 +25,18 @@ export interface Block<E, T> {
   readonly text: T
 }
 
+/**
+ * Where an entry was found the last time. It is looked for there before it is searched for, in a later sequence too: most
+ * changes leave all but a few entries where they are.
+ */
+export interface Spot {
+  block: number
+  index: number
+}
+
+/** A spot where nothing has been found yet. */
+export const anySpot = (): Spot => ({ block: 0, index: 0 })
+
 /** The index in `entries` of the first whose name is not before `name`, in code unit order. */
 const indexOfName = (entries: ReadonlyArray<Named>, name: string): number => {
   let low = 0
@@ -67,12 +79,23 @@ export class SortedBlocks<E extends Named, T> {
     return new SortedBlocks(blocks, entries.length, rendering)
   }
 
-  /** The entry of this name. */
-  get(name: string): E | undefined {
-    const entries = this.blocks[this.indexOfBlock(name)]?.entries
+  /** The entry of this name, looked for at `spot` first, which then is where it was found. */
+  get(name: string, spot?: Spot): E | undefined {
+    if (spot !== undefined) {
+      const there = this.blocks[spot.block]?.entries[spot.index]
+      if (there?.name === name) return there
+    }
+    const block = this.indexOfBlock(name)
+    const entries = this.blocks[block]?.entries
     if (entries === undefined) return undefined
-    const entry = entries[indexOfName(entries, name)]
-    return entry?.name === name ? entry : undefined
+    const index = indexOfName(entries, name)
+    const entry = entries[index]
+    if (entry?.name !== name) return undefined
+    if (spot !== undefined) {
+      spot.block = block
+      spot.index = index
+    }
+    return entry
   }
 
   /** This sequence with `entry` added, or put in the place of the one of its name. */

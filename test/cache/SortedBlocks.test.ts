@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type Rendering, SortedBlocks } from "../../src/cache/SortedBlocks.ts"
+import { anySpot, type Rendering, SortedBlocks } from "../../src/cache/SortedBlocks.ts"
 
 interface Entry {
   readonly name: string
@@ -53,6 +53,27 @@ describe("SortedBlocks", () => {
       expect(entries(count).every((entry) => blocks.get(entry.name)?.name === entry.name)).toBe(true)
       expect([blocks.get(""), blocks.get("e00000-"), blocks.get("z")]).toEqual([undefined, undefined, undefined])
     }
+  })
+
+  it("finds an entry by where it was the last time, and wherever it has gone since", () => {
+    const { rendering } = counted()
+    const spot = anySpot()
+    let blocks = SortedBlocks.from(entries(300), rendering)
+    const found = (name: string) => blocks.get(name, spot)?.value
+    expect([found("e00200"), found("e00200"), found("absent"), found("e00200")]).toEqual([0, 0, undefined, 0])
+    // A change in place, additions and removals before it, a split of its block, the loss of all blocks before it.
+    blocks = blocks.set({ name: "e00200", value: 1 })
+    expect(found("e00200")).toBe(1)
+    for (let each = 0; each < 200; each++) blocks = blocks.set({ name: `e00199-${each}`, value: 2 })
+    expect(found("e00200")).toBe(1)
+    for (let each = 0; each < 200; each++) blocks = blocks.remove(`e${String(each).padStart(5, "0")}`)
+    expect(found("e00200")).toBe(1)
+    blocks = blocks.remove("e00200")
+    expect(found("e00200")).toBe(undefined)
+    // Nor is another taken for it that is where it was.
+    blocks = SortedBlocks.from(entries(300), rendering)
+    expect(blocks.get("e00007", spot)?.name).toBe("e00007")
+    expect(SortedBlocks.from<Entry, string>([], rendering).get("e00007", spot)).toBe(undefined)
   })
 
   it("splits a block that outgrows 128 entries, and joins blocks that have become small", () => {
