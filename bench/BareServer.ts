@@ -1,8 +1,9 @@
 /**
- * The baseline: a bare node:https server with the service's TLS settings that checks nothing and writes ready bodies, those
- * of the paths in the file `BODIES`.
+ * The baseline: a bare node:https server with the service's TLS settings that checks nothing and writes the same bytes: ready
+ * bodies, those of the paths in the file `BODIES`, under the same header fields, of which nothing is made for the request.
  */
 import { Config, Effect, Schema } from "effect"
+import { randomUUID } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:https"
 import { file } from "../test/integration/Pki.ts"
@@ -15,8 +16,10 @@ const main = Effect.gen(function* () {
   const bodies = new Map(
     Object.entries(read).map(([path, text]) => [path, text.length < 16_384 ? text : Buffer.from(text, "latin1")])
   )
+  const requestId = randomUUID()
   const server = createServer(
     {
+      keepAliveTimeout: 65_000,
       cert: readFileSync(file("server.crt")),
       key: readFileSync(file("server.key")),
       ca: readFileSync(file("ca.crt")),
@@ -27,7 +30,12 @@ const main = Effect.gen(function* () {
     },
     (request, response) => {
       const body = bodies.get(request.url ?? "") ?? "{}"
-      response.writeHead(200, { "content-type": "application/json", "content-length": body.length })
+      response.writeHead(200, {
+        age: "0",
+        "content-type": "application/json",
+        "content-length": String(body.length),
+        "x-request-id": requestId
+      })
       response.end(body)
     }
   )
