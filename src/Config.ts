@@ -2,7 +2,7 @@
  * Every setting of the service: its environment variable, its default, what it is for, and the schema its text must pass.
  */
 import * as LogSettings from "./LogSettings.ts"
-import { Duration, Effect, Schema, SchemaTransformation } from "effect"
+import { Duration, Effect, Redacted, Schema, SchemaTransformation } from "effect"
 import { NamespaceName } from "./domain/Names.ts"
 import { SettingError } from "./domain/SettingError.ts"
 import {
@@ -16,6 +16,7 @@ import {
   ratio,
   read,
   readOptional,
+  redisUrl,
   type Setting,
   setting,
   text,
@@ -53,6 +54,24 @@ const namespaceList: Kind<ReadonlyArray<NamespaceName>> = {
         decode: (written): ReadonlyArray<string> => written.split(",").map((name) => name.trim()),
         encode: (names: ReadonlyArray<string>) => names.join(",")
       })
+    )
+  )
+}
+
+const keyPrefix: Kind<string> = {
+  allowed: "1 to 64 letters, digits, dots, hyphens, underscores and colons",
+  codec: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._:-]{1,64}$/))
+}
+
+const lease: Kind<Duration.Duration> = {
+  allowed: "a duration of 1s..1h",
+  codec: duration.codec.check(
+    Schema.makeFilter(
+      (value: Duration.Duration) =>
+        Duration.between(value, { minimum: Duration.seconds(1), maximum: Duration.hours(1) }),
+      {
+        expected: "a duration of 1s..1h"
+      }
     )
   )
 }
@@ -101,6 +120,42 @@ export const settings = {
     namespaceList,
     undefined,
     "The only namespaces to serve, where a Role in each is all that this service has (`list` and `watch` on deployments, `patch` on deployments/scale, `get` on the namespace); the whole cluster if not set."
+  ),
+  cache: setting(
+    "CACHE",
+    words("memory", "redis"),
+    "memory",
+    "Where each instance has what it knows of the cluster from: `memory`: it lists and watches the cluster itself; `redis`: one of them does, and tells the others through the Redis server of `REDIS_URL`."
+  ),
+  role: setting(
+    "ROLE",
+    words("all", "watcher", "server"),
+    "all",
+    "With `CACHE=redis`, what this instance does: `server`: serves clients and never lists or watches the cluster; `watcher`: stands by to be the one that does, and serves probes and metrics alone; `all`: both."
+  ),
+  redisUrl: setting(
+    "REDIS_URL",
+    redisUrl,
+    undefined,
+    "The Redis server, with the user and password if it asks for them; never logged. Required with `CACHE=redis`."
+  ),
+  redisCaFile: setting(
+    "REDIS_CA_FILE",
+    file,
+    undefined,
+    "With `rediss://`, the certificate authorities that the Redis server's certificate must be signed by; the public ones if not set."
+  ),
+  redisKeyPrefix: setting(
+    "REDIS_KEY_PREFIX",
+    keyPrefix,
+    "kube-resource-api",
+    "What the keys in Redis begin with. Releases that share a Redis server need different ones."
+  ),
+  watcherLease: setting(
+    "WATCHER_LEASE",
+    lease,
+    "15s",
+    "With `CACHE=redis`, how long after its last word the instance that watches the cluster is taken for dead, and another follows it."
   ),
   authorization: setting(
     "AUTHORIZATION",
@@ -319,6 +374,8 @@ type Optional =
   | "kubeconfig"
   | "kubeContext"
   | "kubeNamespaces"
+  | "redisUrl"
+  | "redisCaFile"
   | "policyFile"
   | "readyMaxStaleness"
   | "rateLimitBurst"
@@ -353,6 +410,57 @@ const together = (read: Settings): Effect.Effect<Settings, SettingError> =>
           })
         )
       : Effect.succeed(read)
+
+const isTls = (url: Redacted.Redacted<string>): boolean => Redacted.value(url).startsWith("rediss:")
+
+/** Settings of the shared cache that do not go with the rest. */
+const withCache = (read: Settings): Effect.Effect<Settings, SettingError> => {
+  const { cache, kubeSource, redisCaFile, redisUrl, role } = read
+  const refuse = (setting: string, value: string | undefined, problem: string, fix: string) =>
+    Effect.fail(new SettingError({ setting, value, problem, fix }))
+  if (cache === "memory") {
+    if (role !== "all") {
+      return refuse(
+        settings.role.name,
+        role,
+        "with CACHE=memory each instance must watch the cluster and serve, for it shares nothing",
+        "Set CACHE=redis and REDIS_URL, or leave ROLE out."
+      )
+    }
+    return redisUrl === undefined && redisCaFile === undefined
+      ? Effect.succeed(read)
+      : refuse(
+          settings.cache.name,
+          cache,
+          `the Redis server that ${(redisUrl === undefined ? settings.redisCaFile : settings.redisUrl).name} is about would not be used`,
+          "Set it to redis, or leave REDIS_URL and REDIS_CA_FILE out."
+        )
+  }
+  if (redisUrl === undefined) {
+    return refuse(
+      settings.redisUrl.name,
+      undefined,
+      "CACHE=redis needs a Redis server",
+      `Set it to ${settings.redisUrl.allowed}.`
+    )
+  }
+  if (redisCaFile !== undefined && !isTls(redisUrl)) {
+    return refuse(
+      settings.redisCaFile.name,
+      redisCaFile,
+      "REDIS_URL begins with redis://, where there is no certificate to check",
+      "Have REDIS_URL begin with rediss://, or leave it out."
+    )
+  }
+  return kubeSource === "embedded" && role !== "all"
+    ? refuse(
+        settings.role.name,
+        role,
+        "with KUBE_SOURCE=embedded each process has a cluster of its own, and would serve or follow that of another",
+        "Leave it out, or set KUBE_SOURCE to where the cluster is."
+      )
+    : Effect.succeed(read)
+}
 
 /** What decides who may do what, where it is not said outright. */
 const withAuthorization = (
@@ -400,6 +508,12 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   kubeconfig: readOptional(settings.kubeconfig),
   kubeContext: readOptional(settings.kubeContext),
   kubeNamespaces: readOptional(settings.kubeNamespaces),
+  cache: read(settings.cache),
+  role: read(settings.role),
+  redisUrl: readOptional(settings.redisUrl),
+  redisCaFile: readOptional(settings.redisCaFile),
+  redisKeyPrefix: read(settings.redisKeyPrefix),
+  watcherLease: read(settings.watcherLease),
   authorization: readOptional(settings.authorization),
   policyFile: readOptional(settings.policyFile),
   authorizationCacheAllow: read(settings.authorizationCacheAllow),
@@ -439,7 +553,7 @@ export const load: Effect.Effect<Settings, SettingError> = Effect.all({
   otelServiceName: read(settings.otelServiceName),
   tracesSamplerArg: read(settings.tracesSamplerArg),
   examplesDir: readOptional(settings.examplesDir)
-}).pipe(Effect.flatMap(withAuthorization), Effect.flatMap(together))
+}).pipe(Effect.flatMap(withAuthorization), Effect.flatMap(withCache), Effect.flatMap(together))
 
 /** docs/configuration.md's table, made from the descriptions above. */
 export const markdown = (): string => markdownOf(settings)

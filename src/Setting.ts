@@ -2,7 +2,7 @@
  * How a setting is declared and read: its environment variable, its default, what it is for, and the schema its text must
  * pass.
  */
-import { Config, Duration, Effect, Option, Result, Schema, SchemaTransformation } from "effect"
+import { Config, Duration, Effect, Option, Redacted, Result, Schema, SchemaTransformation } from "effect"
 import { SettingError } from "./domain/SettingError.ts"
 
 /** One environment variable: `fallback` is the text used where it is not set; without one the setting stays undefined. */
@@ -99,6 +99,28 @@ export const url: Kind<string> = {
     Schema.isPattern(/^https?:\/\//),
     Schema.makeFilter((text: string) => URL.canParse(text), { expected: "a URL" })
   )
+}
+
+const isRedisUrl = (text: string): boolean => {
+  const url = URL.parse(text)
+  return (
+    url !== null &&
+    url.hostname !== "" &&
+    url.search === "" &&
+    url.hash === "" &&
+    /^\/?$|^\/[0-9]{1,4}$/.test(url.pathname) &&
+    Result.isSuccess(Result.try(() => decodeURIComponent(`${url.username}:${url.password}`)))
+  )
+}
+
+/** The URL of a Redis server, which may hold a user, a password and the number of a database. */
+export const redisUrl: Kind<Redacted.Redacted<string>> = {
+  allowed: "a URL such as redis://user:password@host:6379/0, or rediss:// for TLS",
+  secret: true,
+  codec: Schema.String.check(
+    Schema.isPattern(/^rediss?:\/\//),
+    Schema.makeFilter(isRedisUrl, { expected: "a Redis server's URL" })
+  ).pipe(Schema.decodeTo(Schema.RedactedFromValue(Schema.String)))
 }
 
 /** A part of one. */

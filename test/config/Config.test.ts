@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect } from "effect"
+import { ConfigProvider, Duration, Effect, Redacted } from "effect"
 import { readFileSync } from "node:fs"
+import { inspect } from "node:util"
 import * as Config from "../../src/Config.ts"
 import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
 
@@ -81,6 +82,43 @@ describe("settings", () => {
       const both = yield* Effect.flip(load({ AUTHORIZATION: "kubernetes", POLICY_FILE: "p.yaml" }))
       assert.strictEqual(both.setting, "AUTHORIZATION")
       assert.include(both.message, "POLICY_FILE=p.yaml")
+    })
+  )
+  it.effect("the cache is the instance's own, or is shared through Redis", () =>
+    Effect.gen(function* () {
+      const alone = yield* load({})
+      assert.deepStrictEqual([alone.cache, alone.role, alone.redisUrl], ["memory", "all", undefined])
+      const shared = yield* load({ CACHE: "redis", REDIS_URL: "rediss://u:s3cret@redis:6380/2", ROLE: "server" })
+      assert.strictEqual(shared.redisUrl && Redacted.value(shared.redisUrl), "rediss://u:s3cret@redis:6380/2")
+      assert.notInclude(inspect(shared), "s3cret")
+      assert.strictEqual(shared.redisKeyPrefix, "kube-resource-api")
+      assert.strictEqual(Duration.toMillis(shared.watcherLease), 15_000)
+    })
+  )
+  it.effect("what does not go with the cache's kind is refused", () =>
+    Effect.gen(function* () {
+      const redis = { CACHE: "redis", REDIS_URL: "redis://:s3cret@redis" }
+      for (const [environment, setting, words] of [
+        [{ CACHE: "redis" }, "REDIS_URL", "CACHE=redis"],
+        [{ REDIS_URL: "redis://:s3cret@redis" }, "CACHE", "REDIS_URL"],
+        [{ REDIS_CA_FILE: "ca.pem" }, "CACHE", "REDIS_CA_FILE"],
+        [{ ROLE: "watcher" }, "ROLE", "CACHE=redis"],
+        [{ ROLE: "server" }, "ROLE", "CACHE=redis"],
+        [{ ...redis, REDIS_CA_FILE: "ca.pem" }, "REDIS_CA_FILE", "rediss://"],
+        [{ ...redis, ROLE: "server", KUBE_SOURCE: "embedded" }, "ROLE", "KUBE_SOURCE"],
+        [{ ...redis, ROLE: "watcher", KUBE_SOURCE: "embedded" }, "ROLE", "KUBE_SOURCE"],
+        [{ ...redis, WATCHER_LEASE: "999ms" }, "WATCHER_LEASE", "1s"],
+        [{ ...redis, REDIS_KEY_PREFIX: "{a}" }, "REDIS_KEY_PREFIX", "letters"],
+        [{ CACHE: "redis", REDIS_URL: "http://:s3cret@redis" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret@redis/one" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret%zz@redis" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret@redis?x=1" }, "REDIS_URL", "rediss://"]
+      ] as const) {
+        const error = yield* Effect.flip(load(environment))
+        assert.strictEqual(error.setting, setting)
+        assert.include(error.message, words)
+        assert.notInclude(error.message, "s3cret")
+      }
     })
   )
   it.effect("reads where traces go, and never repeats the fields that may hold secrets", () =>
