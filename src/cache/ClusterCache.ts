@@ -112,12 +112,13 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
   let view = namespaces === undefined ? View.empty : View.emptyOf(namespaces)
 
   const note = (event: ClusterEvent, now: number) => {
-    const { resource, namespace, live } = sign(event)
+    const { resource, namespace, live, agoMillis } = sign(event)
     const liveness = watches.get(watchOf(resource, namespaces === undefined ? undefined : namespace))
     if (liveness === undefined) return
     const stays = liveness.live && live !== false
     if (live !== undefined) liveness.live = live
-    if (live !== false) liveness.heardAt = now
+    if (agoMillis !== undefined) liveness.heardAt = now - agoMillis
+    else if (live !== false) liveness.heardAt = now
     if (stays) return
     const lost = Array.from(watches.values()).filter((one) => !one.live)
     silentSince = lost.length === 0 ? undefined : Math.min(...lost.map(({ heardAt }) => heardAt))
@@ -152,7 +153,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
 
 /**
  * What an event shows of its watch: that it is live, that it is not, or neither, as a list does. `namespace`: of what is
- * in one, whose watch it may be.
+ * in one, whose watch it may be. `agoMillis`: how long ago the cluster was heard, where the event says.
  */
 export const sign = (
   event: ClusterEvent
@@ -160,6 +161,7 @@ export const sign = (
   readonly resource: WatchedResource
   readonly namespace?: NamespaceName | undefined
   readonly live: boolean | undefined
+  readonly agoMillis?: number | undefined
 } => {
   switch (event._tag) {
     case "NamespacesReplaced":
@@ -174,8 +176,8 @@ export const sign = (
     case "DeploymentDeleted":
       return { resource: "deployments", namespace: event.ref.namespace, live: true }
     case "Heard":
-      return { resource: event.resource, namespace: event.namespace, live: true }
+      return { resource: event.resource, namespace: event.namespace, live: true, agoMillis: event.agoMillis }
     case "Lost":
-      return { resource: event.resource, namespace: event.namespace, live: false }
+      return { resource: event.resource, namespace: event.namespace, live: false, agoMillis: event.agoMillis }
   }
 }

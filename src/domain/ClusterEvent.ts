@@ -18,7 +18,8 @@ export type WatchedResource = "namespaces" | "deployments"
  * - `Heard`: the watch is live and the cluster spoke, with or without news (a bookmark, an opened watch).
  * - `Lost`: the watch of this resource is no longer live; what is known of it begins to age.
  *
- * `namespace`: that of a watch of one namespace; absent, the watch is of the whole cluster.
+ * `namespace`: that of a watch of one namespace; absent, the watch is of the whole cluster. `agoMillis`: how long ago the
+ * cluster was last heard on the watch, where that was not now (`Heard`), or not when this stream last told (`Lost`).
  */
 export type ClusterEvent =
   | {
@@ -36,5 +37,11 @@ export type ClusterEvent =
   | { readonly _tag: "DeploymentApplied"; readonly object: DeploymentObject }
   | { readonly _tag: "NamespaceDeleted"; readonly name: NamespaceName; readonly resourceVersion: ResourceVersion }
   | { readonly _tag: "DeploymentDeleted"; readonly ref: DeploymentRef; readonly resourceVersion: ResourceVersion }
-  | { readonly _tag: "Heard"; readonly resource: WatchedResource; readonly namespace?: NamespaceName | undefined }
-  | { readonly _tag: "Lost"; readonly resource: WatchedResource; readonly namespace?: NamespaceName | undefined }
+  | ({ readonly _tag: "Heard" } & WatchSign)
+  | ({ readonly _tag: "Lost" } & WatchSign)
+
+interface WatchSign {
+  readonly resource: WatchedResource
+  readonly namespace?: NamespaceName | undefined
+  readonly agoMillis?: number | undefined
+}

@@ -4,7 +4,7 @@
 import { Clock, Duration, Effect, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../domain/ClusterEvent.ts"
 import { isOlder, type ResourceVersion } from "../domain/ResourceVersion.ts"
-import * as Backoff from "./Backoff.ts"
+import * as Backoff from "../domain/Backoff.ts"
 import { InformerObserver, type RelistReason, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import { type KubeError, KubeStatusError } from "./KubeErrors.ts"

@@ -1,0 +1,265 @@
+/**
+ * What is done in Redis in one step. A leader's writes are refused, and change nothing, unless the lease is its own, the log
+ * ends with its own last entry and the hashes are there that it wrote: so neither one that has slept through its lease nor
+ * one whose Redis has lost something can add to what another reads.
+ */
+import { script } from "effect/persistence/Redis"
+import { metaFields, watchedField } from "./Keys.ts"
+
+const common = `
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function whole(number) return string.format('%.0f', number) end
+local function last(events)
+  if redis.call('EXISTS', events) == 0 then return '0-0' end
+  local info = redis.call('XINFO', 'STREAM', events)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end
+local function add(events, id, maximum, entry)
+  redis.call('XADD', events, 'MAXLEN', '~', maximum, id, 'at', whole(now()), 'entry', entry)
+end
+`
+
+/** What became of a leader's write: done, or what is no longer so. */
+export type Outcome = "done" | "lease" | "log" | "lists"
+
+/**
+ * Takes the lease if nobody has it, or if the holder is the caller under its token from before, and begins an epoch. Gives
+ * the epoch, or nothing.
+ */
+export const acquire = script(
+  (
+    keys: { readonly lease: string; readonly epoch: string; readonly events: string; readonly scopes: string },
+    args: {
+      readonly token: string
+      readonly before: string
+      readonly leaseMillis: number
+      readonly maxEntries: number
+      readonly entry: string
+      readonly watched: string
+    }
+  ) => [
+    keys.lease,
+    keys.epoch,
+    keys.events,
+    keys.scopes,
+    args.token,
+    args.before,
+    args.leaseMillis,
+    args.maxEntries,
+    args.entry,
+    args.watched
+  ],
+  {
+    numberOfKeys: 4,
+    lua: `${common}
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[2] then return false end
+-- The clock makes an epoch later than those of a Redis that has lost its memory, and the rest holds where the clock went back.
+local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(string.match(last(KEYS[3]), '^%d+')))
+local epoch = whole(math.max(before + 1, now()))
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('SET', KEYS[2], epoch)
+redis.call('HSET', KEYS[4], '${watchedField}', ARGV[6])
+add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5])
+return epoch
+`
+  }
+).withReturnType<unknown>()
+
+/** A leader's place in the log, and its next entry. */
+export interface NextEntry {
+  readonly token: string
+  readonly last: string
+  readonly id: string
+  readonly entry: string
+  readonly maxEntries: number
+}
+
+const leads = `
+local function refusal(lease, events)
+  if redis.call('GET', lease) ~= ARGV[1] then return 'lease' end
+  if last(events) ~= ARGV[2] then return 'log' end
+end
+`
+
+const nextArgs = ({ entry, id, last, maxEntries, token }: NextEntry) => [token, last, id, entry, maxEntries]
+
+/** What an entry changes of the hash of a scope. */
+export interface ScopeChange {
+  readonly scope: string
+  readonly generation: string
+  /** How long ago the watch was last heard; undefined where the entry says nothing of that. */
+  readonly agoMillis: number | undefined
+  readonly set: ReadonlyMap<string, string>
+  readonly remove: ReadonlyArray<string>
+}
+
+/** Adds an entry to the log and what it changes to the hashes; with `renewMillis`, the lease then lasts as long again. */
+export const append = script(
+  (
+    keys: { readonly lease: string; readonly events: string; readonly scopes: string },
+    next: NextEntry,
+    changes: ReadonlyArray<ScopeChange>,
+    renewMillis: number | undefined
+  ) => [
+    keys.lease,
+    keys.events,
+    keys.scopes,
+    ...changes.map(({ generation }) => generation),
+    ...nextArgs(next),
+    renewMillis ?? "",
+    ...changes.flatMap(({ agoMillis, remove, scope, set }) => [
+      scope,
+      agoMillis === undefined ? "" : Math.max(0, Math.round(agoMillis)),
+      set.size,
+      ...[...set].flat(),
+      remove.length,
+      ...remove
+    ])
+  ],
+  {
+    numberOfKeys: (_keys, _next, changes) => 3 + changes.length,
+    lua: `${common}${leads}
+local refused = refusal(KEYS[1], KEYS[2])
+if refused then return refused end
+-- All is looked at before anything is changed.
+local at = 7
+for k = 4, #KEYS do
+  if redis.call('HGET', KEYS[3], ARGV[at]) ~= KEYS[k] or redis.call('HEXISTS', KEYS[k], '${metaFields.epoch}') == 0 then
+    return 'lists'
+  end
+  at = at + 3 + 2 * tonumber(ARGV[at + 2])
+  at = at + 1 + tonumber(ARGV[at])
+end
+at = 7
+local time = now()
+for k = 4, #KEYS do
+  local ago, count = ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 3
+  if ago ~= '' then redis.call('HSET', KEYS[k], '${metaFields.heardAt}', whole(time - ago)) end
+  for i = 1, count do
+    redis.call('HSET', KEYS[k], ARGV[at], ARGV[at + 1])
+    at = at + 2
+  end
+  for i = 1, tonumber(ARGV[at]) do redis.call('HDEL', KEYS[k], ARGV[at + i]) end
+  at = at + 1 + tonumber(ARGV[at])
+end
+if ARGV[6] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[6]) end
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
+return 'done'
+`
+  }
+).withReturnType<unknown>()
+
+/** Adds to a hash that is not in use yet, and goes if nobody goes on with it. */
+export const fill = script(
+  (generation: string, keptMillis: number, fields: ReadonlyArray<readonly [string, string]>) => [
+    generation,
+    keptMillis,
+    ...fields.flat()
+  ],
+  {
+    numberOfKeys: 1,
+    lua: `
+local keptMillis = table.remove(ARGV, 1)
+redis.call('HSET', KEYS[1], unpack(ARGV))
+redis.call('PEXPIRE', KEYS[1], keptMillis)
+`
+  }
+).withReturnType<unknown>()
+
+/** Puts a filled hash in the place of the one before, which goes after `keptMillis`: it may be being read. */
+export const commit = script(
+  (
+    keys: { readonly lease: string; readonly events: string; readonly scopes: string },
+    next: NextEntry,
+    args: {
+      readonly scope: string
+      readonly generation: string
+      readonly before: string | undefined
+      readonly count: number
+      readonly keptMillis: number
+      readonly meta: ReadonlyArray<readonly [string, string]>
+    }
+  ) => [
+    keys.lease,
+    keys.events,
+    keys.scopes,
+    args.generation,
+    args.before ?? args.generation,
+    ...nextArgs(next),
+    args.scope,
+    args.count,
+    args.keptMillis,
+    ...args.meta.flat()
+  ],
+  {
+    numberOfKeys: 5,
+    lua: `${common}${leads}
+local refused = refusal(KEYS[1], KEYS[2])
+if refused then return refused end
+if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[7]) then return 'lists' end
+redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(now()), unpack(ARGV, 9))
+redis.call('PERSIST', KEYS[4])
+redis.call('HSET', KEYS[3], ARGV[6], KEYS[4])
+if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[8]) end
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
+return 'done'
+`
+  }
+).withReturnType<unknown>()
+
+/** Takes out a scope that this leader does not watch; its hash goes after `keptMillis`. */
+export const retire = script(
+  (
+    keys: { readonly lease: string; readonly scopes: string },
+    args: { readonly token: string; readonly scope: string; readonly generation: string; readonly keptMillis: number }
+  ) => [keys.lease, keys.scopes, args.generation, args.token, args.scope, args.keptMillis],
+  {
+    numberOfKeys: 3,
+    lua: `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+return 'done'
+`
+  }
+).withReturnType<unknown>()
+
+/** Gives the lease back, if it is the caller's, and says so in the log, if that still ends with the caller's last entry. */
+export const release = script(
+  (keys: { readonly lease: string; readonly events: string }, next: NextEntry) => [
+    keys.lease,
+    keys.events,
+    ...nextArgs(next)
+  ],
+  {
+    numberOfKeys: 2,
+    lua: `${common}${leads}
+local refused = refusal(KEYS[1], KEYS[2])
+if refused ~= 'lease' then redis.call('DEL', KEYS[1]) end
+if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4]) end
+return refused or 'done'
+`
+  }
+).withReturnType<unknown>()
+
+/** What there is, as of one moment: the time, the id of the log's last entry, whether the lease is held, and the scopes. */
+export const look = script(
+  (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
+    keys.lease,
+    keys.events,
+    keys.scopes
+  ],
+  {
+    numberOfKeys: 3,
+    lua: `${common}
+return { whole(now()), last(KEYS[2]), redis.call('EXISTS', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
+`
+  }
+).withReturnType<unknown>()

@@ -1,0 +1,34 @@
+import { Duration, type Redacted } from "effect"
+import type { NamespaceName } from "../domain/Names.ts"
+import type { RedisOptions } from "./SharedRedis.ts"
+
+/** How a cluster's state is shared through Redis. */
+export interface SharedCacheOptions {
+  /** `redis://` or `rediss://`, with user and password. */
+  readonly url: Redacted.Redacted<string>
+  /** The authorities of the Redis server's certificate, a PEM file; the public ones if absent. */
+  readonly caFile?: string | undefined
+  /** What all keys begin with. */
+  readonly keyPrefix: string
+  /** How long after its last word a leader is gone. */
+  readonly lease: Duration.Duration
+  /** The only namespaces that are watched, each by itself; absent, the whole cluster. */
+  readonly namespaces?: ReadonlyArray<NamespaceName> | undefined
+  /** About how many entries the log keeps. Default: 4096. */
+  readonly maxEntries?: number | undefined
+  /** The first and the longest wait after failures. Default: 0.2 and 10 seconds. */
+  readonly backoffFirst?: Duration.Input | undefined
+  readonly backoffLongest?: Duration.Input | undefined
+}
+
+/** How often a leader says that it lives. */
+export const beatEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
+  Duration.millis(Math.floor(Duration.toMillis(lease) / 3))
+
+/** How Redis is spoken to, so that a leader finds out that it cannot before its lease is over. */
+export const redisOptions = (options: SharedCacheOptions): RedisOptions => ({
+  url: options.url,
+  caFile: options.caFile,
+  commandTimeout: Duration.min(beatEvery(options), Duration.seconds(5)),
+  silenceLimit: options.lease
+})
