@@ -50,6 +50,21 @@ const kubeConfig = (settings: Config.Settings) => {
   )
 }
 
+/** How the cluster is followed: by this instance, or by one that tells it through Redis. */
+const cluster = (settings: Config.Settings) => {
+  const { kubeNamespaces: namespaces, redisUrl: url } = settings
+  const options = { auditEvents: settings.auditEvents, namespaces }
+  return url === undefined
+    ? Cluster.layerOptions(options)
+    : Cluster.layerShared(options, settings.role, {
+        url,
+        caFile: settings.redisCaFile,
+        keyPrefix: settings.redisKeyPrefix,
+        lease: settings.watcherLease,
+        namespaces
+      })
+}
+
 /** What decides who may do what. */
 const authorization = (
   settings: Config.Settings
@@ -86,10 +101,7 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
         Layer.mergeAll(
           Layer.provideMerge(
             Observability.authorization(settings, authorization(settings)),
-            Layer.provide(
-              Cluster.layerOptions({ auditEvents: settings.auditEvents, namespaces: settings.kubeNamespaces }),
-              kubeConfig(settings)
-            )
+            Layer.provide(cluster(settings), kubeConfig(settings))
           ),
           Layer.provideMerge(
             Layer.merge(ClientIdentity.layerTls, CertificateExpiry.layer(settings)),
@@ -125,6 +137,8 @@ const serve = Effect.fnUntraced(function* (settings: Config.Settings) {
       host: settings.host,
       port,
       source: settings.kubeSource,
+      cache: settings.cache,
+      role: settings.role,
       authorization: settings.authorization,
       certificateDaysLeft: Tls.daysLeft(Context.get(services, ServerTls).current().expiresAt, Date.now())
     })

@@ -184,3 +184,16 @@ export class Api extends HttpApi.make("kube-resource-api")
         "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: CN the user, each O a group. Every response carries X-Request-Id; errors are RFC 9457 problems whose `code` is the error's name."
     })
   ) {}
+
+/** What an instance answers that serves no clients: the API without the cluster's resources. */
+export class WatcherApi extends HttpApi.make("kube-resource-api")
+  .add(Probes)
+  .add(Description)
+  .add(Metrics)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "kube-resource-api watcher",
+      version: "1.0.0",
+      description: "An instance that follows the cluster for those that serve it: probes and metrics alone."
+    })
+  ) {}

@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Layer, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import { HttpApiBuilder } from "effect/http-api"
+import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import { NodeHttpServer } from "@effect/platform-node"
 import { createServer, type Server as HttpsServer } from "node:https"
 import { UnknownEndpoint } from "../domain/Errors.ts"
@@ -8,7 +8,7 @@ import { ClientIdentity } from "../security/Identity.ts"
 import { ServerTls } from "../security/ServerTls.ts"
 import { contextOptions, type TlsMaterial } from "../security/Tls.ts"
 import * as AcceptErrors from "./AcceptErrors.ts"
-import { Api } from "./Api.ts"
+import { Api, WatcherApi } from "./Api.ts"
 import * as App from "./App.ts"
 import { Audited } from "./Audited.ts"
 import * as ClusterWrites from "./ClusterWrites.ts"
@@ -39,6 +39,8 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly tlsHandshakeTimeout: Duration.Duration
   readonly headersTimeout: Duration.Duration
   readonly shutdownTimeout: Duration.Duration
+  /** A watcher answers probes and metrics alone; all others, and an instance without a role, the whole API. */
+  readonly role?: "all" | "watcher" | "server" | undefined
 }
 
 const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: ServerSettings) {
@@ -89,15 +91,26 @@ const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: Serve
 /** The contract's routes over the handlers. */
 const routes = (settings: ServerSettings, isObserved: boolean) =>
   HttpApiBuilder.layer(Api).pipe(
-    Layer.provide([
-      resourceHandlers(settings.requestTimeout),
-      probeHandlers(settings.readyMaxStaleness),
-      descriptionHandlers,
-      metricsHandlers
-    ]),
+    Layer.provide(resourceHandlers(settings.requestTimeout)),
+    Layer.provide(descriptionHandlers(OpenApi.fromApi(Api))),
     Layer.provide(ClusterWrites.layer(settings)),
-    Layer.provide([Identified.layer, Audited.layer, isObserved ? RouteCapture.layer : Layer.empty])
+    overHandlers(settings, isObserved)
   )
+
+/** The routes of a watcher. */
+const watcherRoutes = (settings: ServerSettings, isObserved: boolean) =>
+  HttpApiBuilder.layer(WatcherApi).pipe(
+    Layer.provide(descriptionHandlers(OpenApi.fromApi(WatcherApi))),
+    overHandlers(settings, isObserved)
+  )
+
+const overHandlers =
+  (settings: ServerSettings, isObserved: boolean) =>
+  <A, E, R>(layer: Layer.Layer<A, E, R>) =>
+    layer.pipe(
+      Layer.provide([probeHandlers(settings.readyMaxStaleness), metricsHandlers]),
+      Layer.provide([Identified.layer, Audited.layer, isObserved ? RouteCapture.layer : Layer.empty])
+    )
 
 /** Paths are taken as they are: no other spelling of an endpoint is one. */
 const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
@@ -136,10 +149,14 @@ export const layer = (settings: ServerSettings) =>
       return Layer.effectDiscard(
         Effect.gen(function* () {
           yield* followTls(server, tls)
-          const router = yield* HttpRouter.toHttpEffect(routes(settings, observer !== unobserved))
+          const isObserved = observer !== unobserved
+          const isWatcher = settings.role === "watcher"
+          const router = isWatcher
+            ? yield* HttpRouter.toHttpEffect(watcherRoutes(settings, isObserved))
+            : yield* HttpRouter.toHttpEffect(routes(settings, isObserved))
           const app = yield* App.make(router, settings)
           yield* HttpServer.serveEffect(app)
-          if (!(yield* RequestTracing)) yield* ReadPath.inFront(server, settings)
+          if (!isWatcher && !(yield* RequestTracing)) yield* ReadPath.inFront(server, settings)
           connections.guardRequests()
           yield* Effect.addFinalizer(() =>
             Effect.sync(() => connections.endIdle(Duration.toMillis(settings.shutdownTimeout)))
