@@ -14,11 +14,15 @@ import * as ProcessMetrics from "./observability/ProcessMetrics.ts"
 import * as RequestLog from "./observability/RequestLog.ts"
 import * as RequestMetrics from "./observability/RequestMetrics.ts"
 import * as Tracing from "./observability/Tracing.ts"
+import * as SharedCacheMetrics from "./observability/SharedCacheMetrics.ts"
 import { Authorization } from "./security/Authorization.ts"
+import { SharedCacheObserver, unobserved } from "./shared/SharedCacheObserver.ts"
 
 /** What to observe and where to tell it; the words are those of the settings. */
-export interface ObservabilitySettings
-  extends LoggingSettings, RequestLog.RequestLogSettings, Tracing.TracingSettings {}
+export interface ObservabilitySettings extends LoggingSettings, RequestLog.RequestLogSettings, Tracing.TracingSettings {
+  /** With `redis` there are metrics of the shared cache. */
+  readonly cache?: "memory" | "redis" | undefined
+}
 
 /** Where the request log goes. `terminal`: whether a person reads it. */
 export interface Output {
@@ -52,6 +56,7 @@ const observers = (settings: ObservabilitySettings, output: Output) =>
         RequestObserver.all([requests, ...(yield* requestLog(settings, output))])
       ).pipe(
         Context.add(CacheObserver, { applied }),
+        Context.add(SharedCacheObserver, settings.cache === "redis" ? yield* SharedCacheMetrics.make : unobserved),
         Context.add(
           InformerObserver.InformerObserver,
           settings.otlpEndpoint === undefined

@@ -1,0 +1,63 @@
+import { Effect, Metric, type Scope } from "effect"
+import type { LoadReason, SharedCacheObserver } from "../shared/SharedCacheObserver.ts"
+import { memoized } from "./Memoized.ts"
+import * as ObservedMetric from "../domain/ObservedMetric.ts"
+
+const leaderships = Metric.counter("shared_cache_leaderships_total", {
+  description: "How often this instance became the one that follows the cluster for all.",
+  incremental: true
+})
+
+const loads = memoized((reason: LoadReason) =>
+  Metric.counter("shared_cache_loads_total", {
+    description: "Snapshots of a watch's objects that were read from Redis, by reason.",
+    incremental: true,
+    attributes: { reason }
+  })
+)
+
+const loadFailures = Metric.counter("shared_cache_load_failures_total", {
+  description: "Snapshots that could not be read from Redis: lost, or not what they must be.",
+  incremental: true
+})
+
+const entries = Metric.counter("shared_cache_entries_total", {
+  description: "Entries of the shared log that were read.",
+  incremental: true
+})
+
+const lag = Metric.histogram("shared_cache_lag_seconds", {
+  description: "From the moment an entry was written to the shared log to the moment it was read, by Redis' clock.",
+  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30]
+})
+
+/** The observer that counts into the metric registry of the effect's context. */
+export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effect.gen(function* () {
+  let leads = false
+  let isConnected = false
+  yield* ObservedMetric.gauge(
+    { name: "shared_cache_leader", description: "1 while this instance follows the cluster for all, else 0." },
+    () => (leads ? 1 : 0)
+  )
+  yield* ObservedMetric.gauge(
+    { name: "shared_cache_connected", description: "1 while this instance reads the shared log from Redis, else 0." },
+    () => (isConnected ? 1 : 0)
+  )
+  // What has not happened yet is a count of none, which an alert can tell from a metric that is not there.
+  yield* Metric.update(leaderships, 0)
+  yield* Metric.update(loadFailures, 0)
+  return {
+    leading: (now) =>
+      Effect.suspend(() => {
+        leads = now
+        return now ? Metric.update(leaderships, 1) : Effect.void
+      }),
+    connected: (now) =>
+      Effect.sync(() => {
+        isConnected = now
+      }),
+    loaded: (reason) => Metric.update(loads(reason), 1),
+    loadFailed: Metric.update(loadFailures, 1),
+    read: (count, lagMillis) => Effect.andThen(Metric.update(entries, count), Metric.update(lag, lagMillis / 1000))
+  }
+})

@@ -1,0 +1,77 @@
+import { Effect, Queue, Stream } from "effect"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import * as Given from "../cache/Given.ts"
+
+const heard = (resource: "namespaces" | "deployments"): ClusterEvent => ({ _tag: "Heard", resource })
+
+/** A cluster whose events are told to whoever runs `source`: lists first, then what changes. Counts and versions only grow. */
+export class ScriptedCluster {
+  readonly namespaces = new Set<string>(["keep"])
+  readonly deployments = new Map<string, { readonly replicas: number; readonly version: number }>([
+    ["keep/always", { replicas: 1, version: 2 }]
+  ])
+  #version = 10
+  #runs = 0
+  readonly #watching = new Set<Queue.Enqueue<ClusterEvent>>()
+
+  /** How many runs of the source there have been, and how many there are now. */
+  get runs(): { readonly all: number; readonly now: number } {
+    return { all: this.#runs, now: this.#watching.size }
+  }
+
+  readonly source: Stream.Stream<ClusterEvent> = Stream.callback<ClusterEvent>((queue) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        this.#runs++
+        this.#watching.add(queue)
+        for (const event of this.lists()) Queue.offerUnsafe(queue, event)
+      }),
+      () => Effect.sync(() => this.#watching.delete(queue))
+    )
+  )
+
+  lists(): ReadonlyArray<ClusterEvent> {
+    return [
+      Given.namespaces(this.#version, ...this.namespaces),
+      heard("namespaces"),
+      Given.deployments(
+        this.#version,
+        ...Array.from(this.deployments, ([path, { replicas, version }]) => [path, replicas, version] as const)
+      ),
+      heard("deployments")
+    ]
+  }
+
+  /** Lists anew to all who watch, as a watch that was lost and resumed too late does. */
+  relist(): void {
+    this.tell({ _tag: "Lost", resource: "deployments" })
+    this.tell({ _tag: "Lost", resource: "namespaces" })
+    for (const event of this.lists()) this.tell(event)
+  }
+
+  put(path: string): void {
+    const [namespace = ""] = path.split("/")
+    if (!this.namespaces.has(namespace)) this.createNamespace(namespace)
+    const version = ++this.#version
+    this.deployments.set(path, { replicas: version, version })
+    this.tell(Given.applied(path, version, version))
+  }
+
+  delete(path: string): void {
+    if (this.deployments.delete(path)) this.tell(Given.deleted(path, ++this.#version))
+  }
+
+  createNamespace(name: string): void {
+    this.namespaces.add(name)
+    this.tell(Given.namespaceApplied(name, ++this.#version))
+  }
+
+  deleteNamespace(name: string): void {
+    for (const path of this.deployments.keys()) if (path.startsWith(`${name}/`)) this.delete(path)
+    if (this.namespaces.delete(name)) this.tell(Given.namespaceDeleted(name, ++this.#version))
+  }
+
+  tell(event: ClusterEvent): void {
+    for (const queue of this.#watching) Queue.offerUnsafe(queue, event)
+  }
+}
