@@ -43,21 +43,26 @@ export const connect = Effect.fnUntraced(function* ({
     connectTimeout: Duration.toMillis(commandTimeout),
     socketTimeout: Duration.toMillis(silenceLimit)
   }
-  const services = yield* Layer.build(
-    NodeRedis.layer({
-      url: Redacted.value(url),
-      // Replies as they are, of a form that does not depend on the version of the server.
-      RESP: 2,
-      disableOfflineQueue: true,
-      // A connection of one caller's has a command or two under way, and this is where more would show.
-      commandsQueueMaxLength: 64,
-      name: "kube-resource-api",
-      socket: ca === undefined ? socket : { ...socket, tls: true, ca }
-    })
-    // It logs each attempt that fails; the caller is told of them and says so once.
-  ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
-  // Before the layer's own end, which waits for what is under way.
-  yield* Effect.addFinalizer(() => Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy()))
+  const opened = Effect.gen(function* () {
+    const services = yield* Layer.build(
+      NodeRedis.layer({
+        url: Redacted.value(url),
+        // Replies as they are, of a form that does not depend on the version of the server.
+        RESP: 2,
+        disableOfflineQueue: true,
+        // A connection of one caller's has a command or two under way, and this is where more would show.
+        commandsQueueMaxLength: 64,
+        name: "kube-resource-api",
+        socket: ca === undefined ? socket : { ...socket, tls: true, ca }
+      })
+      // It logs each attempt that fails; the caller is told of them and says so once.
+    ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
+    // Before the layer's own end, which waits for what is under way.
+    yield* Effect.addFinalizer(() => Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy()))
+    return services
+  })
+  // In the midst of it, the layer's own end would wait for ever. The limits of the socket bound how long it takes.
+  const services = yield* Effect.uninterruptible(opened)
   const redis = Context.get(services, Redis)
   const limited = within(commandTimeout)
   return {

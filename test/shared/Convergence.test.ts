@@ -1,0 +1,276 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { NamespaceReplicaCounts } from "../../src/api/Api.ts"
+import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import * as LogId from "../../src/shared/LogId.ts"
+import * as SharedCache from "../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
+import { RedisServer } from "./RedisServer.ts"
+import { ScriptedCluster } from "./ScriptedCluster.ts"
+
+const text = (body: string | Uint8Array) => (typeof body === "string" ? body : Buffer.from(body).toString())
+const decodeCounts = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(NamespaceReplicaCounts)))
+
+const shown = (view: View.ClusterView) => {
+  const namespaces = decodeCounts(text(View.allReplicaCountsBody(view)))
+  return {
+    namespaces: namespaces.map(({ namespace }) => String(namespace)).toSorted(),
+    counts: namespaces
+      .flatMap(({ deployments, namespace }) =>
+        deployments.map(
+          ({ deployment, replica_count }) => [`${namespace}/${deployment}`, Number(replica_count)] as const
+        )
+      )
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+  }
+}
+
+const truth = ({ deployments, namespaces }: ScriptedCluster) => ({
+  namespaces: [...namespaces].toSorted(),
+  counts: Array.from(deployments, ([path, { replicas }]) => [path, replicas] as const).toSorted(([a], [b]) =>
+    a < b ? -1 : 1
+  )
+})
+
+/** One instance: its cache, and what was ever wrong with what it showed. */
+interface Instance {
+  readonly cache: ClusterCache["Service"]
+  readonly violations: ReadonlyArray<string>
+  readonly close: Effect.Effect<void>
+}
+
+const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster: ScriptedCluster | undefined) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const violations: Array<string> = []
+  const highest = new Map<string, number>()
+  const gone = new Set<string>()
+  let cache: ClusterCache["Service"] | undefined
+  const observe = (event: ClusterEvent) => {
+    if (cache === undefined || !cache.isSynced()) return
+    const { counts, namespaces } = shown(cache.current())
+    if (namespaces.length === 0 || counts.length === 0) violations.push(`empty after ${event._tag}`)
+    const present = new Map<string, number>(counts)
+    for (const [path, replicas] of present) {
+      const before = highest.get(path) ?? 0
+      // Each change has a count of its own, so one that comes back after its deletion is old news.
+      if (replicas < before || (replicas === before && gone.has(path))) {
+        violations.push(`${path} went back to ${replicas} from ${before} after ${event._tag}`)
+      }
+      highest.set(path, replicas)
+      gone.delete(path)
+    }
+    for (const path of highest.keys()) if (!present.has(path)) gone.add(path)
+  }
+  const events = cluster === undefined ? SharedCache.events(options) : SharedCache.eventsOf(options, cluster.source)
+  const services = yield* Layer.buildWithScope(
+    ClusterCache.layer(events).pipe(
+      Layer.provide(Layer.succeed(CacheObserver, { applied: observe })),
+      Layer.provide(NodeServices.layer)
+    ),
+    scope
+  )
+  cache = Context.get(services, ClusterCache)
+  return { cache, violations, close: Scope.close(scope, Exit.void) } satisfies Instance
+})
+
+const eventually = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds)))).pipe(
+    Effect.timeoutOption("20 seconds"),
+    Effect.asVoid
+  )
+
+const paths = ["a/x", "a/y", "b/x", "c/z"] as const
+
+const Step = Schema.Union([
+  Schema.TaggedStruct("put", { path: Schema.Literals(paths) }),
+  Schema.TaggedStruct("put", { path: Schema.Literals(paths) }),
+  Schema.TaggedStruct("delete", { path: Schema.Literals(paths) }),
+  Schema.TaggedStruct("deleteNamespace", { name: Schema.Literals(["a", "b"]) }),
+  Schema.TaggedStruct("relist", {}),
+  Schema.TaggedStruct("burst", { count: Schema.Int.check(Schema.isBetween({ minimum: 50, maximum: 300 })) }),
+  Schema.TaggedStruct("pause", { millis: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })) }),
+  Schema.TaggedStruct("redeploy", {}),
+  Schema.TaggedStruct("newReader", {}),
+  Schema.TaggedStruct("stolenLease", {}),
+  Schema.TaggedStruct("noLease", {}),
+  Schema.TaggedStruct("flush", {}),
+  Schema.TaggedStruct("restart", {}),
+  Schema.TaggedStruct("cut", {}),
+  Schema.TaggedStruct("trim", { kept: Schema.Literals([0, 1, 3]) }),
+  Schema.TaggedStruct("lose", {
+    key: Schema.Literals(["lists", "namespaces", "deployments", "events", "epoch", "scopes"])
+  }),
+  Schema.TaggedStruct("garbage", {})
+])
+type Step = typeof Step.Type
+
+const act = Effect.fnUntraced(function* (
+  step: Step,
+  cluster: ScriptedCluster,
+  options: SharedCacheOptions,
+  candidates: Array<Instance>,
+  readers: Array<Instance>
+) {
+  const redis = yield* RedisServer
+  const key = (name: string) => `{${options.keyPrefix}}:${name}`
+  switch (step._tag) {
+    case "put":
+      return cluster.put(step.path)
+    case "delete":
+      return cluster.delete(step.path)
+    case "deleteNamespace":
+      return cluster.deleteNamespace(step.name)
+    case "relist":
+      return cluster.relist()
+    case "burst":
+      for (let i = 0; i < step.count; i++) cluster.put(paths[i % paths.length] ?? paths[0])
+      return undefined
+    case "pause":
+      return yield* Effect.sleep(step.millis)
+    case "redeploy": {
+      const [first] = candidates.splice(0, 1)
+      if (first !== undefined) yield* first.close
+      candidates.push(yield* start(options, cluster))
+      return undefined
+    }
+    case "newReader":
+      readers.push(yield* start(options, undefined))
+      return undefined
+    case "stolenLease":
+      // Its holder never writes: whoever led before wakes up to a lease that is another's, and there is nobody for a while.
+      return yield* redis.command("SET", key("lease"), "another", "PX", "200")
+    case "noLease":
+      return yield* redis.command("DEL", key("lease"))
+    case "flush":
+      return yield* redis.command("FLUSHALL")
+    case "restart":
+      return yield* Effect.andThen(redis.stop, redis.start)
+    case "cut":
+      return yield* redis.command("CLIENT", "KILL", "TYPE", "normal")
+    case "trim":
+      return yield* redis.command("XTRIM", key("events"), "MAXLEN", String(step.kept))
+    case "lose": {
+      if (step.key === "events" || step.key === "epoch" || step.key === "scopes") {
+        return yield* redis.command("DEL", key(step.key))
+      }
+      for (const scope of step.key === "lists" ? ["namespaces", "deployments"] : [step.key]) {
+        const generation = yield* redis.command("HGET", key("scopes"), scope)
+        if (typeof generation === "string") yield* redis.command("DEL", generation)
+      }
+      return undefined
+    }
+    case "garbage":
+      return yield* redis.command("XADD", key("events"), "*", "at", "now", "entry", "{}")
+  }
+})
+
+const isId = (id: unknown): id is string => typeof id === "string"
+
+describe("instances that share one view of the cluster through Redis", () => {
+  const options = (redis: RedisServer["Service"], keyPrefix: string): SharedCacheOptions => ({
+    url: redis.url,
+    keyPrefix,
+    lease: Duration.millis(900),
+    maxEntries: 50,
+    backoffFirst: Duration.millis(5),
+    backoffLongest: Duration.millis(100)
+  })
+
+  it.live(
+    "show in the end what the cluster has, and in between nothing empty and nothing older, whatever happens to Redis and to those who lead",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const sequences = yield* Arbitrary.sampleEffect(
+          Arbitrary.array(Arbitrary.schema(Step), { minLength: 8, maxLength: 16 }),
+          {
+            count: 15
+          }
+        )
+        let run = 0
+        for (const sequence of sequences) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const settings = options(redis, `run-${++run}`)
+              const cluster = new ScriptedCluster()
+              const candidates = [yield* start(settings, cluster), yield* start(settings, cluster)]
+              const readers = [yield* start(settings, undefined)]
+              const all = [...candidates, ...readers]
+              yield* eventually(() => all.every(({ cache }) => cache.isSynced()))
+              for (const step of sequence) {
+                yield* act(step, cluster, settings, candidates, readers)
+                for (const one of [...candidates, ...readers]) if (!all.includes(one)) all.push(one)
+              }
+              // What comes last is seen by all, so there is one who leads.
+              cluster.put("keep/always")
+              const current = [...candidates, ...readers]
+              const expected = () => JSON.stringify(truth(cluster))
+              yield* eventually(
+                () =>
+                  cluster.runs.now === 1 &&
+                  current.every(
+                    ({ cache }) => JSON.stringify(shown(cache.current())) === expected() && cache.age(Date.now()) === 0
+                  )
+              )
+              const what = JSON.stringify(sequence)
+              for (const { cache } of current) {
+                assert.deepStrictEqual(shown(cache.current()), truth(cluster), what)
+                assert.strictEqual(cache.age(Date.now()), 0, what)
+              }
+              assert.deepStrictEqual(
+                all.flatMap(({ violations }) => violations),
+                [],
+                what
+              )
+              // Whoever leads runs the source, and nobody else does.
+              assert.strictEqual(cluster.runs.now, 1, what)
+            })
+          )
+        }
+      }).pipe(Effect.provide(RedisServer.layer())),
+    60_000
+  )
+
+  it.live("one leader at a time writes to the log, and each numbers its entries from 0 without a gap", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = { ...options(redis, "fenced"), maxEntries: 100_000 }
+      const cluster = new ScriptedCluster()
+      const candidates = [
+        yield* start(settings, cluster),
+        yield* start(settings, cluster),
+        yield* start(settings, cluster)
+      ]
+      yield* eventually(() => candidates.every(({ cache }) => cache.isSynced()))
+      for (let turn = 0; turn < 12; turn++) {
+        const before = cluster.runs.all
+        for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
+        // The leader is in the midst of writing when its lease is gone, and another takes it.
+        yield* redis.command("DEL", "{fenced}:lease")
+        yield* eventually(() => cluster.runs.all > before)
+      }
+      yield* eventually(() =>
+        candidates.every(({ cache }) => JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)))
+      )
+      for (const { cache, violations } of candidates) {
+        assert.deepStrictEqual(shown(cache.current()), truth(cluster))
+        assert.deepStrictEqual(violations, [])
+      }
+      const entries = yield* redis.command("XRANGE", "{fenced}:events", "-", "+")
+      assert.isTrue(Array.isArray(entries))
+      let before: LogId.LogId = LogId.start
+      let epochs = 0
+      for (const entry of Array.isArray(entries) ? entries : []) {
+        const id = LogId.parse(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
+        if (id._tag === "None") throw new Error(`no id of the log: ${JSON.stringify(entry)}`)
+        assert.isTrue(LogId.follows(id.value, before), `${LogId.format(id.value)} after ${LogId.format(before)}`)
+        if (id.value.seq === 0) epochs++
+        before = id.value
+      }
+      assert.isAtLeast(epochs, 12)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+})
