@@ -1,0 +1,211 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { RedisServer } from "../shared/RedisServer.ts"
+import { type Answer, send } from "./Https.ts"
+import { kubeconfig } from "./Kubeconfig.ts"
+import { file } from "./Pki.ts"
+import { demoSettings, type Instance, start } from "./Process.ts"
+
+const count = "/namespaces/personal/deployments/nginx/replica_count"
+const reads = [
+  "/namespaces",
+  "/namespaces/personal/deployments",
+  "/namespaces/ANY/deployments",
+  count,
+  "/namespaces/ANY/deployments/ANY/replica_count"
+]
+
+const get = (port: number, path: string) => send(port, { client: "admin", path })
+const ageOf = ({ headers }: Answer) => Number(headers["age"])
+
+/** Asks until the answer is as it should be. */
+const until = (port: number, path: string, is: (answer: Answer) => boolean): Effect.Effect<Answer, Error> =>
+  Effect.flatMap(get(port, path), (answer) =>
+    is(answer) ? Effect.succeed(answer) : Effect.andThen(Effect.sleep(10), until(port, path, is))
+  )
+
+const isCurrent = (answer: Answer) => answer.status === 200 && ageOf(answer) === 0
+
+const leads = "This instance now follows the cluster for all"
+const listsOrWatches = Effect.gen(function* () {
+  const kube = yield* EmbeddedKube
+  return (yield* kube.requests).filter(({ verb }) => verb === "list" || verb === "watch")
+})
+
+describe("watchers and servers that share a cache in Redis", () => {
+  it.live(
+    "one watcher follows the cluster, all servers show it, and they go on without it and without Redis",
+    () =>
+      Effect.gen(function* () {
+        const kube = yield* EmbeddedKube
+        const redis = yield* RedisServer
+        const launch = (role: string) =>
+          Effect.gen(function* () {
+            const instance = yield* start({
+              ...demoSettings,
+              DRAIN_PERIOD: "0s",
+              KUBE_SOURCE: "kubeconfig",
+              KUBECONFIG: kubeconfig(kube.url, { token: "test" }),
+              CACHE: "redis",
+              ROLE: role,
+              REDIS_URL: Redacted.value(redis.url),
+              WATCHER_LEASE: "1s"
+            })
+            return { instance, port: yield* instance.port }
+          })
+        const end = ({ instance }: { readonly instance: Instance }) =>
+          Effect.suspend(() => {
+            instance.child.kill("SIGKILL")
+            return instance.exited
+          })
+
+        // Servers alone: they neither list nor watch, and have nothing to show.
+        const [one, two] = yield* Effect.all([launch("server"), launch("server")], { concurrency: 2 })
+        assert.strictEqual((yield* get(one.port, "/readyz")).status, 503)
+        assert.strictEqual((yield* get(one.port, "/namespaces")).status, 503)
+        assert.deepStrictEqual(yield* listsOrWatches, [])
+
+        // With watchers they show all of it, and the cluster is watched once.
+        const watchers = yield* Effect.all([launch("watcher"), launch("watcher")], { concurrency: 2 })
+        for (const { port } of [one, two, ...watchers]) yield* until(port, "/readyz", ({ status }) => status === 200)
+        for (const path of reads) {
+          const [first, second] = [yield* until(one.port, path, isCurrent), yield* until(two.port, path, isCurrent)]
+          assert.strictEqual(first.body, second.body)
+        }
+        assert.deepStrictEqual(JSON.parse((yield* get(one.port, "/namespaces")).body), {
+          namespaces: Object.keys(demoSeed).toSorted()
+        })
+        assert.strictEqual(yield* kube.openWatches("namespaces"), 1)
+        assert.strictEqual(yield* kube.openWatches("deployments"), 1)
+        assert.lengthOf(yield* listsOrWatches, 2)
+
+        // A watcher is asked for nothing but how it is.
+        for (const { port } of watchers) {
+          for (const path of reads) {
+            const answer = yield* get(port, path)
+            assert.strictEqual(answer.status, 404)
+            assert.include(answer.body, '"code":"UnknownEndpoint"')
+          }
+          assert.strictEqual((yield* send(port, { client: "admin", method: "PUT", path: `${count}/3` })).status, 404)
+          assert.strictEqual((yield* send(port, { client: "none", path: "/livez" })).status, 200)
+          assert.include((yield* get(port, "/metrics")).body, "shared_cache_leader")
+          assert.notInclude((yield* get(port, "/openapi.json")).body, "listNamespaces")
+        }
+
+        // A write is seen where it was made at once, and elsewhere soon.
+        assert.strictEqual((yield* send(one.port, { client: "admin", method: "PUT", path: `${count}/7` })).status, 200)
+        assert.include((yield* get(one.port, count)).body, '"replica_count":7')
+        yield* until(two.port, count, ({ body }) => body.includes('"replica_count":7'))
+
+        // The leader dies without a word: the other takes over, and all goes on.
+        const leader = watchers.find(({ instance }) => instance.output().includes(leads))
+        const standby = watchers.find((one) => one !== leader)
+        assert.isDefined(leader)
+        if (leader === undefined || standby === undefined) return
+        assert.notInclude(standby.instance.output(), leads)
+        yield* end(leader)
+        yield* standby.instance.printed(leads)
+        yield* kube.cluster.scale("personal", "nginx", 8)
+        for (const { port } of [one, two]) {
+          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":8'))
+        }
+        assert.strictEqual(yield* kube.openWatches(), 2)
+
+        // Nobody leads: what is known is served and ages, and who starts now knows as much, and how old it is.
+        yield* end(standby)
+        const before = ageOf(yield* until(one.port, count, (answer) => answer.status === 200 && ageOf(answer) >= 1))
+        const late = yield* launch("server")
+        const after = yield* until(late.port, count, ({ status }) => status === 200)
+        assert.isAtLeast(ageOf(after), before)
+        assert.include(after.body, '"replica_count":8')
+        assert.strictEqual((yield* get(late.port, "/readyz")).status, 200)
+        yield* kube.cluster.scale("personal", "nginx", 9)
+        const next = yield* launch("watcher")
+        for (const { port } of [one, two, late]) {
+          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":9'))
+        }
+
+        // Redis goes, and comes back with nothing.
+        yield* redis.stop
+        for (const { port } of [one, two]) {
+          const answer = yield* until(port, count, (answer) => ageOf(answer) >= 1)
+          assert.strictEqual(answer.status, 200)
+          assert.include(answer.body, '"replica_count":9')
+        }
+        assert.strictEqual((yield* send(one.port, { client: "admin", method: "PUT", path: `${count}/2` })).status, 200)
+        assert.include((yield* get(one.port, count)).body, '"replica_count":2')
+        yield* redis.start
+        for (const { port } of [one, two, late]) {
+          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":2'))
+        }
+
+        // One that ends in good order gives the lease back: whoever comes need not wait for its end.
+        next.instance.child.kill("SIGTERM")
+        assert.strictEqual(yield* next.instance.exited, 0)
+        assert.strictEqual(yield* redis.command("EXISTS", "{kube-resource-api}:lease"), 0)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide([EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] }), RedisServer.layer()])
+      ),
+    60_000
+  )
+})
+
+describe("the connection to Redis", () => {
+  const shared = { ...demoSettings, CACHE: "redis", DRAIN_PERIOD: "0s" }
+  const secured = RedisServer.layer(
+    [
+      ...["--requirepass", "s3cret", "--tls-port", "$PORT", "--tls-auth-clients", "no"],
+      ...["--tls-cert-file", file("server.crt"), "--tls-key-file", file("server.key")],
+      ...["--tls-ca-cert-file", file("ca.crt")]
+    ],
+    (port) => `rediss://:s3cret@localhost:${port}`
+  )
+
+  it.live("is over TLS, with a password, where the URL says so; both must be right", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const url = Redacted.value(redis.url)
+      const good = yield* start({ ...shared, REDIS_URL: url, REDIS_CA_FILE: file("ca.crt") })
+      const port = yield* good.port
+      yield* until(port, "/readyz", ({ status }) => status === 200)
+      yield* until(port, "/namespaces", isCurrent)
+      assert.notInclude(good.output(), "s3cret")
+      for (const [settings, words] of [
+        [{ REDIS_URL: url.replace("s3cret", "s3crets"), REDIS_CA_FILE: file("ca.crt") }, "WRONGPASS"],
+        [{ REDIS_URL: url, REDIS_CA_FILE: file("other-ca.crt") }, "certificate"],
+        [{ REDIS_URL: "redis://:s3cret@127.0.0.1:1" }, "ECONNREFUSED"]
+      ] as const) {
+        const bad = yield* start({ ...shared, ...settings, REDIS_KEY_PREFIX: "other" })
+        yield* bad.printed("Cannot read the cluster's state from Redis")
+        assert.include(bad.output(), words)
+        const port = yield* bad.port
+        assert.strictEqual((yield* get(port, "/livez")).status, 200)
+        assert.strictEqual((yield* get(port, "/readyz")).status, 503)
+        assert.notInclude(bad.output(), "s3cret")
+        bad.child.kill("SIGTERM")
+        assert.strictEqual(yield* bad.exited, 0)
+        // Said once, however often it is tried.
+        assert.lengthOf(bad.output().split("Cannot read the cluster's state"), 2)
+      }
+    }).pipe(Effect.scoped, Effect.provide(secured))
+  )
+
+  it.live("is not tried with settings that cannot be meant", () =>
+    Effect.gen(function* () {
+      for (const [settings, words] of [
+        [{ REDIS_URL: "rediss://:s3cret@localhost", REDIS_CA_FILE: "nowhere.pem" }, "REDIS_CA_FILE=nowhere.pem"],
+        [{ REDIS_URL: "rediss://:s3cret@localhost", REDIS_CA_FILE: "package.json" }, "REDIS_CA_FILE=package.json"],
+        [{ REDIS_URL: "http://:s3cret@localhost" }, "REDIS_URL=<not shown>"],
+        [{}, "REDIS_URL (not set)"]
+      ] as const) {
+        const instance = yield* start({ ...shared, ...settings })
+        assert.notStrictEqual(yield* instance.exited, 0)
+        assert.include(instance.output(), `Cannot start: ${words}`)
+        assert.notInclude(instance.output(), "s3cret")
+      }
+    }).pipe(Effect.scoped)
+  )
+})
