@@ -80,6 +80,25 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory()))
   )
 
+  it.effect("Age counts from when the cluster was heard, where an event says that it was before", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("60 seconds")
+      yield* feed(
+        namespaces(1),
+        deployments(1),
+        { _tag: "Heard", resource: "namespaces", agoMillis: 40_000 },
+        heard("deployments")
+      )
+      expect(yield* age).toBe(0)
+      yield* feed(lost("namespaces"))
+      expect(yield* age).toBe(40)
+      yield* feed({ _tag: "Lost", resource: "deployments", agoMillis: 50_000 })
+      expect(yield* age).toBe(50)
+      yield* feed(heard("deployments"), { _tag: "Lost", resource: "namespaces", agoMillis: 3000 })
+      expect(yield* age).toBe(3)
+    }).pipe(Effect.provide(ClusterCache.layerMemory()))
+  )
+
   it.effect("with watches of single namespaces it is synced, and Age is 0, once each of them is", () =>
     Effect.gen(function* () {
       const queue = yield* Queue.unbounded<ClusterEvent>()

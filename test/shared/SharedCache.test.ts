@@ -1,0 +1,135 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Exit, Layer, Logger, Scope, Stream } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import * as SharedCache from "../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
+import * as Given from "../cache/Given.ts"
+import { RedisServer } from "./RedisServer.ts"
+import { ScriptedCluster } from "./ScriptedCluster.ts"
+
+const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({
+  url: redis.url,
+  keyPrefix: "test",
+  lease: Duration.seconds(1),
+  backoffFirst: Duration.millis(5),
+  backoffLongest: Duration.millis(100),
+  ...(only === undefined ? {} : { namespaces: only.map(Given.ns) })
+})
+
+const eventually = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds))))
+
+/** A cache over these events, and what it has taken in. */
+const following = Effect.fnUntraced(function* (
+  events: ReturnType<typeof SharedCache.events>,
+  settings: SharedCacheOptions
+) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const taken: Array<ClusterEvent> = []
+  const services = yield* Layer.buildWithScope(
+    ClusterCache.layer(events, settings.namespaces).pipe(
+      Layer.provide(Layer.succeed(CacheObserver, { applied: (event) => void taken.push(event) })),
+      Layer.provide(NodeServices.layer)
+    ),
+    scope
+  )
+  return { cache: Context.get(services, ClusterCache), taken, close: Scope.close(scope, Exit.void) }
+})
+
+const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas
+
+describe("a shared view", () => {
+  it.live(
+    "keeps this instance's own write against a list and events from before it, and gives it up for later ones",
+    () =>
+      Effect.gen(function* () {
+        const settings = options(yield* RedisServer)
+        const cluster = new ScriptedCluster()
+        yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+        const { cache, taken } = yield* following(SharedCache.events(settings), settings)
+        cluster.put("a/x")
+        yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
+        yield* cache.written(Given.deployment("a/x", 99, 1000))
+        const lists = () => taken.filter(({ _tag }) => _tag === "DeploymentsReplaced").length
+        const before = lists()
+        cluster.relist()
+        yield* eventually(() => lists() > before)
+        assert.strictEqual(countOf(cache.current(), "a/x"), 99)
+        cluster.put("a/x")
+        cluster.put("a/y")
+        yield* eventually(() => countOf(cache.current(), "a/y") !== undefined)
+        assert.strictEqual(countOf(cache.current(), "a/x"), 99)
+        cluster.tell(Given.applied("a/x", 5, 1001))
+        yield* eventually(() => countOf(cache.current(), "a/x") === 5)
+      }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("is not made of what another set of namespaces is watched for, and that is said", () => {
+    const logged: Array<string> = []
+    const logger = Logger.layer([
+      Logger.make(({ logLevel, message }) => void logged.push(`${logLevel} ${String(message)}`))
+    ])
+    return Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const cluster = new ScriptedCluster()
+      const wide = yield* following(SharedCache.eventsOf(options(redis), cluster.source), options(redis))
+      yield* wide.cache.awaitSynced
+      const narrow = options(redis, ["keep"])
+      const { cache } = yield* following(SharedCache.events(narrow), narrow)
+      yield* eventually(() => logged.some((line) => line.includes("KUBE_NAMESPACES")))
+      assert.isTrue(logged.some((line) => line.startsWith("Error") && line.includes("KUBE_NAMESPACES")))
+      assert.isFalse(cache.isSynced())
+      // One that watches what is served here takes over.
+      yield* wide.close
+      const source = Stream.concat(
+        Stream.fromIterable<ClusterEvent>([
+          Given.namespaces(0, "keep"),
+          { _tag: "Heard", resource: "namespaces" },
+          Given.deploymentsOf("keep", 5, ["keep/always", 3, 4]),
+          { _tag: "Heard", resource: "deployments", namespace: Given.ns("keep") }
+        ]),
+        Stream.never
+      )
+      yield* following(SharedCache.eventsOf(narrow, source), narrow)
+      yield* cache.awaitSynced
+      yield* eventually(() => cache.age(Date.now()) === 0)
+      assert.strictEqual(countOf(cache.current(), "keep/always"), 3)
+      assert.isTrue(logged.some((line) => line.startsWith("Info") && line.includes("again")))
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
+  })
+
+  it.live("stays as it was, and ages, while what Redis holds cannot be read; then it is read again", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis)
+      const cluster = new ScriptedCluster()
+      yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      cluster.put("a/x")
+      const { cache } = yield* following(SharedCache.events(settings), settings)
+      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
+      const generation = String(yield* redis.command("HGET", "{test}:scopes", "deployments"))
+      yield* redis.command("HSET", generation, "a/x", '{"replicas":"many"}')
+      // Whoever starts now finds it, and has nothing to show; who has something shows it on.
+      const late = yield* following(SharedCache.events(settings), settings)
+      yield* eventually(() => late.taken.some(({ _tag }) => _tag === "NamespacesReplaced"))
+      assert.isFalse(late.cache.isSynced())
+      assert.isDefined(countOf(cache.current(), "a/x"))
+      cluster.relist()
+      yield* late.cache.awaitSynced
+      yield* eventually(() => late.cache.age(Date.now()) === 0)
+      assert.strictEqual(countOf(late.cache.current(), "a/x"), cluster.deployments.get("a/x")?.replicas)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("a defect of the one that follows the cluster is one of the stream", () =>
+    Effect.gen(function* () {
+      const settings = options(yield* RedisServer)
+      const { cache } = yield* following(SharedCache.eventsOf(settings, Stream.die(new Error("boom"))), settings)
+      const exit = yield* Effect.exit(cache.failed)
+      assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("boom"))
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+})
