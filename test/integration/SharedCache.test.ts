@@ -156,11 +156,9 @@ describe("watchers and servers that share a cache in Redis", () => {
 describe("the connection to Redis", () => {
   const shared = { ...demoSettings, CACHE: "redis", DRAIN_PERIOD: "0s" }
   const secured = RedisServer.layer(
-    [
-      ...["--requirepass", "s3cret", "--tls-port", "$PORT", "--tls-auth-clients", "no"],
-      ...["--tls-cert-file", file("server.crt"), "--tls-key-file", file("server.key")],
-      ...["--tls-ca-cert-file", file("ca.crt")]
-    ],
+    `--requirepass s3cret --tls-port $PORT --tls-auth-clients no --tls-cert-file ${file("server.crt")} --tls-key-file ${file("server.key")} --tls-ca-cert-file ${file("ca.crt")}`.split(
+      " "
+    ),
     (port) => `rediss://:s3cret@localhost:${port}`
   )
 
