@@ -21,14 +21,14 @@ export interface SharedCacheOptions {
   readonly backoffLongest?: Duration.Input | undefined
 }
 
-/** How often a leader says that it lives. */
+/** How often a leader says that it lives, and the longest that a reader waits for news before it looks around. */
 export const beatEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
-  Duration.millis(Math.floor(Duration.toMillis(lease) / 3))
+  Duration.min(Duration.millis(Math.floor(Duration.toMillis(lease) / 3)), Duration.seconds(5))
 
 /** How Redis is spoken to, so that a leader finds out that it cannot before its lease is over. */
 export const redisOptions = (options: SharedCacheOptions): RedisOptions => ({
   url: options.url,
   caFile: options.caFile,
-  commandTimeout: Duration.min(beatEvery(options), Duration.seconds(5)),
-  silenceLimit: options.lease
+  commandTimeout: beatEvery(options),
+  silenceLimit: Duration.times(beatEvery(options), 3)
 })
