@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import { readFileSync } from "node:fs"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { RedisServer } from "../shared/RedisServer.ts"
@@ -27,6 +28,8 @@ const until = (port: number, path: string, is: (answer: Answer) => boolean): Eff
   )
 
 const isCurrent = (answer: Answer) => answer.status === 200 && ageOf(answer) === 0
+
+const documented = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8")
 
 const leads = "This instance now follows the cluster for all"
 const listsOrWatches = Effect.gen(function* () {
@@ -90,7 +93,9 @@ describe("watchers and servers that share a cache in Redis", () => {
           }
           assert.strictEqual((yield* send(port, { client: "admin", method: "PUT", path: `${count}/3` })).status, 404)
           assert.strictEqual((yield* send(port, { client: "none", path: "/livez" })).status, 200)
-          assert.include((yield* get(port, "/metrics")).body, "shared_cache_leader")
+          const page = (yield* get(port, "/metrics")).body
+          assert.include(page, "shared_cache_leader")
+          for (const [, name] of page.matchAll(/^# TYPE (\w+) /gm)) assert.include(documented, `\`${name}\``)
           assert.notInclude((yield* get(port, "/openapi.json")).body, "listNamespaces")
         }
 
