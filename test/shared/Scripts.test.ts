@@ -1,0 +1,134 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { keysOf } from "../../src/shared/Keys.ts"
+import * as Scripts from "../../src/shared/Scripts.ts"
+import * as SharedRedis from "../../src/shared/SharedRedis.ts"
+import { RedisServer } from "./RedisServer.ts"
+
+const keys = keysOf("test")
+const maxEntries = 100
+
+const setUp = Effect.gen(function* () {
+  const server = yield* RedisServer
+  const redis = yield* SharedRedis.connect({
+    url: server.url,
+    commandTimeout: Duration.seconds(5),
+    silenceLimit: Duration.seconds(15)
+  })
+  const acquire = (token: string, before = "") =>
+    redis.eval(Scripts.acquire)(keys, {
+      token,
+      before,
+      leaseMillis: 60_000,
+      maxEntries,
+      entry: "began",
+      watched: "[]"
+    })
+  const next = (token: string, epoch: unknown, seq: number) => ({
+    token,
+    last: `${String(epoch)}-${seq - 1}`,
+    id: `${String(epoch)}-${seq}`,
+    entry: `entry ${seq}`,
+    maxEntries
+  })
+  /** All that there is of a leader's: to see that a refused write has changed nothing. */
+  const all = Effect.all([
+    server.command("XRANGE", keys.events, "-", "+"),
+    server.command("HGETALL", keys.scopes),
+    server.command("HGETALL", generation)
+  ])
+  return { redis, server, acquire, next, all }
+})
+
+/** Waits until the server's clock, in milliseconds since the epoch, is beyond this. */
+const clockBeyond = (millis: number): Effect.Effect<void, never, RedisServer> =>
+  Effect.gen(function* () {
+    const time = yield* (yield* RedisServer).command("TIME")
+    const [seconds, micros] = Array.isArray(time) ? time.map(Number) : []
+    if ((seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000) <= millis) yield* clockBeyond(millis)
+  })
+
+const generation = keys.generation("deployments", 1, 1)
+const listed = {
+  scope: "deployments",
+  generation,
+  before: undefined,
+  count: 1,
+  keptMillis: 60_000,
+  meta: [["#epoch", "1"]]
+} as const
+const change = {
+  scope: "deployments",
+  generation,
+  agoMillis: 0,
+  set: new Map([["a/x", "2"]]),
+  remove: ["a/y"]
+}
+
+describe("a leader's writes", () => {
+  it.live(
+    "are refused, and change nothing, without the lease, after an end of the log that is not its own, and over a lost list",
+    () =>
+      Effect.gen(function* () {
+        const { acquire, all, next, redis, server } = yield* setUp
+        const epoch = yield* acquire("me")
+        yield* redis.eval(Scripts.fill)(generation, 60_000, [["a/y", "1"]])
+        assert.strictEqual(
+          yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), { ...listed, count: 2 }),
+          "lists"
+        )
+        assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), listed), "done")
+        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 2), [change], undefined), "done")
+        assert.strictEqual(yield* server.command("HGET", generation, "a/x"), "2")
+        assert.strictEqual(yield* server.command("HEXISTS", generation, "a/y"), 0)
+
+        const before = yield* all
+        const other = { ...change, set: new Map([["a/x", "3"]]) }
+        // The last entry is 2: who thinks it is 1 or 3 has written, or lost, something that it does not know of.
+        for (const seq of [2, 4]) {
+          assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, seq), [other], 60_000), "log")
+          assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, seq), listed), "log")
+        }
+        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("you", epoch, 3), [other], 60_000), "lease")
+        assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("you", epoch, 3), listed), "lease")
+        assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("you", epoch, 3)), "lease")
+        const retired = { token: "you", scope: "deployments", generation, keptMillis: 1 }
+        assert.strictEqual(yield* redis.eval(Scripts.retire)(keys, retired), "lease")
+        const elsewhere = { ...other, generation: keys.generation("deployments", 1, 2) }
+        assert.strictEqual(
+          yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other, elsewhere], 60_000),
+          "lists"
+        )
+        assert.deepStrictEqual(yield* all, before)
+
+        yield* server.command("DEL", generation)
+        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other], 60_000), "lists")
+        assert.strictEqual(yield* server.command("EXISTS", generation), 0)
+      }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+
+  it.live("have a later epoch with each leader, also over the loss of all memory and of the counter alone", () =>
+    Effect.gen(function* () {
+      const { acquire, next, redis, server } = yield* setUp
+      const first = yield* acquire("one")
+      assert.isNull(yield* acquire("two"))
+      // Its own lease, of a time before, keeps nobody waiting.
+      const second = yield* acquire("one again", "one")
+      assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("one again", second, 1)), "done")
+      const third = yield* acquire("two")
+      yield* server.command("SET", keys.epoch, "9")
+      yield* server.command("DEL", keys.lease)
+      const fourth = yield* acquire("three")
+      yield* server.command("SET", keys.epoch, "no number")
+      yield* server.command("DEL", keys.lease)
+      const fifth = yield* acquire("four")
+      yield* server.command("FLUSHALL")
+      // What is left to go by is the clock, and these leaders came faster than it counts.
+      yield* clockBeyond(Number(fifth))
+      const sixth = yield* acquire("five")
+      const epochs = [first, second, third, fourth, fifth, sixth].map(Number)
+      for (const [at, epoch] of epochs.entries()) assert.isAbove(epoch, epochs[at - 1] ?? 0)
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+})
