@@ -32,6 +32,59 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- define "kra.watcherName" -}}
+{{- printf "%s-watcher" (include "kra.fullname" .) }}
+{{- end }}
+
+{{- define "kra.watcherServiceAccountName" -}}
+{{- with .Values.watcher.serviceAccount }}
+{{- if .create }}
+{{- default (include "kra.watcherName" $) .name }}
+{{- else }}
+{{- required "watcher.serviceAccount.name is needed where watcher.serviceAccount.create is false" .name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Ends with a message where what is said of the cache does not go together. */}}
+{{- define "kra.checkCache" -}}
+{{- with .Values.cache.redis }}
+{{- $given := or .url .existingSecret }}
+{{- if eq $.Values.cache.mode "redis" }}
+{{- if not $given }}
+{{- fail "cache.mode redis needs one: name cache.redis.existingSecret, or give cache.redis.url if it asks for no password" }}
+{{- else if and .url .existingSecret }}
+{{- fail "name cache.redis.existingSecret or give cache.redis.url, not both" }}
+{{- else if contains "@" .url }}
+{{- fail "cache.redis.url may hold no user and no password, for it can be read in the values and the pods: put the URL into a Secret and name it in cache.redis.existingSecret" }}
+{{- else if and .url $.Values.networkPolicy.enabled }}
+{{- $port := regexFind ":[0-9]+$" (urlParse .url).host | trimPrefix ":" | default "6379" }}
+{{- if not (has $port (toStrings $.Values.networkPolicy.redisPorts)) }}
+{{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: name it there" $port) }}
+{{- end }}
+{{- end }}
+{{- else if or $given .ca.existingSecret .ca.existingConfigMap .keyPrefix }}
+{{- fail "cache.redis is given and would not be used: set cache.mode to redis, or leave it out" }}
+{{- else if $.Values.watcher.enabled }}
+{{- fail "watcher.enabled needs cache.mode redis: without it servers would learn nothing of what the watchers see" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Where an environment variable has the URL of the Redis from. */}}
+{{- define "kra.redisUrl" -}}
+{{- with .Values.cache.redis }}
+{{- if .existingSecret -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ .existingSecret }}
+    key: {{ .key }}
+{{- else -}}
+value: {{ .url | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "kra.image" -}}
 {{- $repository := required "image.repository is needed: where `make push_docker` pushed the image" .Values.image.repository }}
 {{- if .Values.image.digest }}
