@@ -50,6 +50,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "kra.checkCache" -}}
 {{- with .Values.cache.redis }}
 {{- $given := or .url .existingSecret }}
+{{- /* Not in the schema: what Helm says of it repeats the value. */}}
+{{- $form := `^rediss?://(?:[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(?:/[0-9]{0,4})?$` }}
 {{- if eq $.Values.cache.mode "redis" }}
 {{- if not $given }}
 {{- fail "cache.mode redis needs one: name cache.redis.existingSecret, or give cache.redis.url if it asks for no password" }}
@@ -57,8 +59,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "name cache.redis.existingSecret or give cache.redis.url, not both" }}
 {{- else if contains "@" .url }}
 {{- fail "cache.redis.url may hold no user and no password, for it can be read in the values and the pods: put the URL into a Secret and name it in cache.redis.existingSecret" }}
+{{- else if and .url (not (regexMatch $form .url)) }}
+{{- fail "cache.redis.url must be a URL such as redis://host:6379/0, or rediss://host:6379/0 for TLS" }}
 {{- else if and .url $.Values.networkPolicy.enabled }}
-{{- $port := regexFind ":[0-9]+$" (urlParse .url).host | trimPrefix ":" | default "6379" }}
+{{- $port := regexReplaceAll $form .url "${1}" | default "6379" }}
 {{- if not (has $port (toStrings $.Values.networkPolicy.redisPorts)) }}
 {{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: name it there" $port) }}
 {{- end }}
