@@ -370,6 +370,12 @@ describe("the chart", () => {
       ["--set", "cache.mode=redis,cache.redis.url=rediss://redis:6380/1"],
       /port 6380, which networkPolicy\.redisPorts does not let pods connect to/
     ],
+    [
+      "authorities without a certificate",
+      ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.ca.existingSecret=ca"],
+      /no certificate for cache\.redis\.ca to check/
+    ],
+    ["a prefix of other characters", ["--set-string", "cache.redis.keyPrefix=a\\{b\\}"], /keyPrefix/],
     ["a lease that is no duration", ["--set", "cache.redis.lease=soon"], /lease/],
     ["a cache that there is not", ["--set", "cache.mode=disk"], /cache/],
     ["a scraper without a port", ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"], /metrics\.port/],

@@ -134,7 +134,7 @@ describe("the chart's cache", () => {
           CACHE: "redis",
           ROLE: "all",
           REDIS_URL: "redis://redis.caches.svc/2",
-          REDIS_KEY_PREFIX: `served/${fullname}`,
+          REDIS_KEY_PREFIX: `served:${fullname}`,
           WATCHER_LEASE: "15s"
         }
       ])
@@ -181,10 +181,27 @@ describe("the chart's cache", () => {
         )
       )
       assert.deepStrictEqual(prefixes, [
-        ["served/one-kube-resource-api"],
-        ["served/two-kube-resource-api"],
-        ["served/kube-resource-api"]
+        ["served:one-kube-resource-api"],
+        ["served:two-kube-resource-api"],
+        ["served:kube-resource-api"]
       ])
+      // However long their names are.
+      const long = yield* Effect.forEach(["a", "b"], (end) =>
+        Effect.flatMap(
+          renderAs(
+            "one",
+            ...values("minimal"),
+            ...split,
+            "--set",
+            `fullnameOverride=${"a".repeat(45)}${end}`,
+            "--namespace",
+            "n".repeat(63)
+          ),
+          (manifests) => Effect.map(deploymentsOf(manifests), ([one]) => one && envOf(one)["REDIS_KEY_PREFIX"])
+        )
+      )
+      for (const prefix of long) assert.match(String(prefix), /^n{47}-[0-9a-f]{16}$/)
+      assert.strictEqual(new Set(long).size, 2)
     })
   )
 })

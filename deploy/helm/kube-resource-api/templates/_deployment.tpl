@@ -88,7 +88,7 @@ spec:
               value: /etc/kube-resource-api/redis-ca/ca.crt
             {{- end }}
             - name: REDIS_KEY_PREFIX
-              value: {{ default (printf "%s/%s" .Release.Namespace (include "kra.fullname" .)) .Values.cache.redis.keyPrefix }}
+              value: {{ include "kra.redisKeyPrefix" . | quote }}
             - name: WATCHER_LEASE
               value: {{ .Values.cache.redis.lease }}
             {{- end }}

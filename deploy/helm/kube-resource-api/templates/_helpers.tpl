@@ -61,6 +61,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "cache.redis.url may hold no user and no password, for it can be read in the values and the pods: put the URL into a Secret and name it in cache.redis.existingSecret" }}
 {{- else if and .url (not (regexMatch $form .url)) }}
 {{- fail "cache.redis.url must be a URL such as redis://host:6379/0, or rediss://host:6379/0 for TLS" }}
+{{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
+{{- fail "cache.redis.url begins with redis://, where there is no certificate for cache.redis.ca to check: have it begin with rediss://, or leave that out" }}
 {{- else if and .url $.Values.networkPolicy.enabled }}
 {{- $port := regexReplaceAll $form .url "${1}" | default "6379" }}
 {{- if not (has $port (toStrings $.Values.networkPolicy.redisPorts)) }}
@@ -73,6 +75,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "watcher.enabled needs cache.mode redis: without it servers would learn nothing of what the watchers see" }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- /* What the keys in the Redis begin with: nothing that another release has, in the 64 characters that there may be. */}}
+{{- define "kra.redisKeyPrefix" -}}
+{{- $own := printf "%s:%s" .Release.Namespace (include "kra.fullname" .) }}
+{{- $short := printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16) }}
+{{- default (ternary $own $short (le (len $own) 64)) .Values.cache.redis.keyPrefix }}
 {{- end }}
 
 {{- /* Where an environment variable has the URL of the Redis from. */}}
