@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { ConfigProvider, Effect, Schema } from "effect"
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse } from "yaml"
-import { settings } from "../../src/Config.ts"
+import * as Config from "../../src/Config.ts"
 import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
 import { chart, helm, kubectl, type Manifest, named, problems, render, renderAs, renderFrom } from "./Manifest.ts"
 import { PodSpec, violations } from "./PodSecurity.ts"
@@ -218,9 +218,9 @@ describe("the chart", () => {
     })
   )
 
-  it.live("sets only settings that the service has, and keeps values from setting them twice", () =>
+  it.live("sets only settings that the service has and takes together, and keeps values from setting them twice", () =>
     Effect.gen(function* () {
-      const known = new Set<string>(Object.values(settings).map(({ name }) => name))
+      const known = new Set<string>(Object.values(Config.settings).map(({ name }) => name))
       const ownSchema: unknown = JSON.parse(readFileSync(`${chart}/values.schema.json`, "utf8"))
       const { properties } = yield* Schema.decodeUnknownEffect(
         Schema.Struct({
@@ -248,6 +248,12 @@ describe("the chart", () => {
             assert.isTrue(known.has(name), `${name} is no setting`)
             assert.include(reserved, name)
           }
+          // What has no value comes from a Secret, and only the URL of a Redis does.
+          const environment: Record<string, string> = {}
+          for (const { name, value = "rediss://user:password@redis" } of env) environment[name] = value
+          yield* Config.load.pipe(
+            Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment }))
+          )
         }
       }
       for (const name of reserved) assert.isTrue(known.has(name), `${name} is no setting`)
