@@ -206,6 +206,34 @@ describe("the chart's cache", () => {
   )
 })
 
+describe("the chart's keys in a Redis", () => {
+  const prefixes = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
+    const deployments = yield* deploymentsOf(yield* render(...values("split-namespaces"), ...words))
+    return [...new Set(deployments.map((one) => String(envOf(one)["REDIS_KEY_PREFIX"])))]
+  })
+
+  it.live("are others with other namespaces, so that new pods get ready while old ones go on", () =>
+    Effect.gen(function* () {
+      const [before, ...more] = yield* prefixes()
+      assert.match(String(before), /^served:release-kube-resource-api:[0-9a-f]{8}$/)
+      assert.isEmpty(more)
+      assert.deepStrictEqual(yield* prefixes("--set", "namespaces={kube-system,personal}"), [before])
+      const [after] = yield* prefixes("--set", "namespaces={kube-system,personal,more}")
+      assert.match(String(after), /^served:release-kube-resource-api:[0-9a-f]{8}$/)
+      assert.notStrictEqual(after, before)
+    })
+  )
+
+  it.live("are no longer than they may be, whatever they are told to begin with", () =>
+    Effect.gen(function* () {
+      const [given] = yield* prefixes("--set", "cache.redis.keyPrefix=blue")
+      assert.match(String(given), /^blue:[0-9a-f]{8}$/)
+      const [long] = yield* prefixes("--set", `cache.redis.keyPrefix=${"b".repeat(64)}`)
+      assert.match(String(long), /^b{47}-[0-9a-f]{16}$/)
+    })
+  )
+})
+
 describe("the chart's watchers", () => {
   const everything = [...values("everything"), "--set", "fullnameOverride=", ...split]
 

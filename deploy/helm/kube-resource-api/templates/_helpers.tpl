@@ -77,11 +77,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* What the keys in the Redis begin with: nothing that another release has, in the 64 characters that there may be. */}}
+{{- /*
+What the keys in the Redis begin with: nothing that another release has, in the 64 characters that there may be. Pods do not
+get ready from what was found in other namespaces than theirs, so each list of namespaces has keys of its own: the new pods of
+a roll-out need not wait for the old ones to go.
+*/}}
 {{- define "kra.redisKeyPrefix" -}}
-{{- $own := printf "%s:%s" .Release.Namespace (include "kra.fullname" .) }}
-{{- $short := printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16) }}
-{{- default (ternary $own $short (le (len $own) 64)) .Values.cache.redis.keyPrefix }}
+{{- $own := default (printf "%s:%s" .Release.Namespace (include "kra.fullname" .)) .Values.cache.redis.keyPrefix }}
+{{- with .Values.namespaces }}
+{{- $own = printf "%s:%s" $own (sortAlpha . | join "," | sha256sum | trunc 8) }}
+{{- end }}
+{{- ternary $own (printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16)) (le (len $own) 64) }}
 {{- end }}
 
 {{- /* Where an environment variable has the URL of the Redis from. */}}
