@@ -383,9 +383,10 @@ const rows: ReadonlyArray<readonly [title: string, panels: ReadonlyArray<Panel>]
         unit: "short",
         queries: [
           [
-            'sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-.+", pod!~"kube-resource-api-probe-.+"})',
-            "ready"
-          ]
+            'sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-.+", pod!~"kube-resource-api-(?:probe|watcher)-.+"})',
+            "ready to serve"
+          ],
+          ['sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-watcher-.+"})', "watchers, ready"]
         ]
       }
     ]

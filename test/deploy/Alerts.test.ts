@@ -52,6 +52,8 @@ const healthy: Series = {
   [ready("kube-resource-api-a")]: "1x180",
   [ready("kube-resource-api-b")]: "1x180",
   [ready("kube-resource-api-probe-1")]: "0x180",
+  [ready("kube-resource-api-watcher-a")]: "1x180",
+  [ready("kube-resource-api-watcher-b")]: "1x90 0x5 1x84",
   [success]: "1x180",
   [lastRun]: "0+60x180",
   [age]: "0x180",
@@ -89,6 +91,12 @@ const cases: Readonly<Record<string, Case>> = {
     labels: {},
     // A roll-out: one of two is not ready for a while.
     doesNot: { [ready("kube-resource-api-b")]: "1x170 0x4 1x4" }
+  },
+  KubeResourceApiWatcherNotReady: {
+    fires: { [ready("kube-resource-api-watcher-b")]: "1x160 0x19" },
+    labels: {},
+    // A new one has been starting for nine minutes.
+    doesNot: { [ready("kube-resource-api-watcher-c")]: "_x171 0x9" }
   },
   KubeResourceApiDown: {
     fires: { [up("a")]: "1x170 0x9" },
@@ -172,6 +180,16 @@ const more: ReadonlyArray<readonly [alert: string, what: string, change: Change,
     { job: "kube-resource-api-probe" }
   ],
   [
+    "KubeResourceApiPoorHealth",
+    "half of those that serve are not ready, however many watchers are",
+    {
+      [ready("kube-resource-api-b")]: "1x170 0x9",
+      [ready("kube-resource-api-watcher-c")]: "1x180",
+      [ready("kube-resource-api-watcher-d")]: "1x180"
+    },
+    {}
+  ],
+  [
     "KubeResourceApiDown",
     "no instance is known",
     { [up("a")]: undefined, [up("b")]: undefined },
@@ -244,6 +262,13 @@ describe("the alerts", () => {
   })
 
   it("are silent while all is well", () => test({}, "3h", []))
+
+  it("are silent where every pod watches the cluster", () =>
+    test(
+      { [ready("kube-resource-api-watcher-a")]: undefined, [ready("kube-resource-api-watcher-b")]: undefined },
+      "3h",
+      []
+    ))
 
   it("are silent where a CronJob is what probes", () =>
     test({ [lastRun]: undefined, [success]: undefined, [scheduled]: "0+60x180", [succeeded]: "0+60x180" }, "3h", []))

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { ConfigProvider, Effect, Schema } from "effect"
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse } from "yaml"
-import { settings } from "../../src/Config.ts"
+import * as Config from "../../src/Config.ts"
 import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
-import { chart, helm, kubectl, type Manifest, problems, render, renderAs, renderFrom } from "./Manifest.ts"
+import { chart, helm, kubectl, type Manifest, named, problems, render, renderAs, renderFrom } from "./Manifest.ts"
 import { PodSpec, violations } from "./PodSecurity.ts"
 
 const root = new URL("../..", import.meta.url)
@@ -31,6 +31,10 @@ const toggles: ReadonlyArray<ReadonlyArray<string>> = [
   [...monitored, "--set", "metrics.port=9100"],
   ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"],
   ["--set", "serviceAccount.create=false,serviceAccount.name=given,rbac.create=false,auditEvents=true"],
+  [
+    "--set",
+    "watcher.serviceAccount.create=false,watcher.serviceAccount.name=given,watcher.podDisruptionBudget.enabled=false"
+  ],
   ["--set", "tls.crl.existingSecret=crl,service.type=LoadBalancer,replicaCount=1,settings.LOG_LEVEL=warn"],
   ["--set", `fullnameOverride=${"a".repeat(63)}`]
 ]
@@ -68,8 +72,6 @@ const podsOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>) 
   }
   return pods
 })
-
-const named = (manifests: ReadonlyArray<Manifest>, kind: string) => manifests.filter((one) => one.kind === kind)
 
 const Service = Schema.Struct({
   metadata: Schema.Struct({
@@ -216,9 +218,9 @@ describe("the chart", () => {
     })
   )
 
-  it.live("sets only settings that the service has, and keeps values from setting them twice", () =>
+  it.live("sets only settings that the service has and takes together, and keeps values from setting them twice", () =>
     Effect.gen(function* () {
-      const known = new Set<string>(Object.values(settings).map(({ name }) => name))
+      const known = new Set<string>(Object.values(Config.settings).map(({ name }) => name))
       const ownSchema: unknown = JSON.parse(readFileSync(`${chart}/values.schema.json`, "utf8"))
       const { properties } = yield* Schema.decodeUnknownEffect(
         Schema.Struct({
@@ -246,61 +248,75 @@ describe("the chart", () => {
             assert.isTrue(known.has(name), `${name} is no setting`)
             assert.include(reserved, name)
           }
+          // What has no value comes from a Secret, and only the URL of a Redis does.
+          const environment: Record<string, string> = {}
+          for (const { name, value = "rediss://user:password@redis" } of env) environment[name] = value
+          yield* Config.load.pipe(
+            Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment }))
+          )
         }
       }
       for (const name of reserved) assert.isTrue(known.has(name), `${name} is no setting`)
     })
   )
 
-  it.live("rolls: no pod less than wanted, probes over HTTPS, time to drain before the end", () =>
-    Effect.gen(function* () {
-      const [deployment] = named(
-        yield* render(
-          ...minimal,
-          "--set",
-          "shutdown.preStopSeconds=3,shutdown.drainSeconds=7,shutdown.timeoutSeconds=11"
-        ),
-        "Deployment"
-      )
-      const probe = (path: string) =>
-        Schema.Struct({
-          httpGet: Schema.Struct({
-            path: Schema.Literal(path),
-            port: Schema.Literal("https"),
-            scheme: Schema.Literal("HTTPS")
-          })
-        })
-      yield* Schema.decodeUnknownEffect(
-        Schema.Struct({
-          spec: Schema.Struct({
-            strategy: Schema.Struct({
-              type: Schema.Literal("RollingUpdate"),
-              rollingUpdate: Schema.Struct({ maxUnavailable: Schema.Literal(0) })
-            }),
-            template: Schema.Struct({
-              spec: Schema.Struct({
-                terminationGracePeriodSeconds: Schema.Literal(3 + 7 + 11 + 5),
-                topologySpreadConstraints: Schema.NonEmptyArray(Schema.Unknown),
-                containers: Schema.Tuple([
-                  Schema.Struct({
-                    startupProbe: probe("/livez"),
-                    livenessProbe: probe("/livez"),
-                    readinessProbe: probe("/readyz"),
-                    lifecycle: Schema.Struct({
-                      preStop: Schema.Struct({ sleep: Schema.Struct({ seconds: Schema.Literal(3) }) })
-                    }),
-                    resources: Schema.Struct({
-                      requests: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
-                      limits: Schema.Struct({ memory: Schema.String })
-                    })
-                  })
-                ])
-              })
+  it.live(
+    "rolls: no pod less than wanted, probes over HTTPS, time to drain before the end where there are clients",
+    () =>
+      Effect.gen(function* () {
+        const [deployment, watcher] = named(
+          yield* render(
+            "--values",
+            `${chart}/ci/split-values.yaml`,
+            "--set",
+            "shutdown.preStopSeconds=3,shutdown.drainSeconds=7,shutdown.timeoutSeconds=11"
+          ),
+          "Deployment"
+        )
+        const probe = (path: string) =>
+          Schema.Struct({
+            httpGet: Schema.Struct({
+              path: Schema.Literal(path),
+              port: Schema.Literal("https"),
+              scheme: Schema.Literal("HTTPS")
             })
           })
+        const rolling = (graceSeconds: number, lifecycle: Schema.Struct.Fields) =>
+          Schema.decodeUnknownEffect(
+            Schema.Struct({
+              spec: Schema.Struct({
+                strategy: Schema.Struct({
+                  type: Schema.Literal("RollingUpdate"),
+                  rollingUpdate: Schema.Struct({ maxUnavailable: Schema.Literal(0) })
+                }),
+                template: Schema.Struct({
+                  spec: Schema.Struct({
+                    terminationGracePeriodSeconds: Schema.Literal(graceSeconds),
+                    topologySpreadConstraints: Schema.NonEmptyArray(Schema.Unknown),
+                    containers: Schema.Tuple([
+                      Schema.Struct({
+                        startupProbe: probe("/livez"),
+                        livenessProbe: probe("/livez"),
+                        readinessProbe: probe("/readyz"),
+                        resources: Schema.Struct({
+                          requests: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
+                          limits: Schema.Struct({ memory: Schema.String })
+                        }),
+                        ...lifecycle
+                      })
+                    ])
+                  })
+                })
+              })
+            })
+          )
+        const sleep = Schema.Struct({
+          preStop: Schema.Struct({ sleep: Schema.Struct({ seconds: Schema.Literal(3) }) })
         })
-      )(deployment)
-    })
+        yield* rolling(3 + 7 + 11 + 5, { lifecycle: sleep })(deployment)
+        yield* rolling(11 + 5, {})(watcher)
+        assert.notInclude(JSON.stringify(watcher), '"preStop"')
+      })
   )
 
   it.live("the autoscaler holds CPU at 40 %", () =>
@@ -324,6 +340,50 @@ describe("the chart", () => {
     ["a setting that the chart sets", ["--set", "settings.PORT=1"], /invalid propertyName 'PORT'/],
     ["a mode that there is not", ["--set", "authorization.mode=none"], /authorization/],
     ["a suite that TLS 1.3 has not", ["--set", "tls.ciphers=RC4"], /ciphers/],
+    [
+      "watchers whom nobody could ask what they saw",
+      ["--set", "watcher.enabled=true"],
+      /watcher\.enabled needs cache\.mode redis/
+    ],
+    ["a Redis that is not named", ["--set", "cache.mode=redis"], /name cache\.redis\.existingSecret, or give/],
+    [
+      "a Redis that would not be used",
+      ["--set", "cache.redis.existingSecret=redis"],
+      /would not be used: set cache\.mode to redis/
+    ],
+    [
+      "two URLs of a Redis",
+      ["--set", "cache.mode=redis,cache.redis.existingSecret=redis,cache.redis.url=redis://redis"],
+      /not both/
+    ],
+    [
+      "a Redis of another kind",
+      ["--set", "cache.mode=redis,cache.redis.url=http://redis"],
+      /cache\.redis\.url must be a URL such as redis:\/\/host/
+    ],
+    [
+      "two authorities of a Redis",
+      [
+        "--set",
+        "cache.mode=redis,cache.redis.existingSecret=redis",
+        "--set",
+        "cache.redis.ca.existingSecret=a,cache.redis.ca.existingConfigMap=b"
+      ],
+      /cache\.redis\.ca\.existingSecret or .+not both/
+    ],
+    [
+      "a Redis that the NetworkPolicy keeps pods from",
+      ["--set", "cache.mode=redis,cache.redis.url=rediss://redis:6380/1"],
+      /port 6380, which networkPolicy\.redisPorts does not let pods connect to/
+    ],
+    [
+      "authorities without a certificate",
+      ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.ca.existingSecret=ca"],
+      /no certificate for cache\.redis\.ca to check/
+    ],
+    ["a prefix of other characters", ["--set-string", "cache.redis.keyPrefix=a\\{b\\}"], /keyPrefix/],
+    ["a lease that is no duration", ["--set", "cache.redis.lease=soon"], /lease/],
+    ["a cache that there is not", ["--set", "cache.mode=disk"], /cache/],
     ["a scraper without a port", ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"], /metrics\.port/],
     [
       "a scraper that the NetworkPolicy keeps out",
@@ -350,6 +410,17 @@ describe("the chart", () => {
       const notes = yield* helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...minimal)
       assert.match(notes, /kra -X PUT https:\/\/release-kube-resource-api\.served\.svc:8443\/namespaces\/NAMESPACE/)
       assert.include(notes, "NOBODY MAY DO ANYTHING YET")
+    })
+  )
+
+  it.live("refuses a password in the values, without repeating it", () =>
+    Effect.gen(function* () {
+      for (const scheme of ["redis", "rediss", "http"]) {
+        const words = ["--set", `cache.mode=redis,cache.redis.url=${scheme}://user:hush@redis`]
+        const { message } = yield* Effect.flip(helm("template", "release", chart, ...minimal, ...words))
+        assert.match(message, /cache\.redis\.url may hold no user and no password.+cache\.redis\.existingSecret/)
+        assert.notInclude(message, "hush")
+      }
     })
   )
 
@@ -446,7 +517,8 @@ describe("the chart", () => {
     Effect.gen(function* () {
       const words = ["--set", `fullnameOverride=${"a".repeat(63)}`]
       const cronJob = ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"]
-      const manifests = yield* renderAs("foo", ...minimal, ...words, ...cronJob)
+      const watcher = ["--set", "watcher.enabled=true,cache.mode=redis,cache.redis.existingSecret=redis"]
+      const manifests = yield* renderAs("foo", ...minimal, ...words, ...cronJob, ...watcher)
       const names = named(manifests, "CronJob").map(({ metadata }) => metadata.name)
       assert.isNotEmpty(names)
       // Its jobs get eleven characters more.
@@ -470,20 +542,28 @@ describe("the chart", () => {
             ...monitored,
             ...words,
             "--set",
-            "probe.existingSecret=client,probe.cronJob.enabled=true"
+            "probe.existingSecret=client,probe.cronJob.enabled=true,watcher.enabled=true",
+            "--set",
+            "cache.mode=redis,cache.redis.existingSecret=redis"
           )
           const nameOf = (kind: string) => named(manifests, kind).map(({ metadata }) => metadata.name)
-          assert.deepStrictEqual(nameOf("Deployment"), [fullname])
+          assert.deepStrictEqual(nameOf("Deployment"), [fullname, `${fullname}-watcher`])
           assert.deepStrictEqual(nameOf("CronJob"), [`${fullname}-probe`])
 
           const own = JSON.stringify(rulesOf(manifests))
           const shown = JSON.stringify(dashboardsOf(manifests))
           assert.deepStrictEqual(objectSelectors(own), [
             `cronjob="${fullname}-probe"`,
+            `pod!~"${fullname}-(?:probe|watcher)-.+"`,
             `pod!~"${fullname}-probe-.+"`,
-            `pod=~"${fullname}-.+"`
+            `pod=~"${fullname}-.+"`,
+            `pod=~"${fullname}-watcher-.+"`
           ])
-          assert.deepStrictEqual(objectSelectors(shown), [`pod!~"${fullname}-probe-.+"`, `pod=~"${fullname}-.+"`])
+          assert.deepStrictEqual(objectSelectors(shown), [
+            `pod!~"${fullname}-(?:probe|watcher)-.+"`,
+            `pod=~"${fullname}-.+"`,
+            `pod=~"${fullname}-watcher-.+"`
+          ])
 
           // What is named after those objects is all that differs.
           const generic = (text: string) =>

@@ -34,7 +34,10 @@ const kubeStateMetrics = Effect.gen(function* () {
     Effect.sync(() =>
       createServer((_, response) => {
         response.setHeader("content-type", "text/plain; version=0.0.4")
-        response.end('kube_pod_status_ready{condition="true",pod="kube-resource-api-1"} 1\n')
+        for (const pod of ["kube-resource-api-1", "kube-resource-api-watcher-1"]) {
+          response.write(`kube_pod_status_ready{condition="true",pod="${pod}"} 1\n`)
+        }
+        response.end()
       }).listen(port, "127.0.0.1")
     ),
     (server) => Effect.sync(() => server.close())

@@ -64,6 +64,10 @@ const template = Effect.fnUntraced(function* (release: string, place: string, wo
   )
 })
 
+/** Those of one kind. */
+export const named = (manifests: ReadonlyArray<Manifest>, kind: string): ReadonlyArray<Manifest> =>
+  manifests.filter((one) => one.kind === kind)
+
 const packageOf = (apiVersion: string): string => {
   const [group = ""] = apiVersion.split("/")
   if (group.endsWith("cert-manager.io")) return "@kubernetes-models/cert-manager"

@@ -5,12 +5,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { parseRoute } from "../../src/embedded/KubeRoute.ts"
+import type { LoggedRequest } from "../../src/embedded/RequestLog.ts"
 import type { RbacRule } from "../../src/embedded/Rbac.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { send } from "../integration/Https.ts"
 import { kubeconfig } from "../integration/Kubeconfig.ts"
 import { demoSettings, start } from "../integration/Process.ts"
-import { chart, type Manifest, render } from "./Manifest.ts"
+import { chart, type Manifest, named, render } from "./Manifest.ts"
 import { PodSpec } from "./PodSecurity.ts"
 
 const Role = Schema.Struct({
@@ -35,6 +36,7 @@ const decodeRole = Schema.decodeUnknownEffect(Role)
 const decodeBinding = Schema.decodeUnknownEffect(Binding)
 const decodeDeployment = Schema.decodeUnknownEffect(
   Schema.Struct({
+    metadata: Schema.Struct({ name: Schema.String }),
     spec: Schema.Struct({
       template: Schema.Struct({
         spec: Schema.Struct({ ...PodSpec.fields, serviceAccountName: Schema.String })
@@ -43,7 +45,7 @@ const decodeDeployment = Schema.decodeUnknownEffect(
   })
 )
 
-/** What the rendered roles permit whom their bindings name: the pod's service account. */
+/** What the rendered roles permit an account, by the bindings that name it and nobody else. */
 const rulesOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>, account: string) {
   const roles = yield* Effect.forEach(
     manifests.filter(({ kind }) => kind === "Role" || kind === "ClusterRole"),
@@ -55,7 +57,10 @@ const rulesOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>,
   )
   assert.strictEqual(bindings.length, roles.length)
   return bindings.flatMap(({ metadata, roleRef, subjects }): ReadonlyArray<RbacRule> => {
-    assert.deepStrictEqual(subjects, [{ kind: "ServiceAccount", name: account, namespace: "served" }])
+    assert.strictEqual(subjects.length, 1)
+    const [subject] = subjects
+    assert.deepInclude(subject, { kind: "ServiceAccount", namespace: "served" })
+    if (subject?.name !== account) return []
     const role = roles.find(
       (one) =>
         one.kind === roleRef.kind && one.metadata.name === roleRef.name && one.metadata.namespace === metadata.namespace
@@ -103,7 +108,10 @@ const needed = ({ method, path }: { readonly method: string; readonly path: stri
 
 const count = "/namespaces/personal/deployments/nginx/replica_count"
 
-/** Runs the service with the rendered pod's own settings, and asks it for everything it can do. */
+/**
+ * Runs the service with the rendered pod's own settings, and asks it for everything it can do: gives what it asked of the
+ * cluster by itself, while it was only scraped, and for its clients.
+ */
 const exercise = Effect.fnUntraced(function* (
   values: string,
   rules: ReadonlyArray<RbacRule>,
@@ -121,6 +129,11 @@ const exercise = Effect.fnUntraced(function* (
     })
     const port = yield* instance.port
     yield* instance.printed('"Ready"')
+    assert.strictEqual((yield* send(port, { client: "admin", path: "/metrics" })).status, 200)
+    yield* kube.faults.dropWatches()
+    yield* kube.awaitWatches(1)
+    const byItself = yield* kube.requests
+    yield* kube.clearRequests
     for (const path of [
       "/namespaces",
       "/namespaces/ANY/deployments",
@@ -137,14 +150,12 @@ const exercise = Effect.fnUntraced(function* (
       )
       yield* recorded
     }
-    yield* kube.faults.dropWatches()
-    yield* kube.awaitWatches(1)
-    const requests = yield* kube.requests
+    const forClients = yield* kube.requests
     assert.deepStrictEqual(
-      requests.filter(({ status }) => status === 403),
+      [...byItself, ...forClients].filter(({ status }) => status === 403),
       []
     )
-    return requests
+    return { byItself, forClients }
   }).pipe(
     Effect.provide(
       EmbeddedKube.layer({
@@ -162,34 +173,82 @@ const policy = () => {
   const path = join(mkdtempSync(join(tmpdir(), "kube-resource-api-policy-")), "policy.yaml")
   writeFileSync(
     path,
-    'rules:\n  - subjects: {users: [admin]}\n    verbs: [list, get, set]\n    namespaces: ["*"]\n    deployments: ["*"]\n'
+    'rules:\n  - subjects: {users: [admin]}\n    verbs: [list, get, set]\n    namespaces: ["*"]\n    deployments: ["*"]\n    metrics: true\n'
   )
   return path
 }
+
+/** The rendered Deployments by their names: what their pods' account may do, and their settings. */
+const deploymentsOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>) {
+  return yield* Effect.forEach(named(manifests, "Deployment"), (manifest) =>
+    Effect.gen(function* () {
+      const { metadata, spec } = yield* decodeDeployment(manifest)
+      const { containers, serviceAccountName } = spec.template.spec
+      const env: Record<string, string> = {}
+      for (const { name, value = "" } of containers.flatMap((one) => one.env ?? [])) env[name] = value
+      if (env["POLICY_FILE"] !== undefined) env["POLICY_FILE"] = policy()
+      delete env["METRICS_PORT"]
+      return { name: metadata.name, rules: yield* rulesOf(manifests, serviceAccountName), env }
+    })
+  )
+})
+
+// Each namespace has the same Role; the write goes to one of them.
+const same = (lines: Iterable<string>) =>
+  [...new Set([...lines].map((text) => text.replaceAll("kube-system", "personal")))].sort()
+
+const isFollowing = ({ method, path }: { readonly method: string; readonly path: string }) => {
+  const route = parseRoute(method, path)
+  return typeof route !== "string" && ["list", "watch", "get"].includes(route.verb)
+}
+
+const askedOf = Effect.fnUntraced(function* (
+  values: string,
+  rules: ReadonlyArray<RbacRule>,
+  env: Readonly<Record<string, string>>
+) {
+  const streamed = yield* exercise(values, rules, env, true)
+  const paged = yield* exercise(values, rules, env, false)
+  return {
+    byItself: [...streamed.byItself, ...paged.byItself],
+    forClients: [...streamed.forClients, ...paged.forClients]
+  }
+})
 
 describe("the roles of the chart", () => {
   for (const values of ["minimal", "kubernetes-authorization", "namespaces", "namespaces-kubernetes"]) {
     it.live(`${values}: permit what the service asks of the cluster, all of it, and nothing else`, () =>
       Effect.gen(function* () {
-        const manifests = yield* render("--values", `${chart}/ci/${values}-values.yaml`)
-        const { spec } = yield* decodeDeployment(manifests.find(({ kind }) => kind === "Deployment"))
-        const { containers, serviceAccountName } = spec.template.spec
-        const rules = yield* rulesOf(manifests, serviceAccountName)
-        const env: Record<string, string> = {}
-        for (const { name, value = "" } of containers.flatMap((one) => one.env ?? [])) env[name] = value
-        if (env["POLICY_FILE"] !== undefined) env["POLICY_FILE"] = policy()
-        delete env["METRICS_PORT"]
-        const requests = [
-          ...(yield* exercise(values, rules, env, true)),
-          ...(yield* exercise(values, rules, env, false))
-        ]
-        const grantedLines = new Set(granted(rules))
-        const neededLines = new Set(requests.map((request) => needed(request, values.startsWith("namespaces"))))
-        // Each namespace has the same Role; the write goes to one of them.
-        const same = (lines: ReadonlySet<string>) =>
-          [...new Set([...lines].map((text) => text.replaceAll("kube-system", "personal")))].sort()
+        const [pod, ...others] = yield* deploymentsOf(yield* render("--values", `${chart}/ci/${values}-values.yaml`))
+        assert(pod !== undefined)
+        assert.isEmpty(others)
+        const { byItself, forClients } = yield* askedOf(values, pod.rules, pod.env)
+        const grantedLines = new Set(granted(pod.rules))
+        const neededLines = new Set(
+          [...byItself, ...forClients].map((request) => needed(request, values.startsWith("namespaces")))
+        )
         assert.deepStrictEqual(same(grantedLines), same(neededLines))
         for (const text of neededLines) assert.isTrue(grantedLines.has(text), text)
+      })
+    )
+  }
+
+  for (const values of ["split", "split-kubernetes-authorization", "split-namespaces"]) {
+    it.live(`${values}: permit watchers what one that has no clients asks, and servers all else`, () =>
+      Effect.gen(function* () {
+        const [server, watcher] = yield* deploymentsOf(yield* render("--values", `${chart}/ci/${values}-values.yaml`))
+        assert(server !== undefined && watcher !== undefined)
+        const both = [...server.rules, ...watcher.rules]
+        const alone = Object.entries(server.env).filter(([name]) => !/^(?:REDIS_|CACHE$|ROLE$|WATCHER_)/.test(name))
+        const { byItself, forClients } = yield* askedOf(values, both, Object.fromEntries(alone))
+        const lines = (requests: ReadonlyArray<LoggedRequest>) =>
+          same(requests.map((request) => needed(request, values.includes("namespaces"))))
+        assert.deepStrictEqual(same(granted(watcher.rules)), lines(byItself))
+        assert.deepStrictEqual(
+          same(granted(server.rules)),
+          lines([...byItself, ...forClients].filter((request) => !isFollowing(request)))
+        )
+        assert.isEmpty(granted(server.rules).filter((text) => / (?:list|watch|get) /.test(text)))
       })
     )
   }

@@ -32,6 +32,78 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- define "kra.watcherName" -}}
+{{- printf "%s-watcher" (include "kra.fullname" .) }}
+{{- end }}
+
+{{- define "kra.watcherServiceAccountName" -}}
+{{- with .Values.watcher.serviceAccount }}
+{{- if .create }}
+{{- default (include "kra.watcherName" $) .name }}
+{{- else }}
+{{- required "watcher.serviceAccount.name is needed where watcher.serviceAccount.create is false" .name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Ends with a message where what is said of the cache does not go together. */}}
+{{- define "kra.checkCache" -}}
+{{- with .Values.cache.redis }}
+{{- $given := or .url .existingSecret }}
+{{- /* Not in the schema: what Helm says of it repeats the value. */}}
+{{- $form := `^rediss?://(?:[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(?:/[0-9]{0,4})?$` }}
+{{- if eq $.Values.cache.mode "redis" }}
+{{- if not $given }}
+{{- fail "cache.mode redis needs one: name cache.redis.existingSecret, or give cache.redis.url if it asks for no password" }}
+{{- else if and .url .existingSecret }}
+{{- fail "name cache.redis.existingSecret or give cache.redis.url, not both" }}
+{{- else if contains "@" .url }}
+{{- fail "cache.redis.url may hold no user and no password, for it can be read in the values and the pods: put the URL into a Secret and name it in cache.redis.existingSecret" }}
+{{- else if and .url (not (regexMatch $form .url)) }}
+{{- fail "cache.redis.url must be a URL such as redis://host:6379/0, or rediss://host:6379/0 for TLS" }}
+{{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
+{{- fail "cache.redis.url begins with redis://, where there is no certificate for cache.redis.ca to check: have it begin with rediss://, or leave that out" }}
+{{- else if and .url $.Values.networkPolicy.enabled }}
+{{- $port := regexReplaceAll $form .url "${1}" | default "6379" }}
+{{- if not (has $port (toStrings $.Values.networkPolicy.redisPorts)) }}
+{{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: name it there" $port) }}
+{{- end }}
+{{- end }}
+{{- else if or $given .ca.existingSecret .ca.existingConfigMap .keyPrefix }}
+{{- fail "cache.redis is given and would not be used: set cache.mode to redis, or leave it out" }}
+{{- else if $.Values.watcher.enabled }}
+{{- fail "watcher.enabled needs cache.mode redis: without it servers would learn nothing of what the watchers see" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /*
+What the keys in the Redis begin with: nothing that another release has, in the 64 characters that there may be. Pods do not
+get ready from what was found in other namespaces than theirs, so each list of namespaces has keys of its own: the new pods of
+a roll-out need not wait for the old ones to go.
+*/}}
+{{- define "kra.redisKeyPrefix" -}}
+{{- $own := default (printf "%s:%s" .Release.Namespace (include "kra.fullname" .)) .Values.cache.redis.keyPrefix }}
+{{- with .Values.namespaces }}
+{{- $own = printf "%s:%s" $own (sortAlpha . | join "," | sha256sum | trunc 8) }}
+{{- end }}
+{{- ternary $own (printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16)) (le (len $own) 64) }}
+{{- end }}
+
+{{- /* Where an environment variable has the URL of the Redis from. */}}
+{{- define "kra.redisUrl" -}}
+{{- with .Values.cache.redis }}
+{{- if .existingSecret -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ .existingSecret }}
+    key: {{ .key }}
+{{- else -}}
+value: {{ .url | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "kra.image" -}}
 {{- $repository := required "image.repository is needed: where `make push_docker` pushed the image" .Values.image.repository }}
 {{- if .Values.image.digest }}
