@@ -1,6 +1,11 @@
 /** What the chart makes of a Redis that its pods share, and of pods of their own that watch the cluster. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { kubeconfig } from "../integration/Kubeconfig.ts"
+import { demoSettings, start } from "../integration/Process.ts"
+import * as RedisServer from "../shared/RedisServer.ts"
 import { chart, helm, type Manifest, named, render, renderAs } from "./Manifest.ts"
 
 const values = (name: string) => ["--values", `${chart}/ci/${name}-values.yaml`]
@@ -222,6 +227,32 @@ describe("the chart's keys in a Redis", () => {
       assert.match(String(after), /^served:release-kube-resource-api:[0-9a-f]{8}$/)
       assert.notStrictEqual(after, before)
     })
+  )
+
+  it.live("let a pod that serves other namespaces get ready beside those that are there", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const redis = Redacted.value((yield* RedisServer.started()).url)
+      for (const words of [
+        ["--set", "namespaces={personal}"],
+        ["--set", "namespaces={personal,kube-system}"]
+      ]) {
+        const [, watcher] = yield* deploymentsOf(yield* render(...values("split-namespaces"), ...words))
+        assert(watcher !== undefined)
+        const { CACHE, KUBE_NAMESPACES, REDIS_KEY_PREFIX, ROLE } = envOf(watcher)
+        const instance = yield* start({
+          ...demoSettings,
+          CACHE: String(CACHE),
+          ROLE: String(ROLE),
+          KUBE_NAMESPACES: String(KUBE_NAMESPACES),
+          REDIS_KEY_PREFIX: String(REDIS_KEY_PREFIX),
+          REDIS_URL: redis,
+          KUBE_SOURCE: "kubeconfig",
+          KUBECONFIG: kubeconfig(kube.url, { token: "test" })
+        })
+        yield* instance.printed('"Ready"')
+      }
+    }).pipe(Effect.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })))
   )
 
   it.live("are no longer than they may be, whatever they are told to begin with", () =>
