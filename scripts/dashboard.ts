@@ -252,6 +252,46 @@ const rows: ReadonlyArray<readonly [title: string, panels: ReadonlyArray<Panel>]
     ]
   ],
   [
+    "Shared cache",
+    [
+      {
+        title: "Follows the cluster for all",
+        description: "With CACHE=redis: 1 at one instance, and for a moment at none while another takes its place.",
+        unit: "none",
+        queries: [[`shared_cache_leader{${service}}`, "{{instance}}"]]
+      },
+      {
+        title: "Reads from Redis",
+        unit: "none",
+        queries: [[`shared_cache_connected{${service}}`, "{{instance}}"]]
+      },
+      {
+        title: "Began to follow the cluster",
+        description: "Each time costs the cluster a whole list.",
+        unit: "short",
+        queries: [[increase("shared_cache_leaderships_total", service), "{{instance}}"]]
+      },
+      {
+        title: "From the one to the others, p99",
+        unit: "s",
+        queries: [[quantile(0.99, "shared_cache_lag_seconds", service), "p99"]]
+      },
+      {
+        title: "Entries read",
+        unit: "ops",
+        queries: [[`sum by (instance) (${rate("shared_cache_entries_total", service)})`, "{{instance}}"]]
+      },
+      {
+        title: "Snapshots read",
+        unit: "short",
+        queries: [
+          [`sum by (reason) (shared_cache_loads_total{${service}})`, "{{reason}}"],
+          [`sum(shared_cache_load_failures_total{${service}})`, "failed"]
+        ]
+      }
+    ]
+  ],
+  [
     "Security",
     [
       {

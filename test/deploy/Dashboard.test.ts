@@ -1,5 +1,5 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { dashboard } from "../../scripts/dashboard.ts"
@@ -7,6 +7,7 @@ import { demoAccess } from "../../src/embedded/DemoAccess.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { send } from "../integration/Https.ts"
+import * as RedisServer from "../shared/RedisServer.ts"
 import { install, promtool } from "./Prometheus.ts"
 import { freePort, start, until } from "./RunningPrometheus.ts"
 import * as Scene from "./Scene.ts"
@@ -53,29 +54,45 @@ describe("the dashboard", () => {
     const { panels } = Schema.decodeUnknownSync(Dashboard)(readFileSync(path, "utf8"))
     assert.deepStrictEqual(
       panels.filter(({ type }) => type === "row").map(({ title }) => title),
-      ["Traffic", "Errors", "Latency", "Saturation", "Cache and informer", "Security", "Adoption", "Instances"]
+      [
+        "Traffic",
+        "Errors",
+        "Latency",
+        "Saturation",
+        "Cache and informer",
+        "Shared cache",
+        "Security",
+        "Adoption",
+        "Instances"
+      ]
     )
   })
 
   it.live("each panel's query returns data from a real Prometheus that scrapes real instances under load", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
-      const [byPolicy, byCluster, metricsPort] = yield* Effect.all([freePort, freePort, freePort])
+      const [byPolicy, byCluster, sharing, metricsPort] = yield* Effect.all([freePort, freePort, freePort, freePort])
       const files = Scene.ownFiles()
       yield* Scene.instance(kube.url, byPolicy, { ...files, RATE_LIMIT_UNIDENTIFIED: "1", RATE_LIMIT_BURST: "5" })
       yield* Scene.instance(kube.url, byCluster, { AUTHORIZATION: "kubernetes", POLICY_FILE: "" })
+      const redis = yield* RedisServer.started()
+      yield* Scene.instance(kube.url, sharing, {
+        CACHE: "redis",
+        REDIS_URL: Redacted.value(redis.url),
+        WATCHER_LEASE: "1s"
+      })
       yield* Scene.probe(byPolicy, metricsPort)
       const prometheus = yield* start({
-        instances: [`localhost:${byPolicy}`, `localhost:${byCluster}`],
+        instances: [`localhost:${byPolicy}`, `localhost:${byCluster}`, `localhost:${sharing}`],
         probes: [`localhost:${metricsPort}`],
         others: [yield* kubeStateMetrics]
       })
       yield* Scene.load(byPolicy)
       yield* Scene.load(byCluster)
       yield* until(
-        "both are scraped",
+        "all are scraped",
         prometheus.query('up{job="kube-resource-api"} == 1'),
-        ({ length }) => length === 2
+        ({ length }) => length === 3
       )
       // Files that change, and a cluster that answers with errors now and then.
       writeFileSync(files.POLICY_FILE, `${readFileSync(files.POLICY_FILE, "utf8")}\n# again\n`)
