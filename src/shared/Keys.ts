@@ -29,9 +29,12 @@ export const metaFields = {
   live: "#live"
 } as const
 
+/** How what is in the keys is written: another number, where that changes, keeps the instances of a roll-out apart. */
+const format = 1
+
 /** The keys of one release. */
 export const keysOf = (prefix: string): Keys => {
-  const key = (name: string) => `{${prefix}}:${name}`
+  const key = (name: string) => `{${prefix}}:v${format}:${name}`
   return {
     lease: key("lease"),
     epoch: key("epoch"),

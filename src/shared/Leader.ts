@@ -16,20 +16,24 @@ import * as LogId from "./LogId.ts"
 import { type Scope, scopeNameOf, scopesOf } from "./Scope.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
-import { beatEvery, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import { beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 import { appliedOf, changeOf } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 
-/** A leader's write was refused: what it relies on is no longer so. */
+/** What a leader relies on is no longer so: a write of it was refused, or it does not see the cluster. */
 class Deposed extends Schema.TaggedError<Deposed>()("Deposed", {
-  because: Schema.Literals(["lease", "log", "lists"])
+  because: Schema.Literals(["lease", "log", "lists", "watch"])
 }) {}
 
 const reasons = {
   lease: "the lease is another's, or over",
   log: "the log does not end with what this instance wrote last",
-  lists: "a list that this instance wrote is gone"
+  lists: "a list that this instance wrote is gone",
+  watch: "it cannot watch the cluster; others may try"
 } as const satisfies Record<Deposed["because"], string>
+
+/** The longest that a leader's patience with the cluster becomes. */
+const longestPatienceMillis = 3_600_000
 
 /** The longest wait before the lease is asked for again. */
 const askEvery = Duration.seconds(1)
@@ -82,6 +86,9 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
     const maxEntries = options.maxEntries ?? 4096
     const backoff = yield* Backoff.make(options.backoffFirst ?? "200 millis", options.backoffLongest ?? "10 seconds")
     const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
+    const firstPatience = Duration.toMillis(patienceOf(options))
+    // A list may take longer than the first patience: were it not to grow, candidates would begin it in turns for ever.
+    let patience = firstPatience
     /** The token of the time before: a lease under it is this instance's, should giving it back have failed. */
     let before = ""
 
@@ -247,6 +254,22 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         )
       })
 
+      /** Ends once the cluster has not been watched, or not all of it, for as long as there is patience with that. */
+      const untilBlind = Effect.gen(function* () {
+        let sawAllAt = yield* Clock.currentTimeMillis
+        while (true) {
+          yield* Effect.sleep(beatEvery(options))
+          const now = yield* Clock.currentTimeMillis
+          if ([...led.values()].every(({ list, live }) => live && list !== undefined)) {
+            sawAllAt = now
+            patience = firstPatience
+          } else if (now - sawAllAt >= patience) {
+            patience = Math.min(2 * patience, longestPatienceMillis)
+            return yield* new Deposed({ because: "watch" })
+          }
+        }
+      })
+
       const inUse = yield* Effect.flatMap(
         Effect.map(SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes)), decodePairs),
         readable
@@ -262,13 +285,14 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         }
       }
 
-      return yield* Effect.raceFirst(
+      return yield* Effect.raceAllFirst([
         Effect.andThen(
           Stream.runForEachArray(source, take),
           Effect.die(new Error("The stream of cluster events ended."))
         ),
-        Effect.forever(Effect.andThen(Effect.sleep(beatEvery(options)), beat))
-      )
+        Effect.forever(Effect.andThen(Effect.sleep(beatEvery(options)), beat)),
+        untilBlind
+      ])
     })
 
     const reasonOf = (error: Deposed | RedisError) =>
@@ -302,7 +326,11 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         const began = yield* Clock.currentTimeMillis
         yield* Effect.catch(Effect.scoped(term), (error) =>
           Effect.logDebug("Cannot stand by to follow the cluster: trying again").pipe(
-            Effect.annotateLogs({ reason: reasonOf(error) })
+            Effect.annotateLogs({ reason: reasonOf(error) }),
+            // The others' turn, of whom each asks at least once a second.
+            Effect.andThen(
+              error._tag === "Deposed" && error.because === "watch" ? Effect.sleep(options.lease) : Effect.void
+            )
           )
         )
         // What lasted longer than a lease is no part of a series of failures.

@@ -24,6 +24,9 @@ local function add(events, id, maximum, entry)
 end
 `
 
+/** How long what nobody keeps up any more stays: as long as an instance that starts may well show it for want of better. */
+const weekMillis = 7 * 24 * 3_600_000
+
 /** What became of a leader's write: done, or what is no longer so. */
 export type Outcome = "done" | "lease" | "log" | "lists"
 
@@ -63,7 +66,7 @@ if holder and holder ~= ARGV[2] then return false end
 local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(string.match(last(KEYS[3]), '^%d+')))
 local epoch = whole(math.max(before + 1, now()))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
-redis.call('SET', KEYS[2], epoch)
+redis.call('SET', KEYS[2], epoch, 'PX', ${weekMillis})
 redis.call('HSET', KEYS[4], '${watchedField}', ARGV[6])
 add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5])
 return epoch
@@ -149,8 +152,11 @@ for k = 4, #KEYS do
   for i = 1, tonumber(ARGV[at]) do redis.call('HDEL', KEYS[k], ARGV[at + i]) end
   at = at + 1 + tonumber(ARGV[at])
 end
-if ARGV[6] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[6]) end
 add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
+if ARGV[6] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  for k = 2, #KEYS do redis.call('PEXPIRE', KEYS[k], ${weekMillis}) end
+end
 return 'done'
 `
   }

@@ -149,7 +149,7 @@ describe("watchers and servers that share a cache in Redis", () => {
         // One that ends in good order gives the lease back: whoever comes need not wait for its end.
         next.instance.child.kill("SIGTERM")
         assert.strictEqual(yield* next.instance.exited, 0)
-        assert.strictEqual(yield* redis.command("EXISTS", "{kube-resource-api}:lease"), 0)
+        assert.strictEqual(yield* redis.command("EXISTS", "{kube-resource-api}:v1:lease"), 0)
       }).pipe(
         Effect.scoped,
         Effect.provide([EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] }), RedisServer.layer()])

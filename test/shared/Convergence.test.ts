@@ -266,7 +266,7 @@ describe("instances that share one view of the cluster through Redis", () => {
           cluster.delete("b/x")
           cluster.deleteNamespace("c")
           if (newLeader) {
-            yield* redis.command("DEL", "{lagging}:lease")
+            yield* redis.command("DEL", "{lagging}:v1:lease")
             yield* eventually(() => cluster.runs.all > before)
           }
           cluster.put("a/y")
@@ -301,7 +301,7 @@ describe("instances that share one view of the cluster through Redis", () => {
         const before = cluster.runs.all
         for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
         // The leader is in the midst of writing when its lease is gone, and another takes it.
-        yield* redis.command("DEL", "{fenced}:lease")
+        yield* redis.command("DEL", "{fenced}:v1:lease")
         yield* eventually(() => cluster.runs.all > before)
       }
       yield* eventually(() =>
@@ -311,7 +311,7 @@ describe("instances that share one view of the cluster through Redis", () => {
         assert.deepStrictEqual(shown(cache.current()), truth(cluster))
         assert.deepStrictEqual(violations, [])
       }
-      const entries = yield* redis.command("XRANGE", "{fenced}:events", "-", "+")
+      const entries = yield* redis.command("XRANGE", "{fenced}:v1:events", "-", "+")
       assert.isTrue(Array.isArray(entries))
       let before: LogId.LogId = LogId.start
       let epochs = 0

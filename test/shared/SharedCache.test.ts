@@ -67,6 +67,35 @@ describe("a shared view", () => {
       }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
+  it.live("comes from another instance where the one that leads cannot watch the cluster", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = { ...options(redis), patience: Duration.millis(100) }
+      const cluster = new ScriptedCluster()
+      let blindRuns = 0
+      const blind = Stream.unwrap(
+        Effect.sync(() => {
+          blindRuns++
+          return Stream.concat(Stream.succeed<ClusterEvent>({ _tag: "Lost", resource: "namespaces" }), Stream.never)
+        })
+      )
+      const one = yield* following(SharedCache.eventsOf(settings, blind), settings)
+      yield* eventually(() => blindRuns > 0)
+      const other = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      yield* Effect.all([one.cache.awaitSynced, other.cache.awaitSynced])
+      // One that sees all of it goes on for longer than it would have patience.
+      const last = Effect.map(redis.command("XREVRANGE", "{test}:v1:events", "+", "-", "COUNT", "1"), (entries) => {
+        const [, epoch = "", seq = ""] = /^([0-9]+)-([0-9]+)/.exec(String(entries)) ?? []
+        return { epoch, seq: Number(seq) }
+      })
+      const before = yield* last
+      const later = yield* Effect.repeat(last, {
+        until: ({ epoch, seq }) => epoch !== before.epoch || seq > before.seq + 2
+      })
+      assert.strictEqual(later.epoch, before.epoch)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
   it.live("is not made of what another set of namespaces is watched for, and that is said", () => {
     const logged: Array<string> = []
     const logger = Logger.layer([
@@ -110,7 +139,7 @@ describe("a shared view", () => {
       cluster.put("a/x")
       const { cache } = yield* following(SharedCache.events(settings), settings)
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
-      const generation = String(yield* redis.command("HGET", "{test}:scopes", "deployments"))
+      const generation = String(yield* redis.command("HGET", "{test}:v1:scopes", "deployments"))
       yield* redis.command("HSET", generation, "a/x", '{"replicas":"many"}')
       // Whoever starts now finds it, and has nothing to show; who has something shows it on.
       const late = yield* following(SharedCache.events(settings), settings)
