@@ -13,8 +13,8 @@ export interface Keys {
   readonly scopes: string
   /** The hash of a scope's objects: a new one for each list. */
   readonly generation: (scope: string, epoch: number, number: number) => string
-  /** Whether a key is of this release. */
-  readonly isOwn: (key: string) => boolean
+  /** Whether a key can be one that `generation` gives. */
+  readonly isGeneration: (key: string) => boolean
 }
 
 /** The field of `scopes` that holds what the last leader watches, in JSON. */
@@ -32,6 +32,8 @@ export const metaFields = {
 /** How what is in the keys is written: another number, where that changes, keeps the instances of a roll-out apart. */
 const format = 1
 
+const generationName = /^(?:namespaces|deployments(?:\/[a-z0-9-]{1,63})?):[0-9]{1,15}:[0-9]{1,15}$/
+
 /** The keys of one release. */
 export const keysOf = (prefix: string): Keys => {
   const key = (name: string) => `{${prefix}}:v${format}:${name}`
@@ -41,6 +43,6 @@ export const keysOf = (prefix: string): Keys => {
     events: key("events"),
     scopes: key("scopes"),
     generation: (scope, epoch, number) => key(`${scope}:${epoch}:${number}`),
-    isOwn: (other) => other.startsWith(key(""))
+    isGeneration: (other) => other.startsWith(key("")) && generationName.test(other.slice(key("").length))
   }
 }

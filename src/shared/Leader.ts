@@ -37,6 +37,8 @@ const longestPatienceMillis = 3_600_000
 
 /** The longest wait before the lease is asked for again. */
 const askEvery = Duration.seconds(1)
+/** How long one that gave way lets the others ask for the lease. */
+const othersTurn = Duration.times(askEvery, 5)
 /** Events in one entry, and objects in one command. */
 const eventsAtOnce = 64
 const objectsAtOnce = 500
@@ -55,7 +57,7 @@ interface Led extends Scope {
   /** The hash that is in use: this leader's, or one of a leader's before. */
   inUse: string | undefined
   live: boolean
-  /** When the cluster was last heard on this watch, in milliseconds since the epoch. */
+  /** When the cluster was last heard on this watch, in milliseconds of a clock that never goes back. */
   heardAt: number | undefined
 }
 
@@ -128,6 +130,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         ])
       )
       const next = (entry: LogEntry) => nextEntry(place, entry)
+      const monotonic = () => Number(clock.currentTimeNanosUnsafe()) / 1e6
       let lists = 0
 
       /** One write after the other: each names the one before it. */
@@ -147,7 +150,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
       const note = (scope: Led, event: ClusterEvent) => {
         if (event._tag === "Lost") scope.live = false
         else {
-          scope.heardAt = clock.currentTimeMillisUnsafe()
+          scope.heardAt = monotonic()
           if (!isList(event)) scope.live = true
         }
       }
@@ -182,7 +185,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
           if (text === undefined) remove.push(field)
           else set.set(field, text)
         }
-        const agoMillis = heardAt === undefined ? undefined : clock.currentTimeMillisUnsafe() - heardAt
+        const agoMillis = heardAt === undefined ? undefined : monotonic() - heardAt
         return [{ scope: name, generation: list.generation, agoMillis, set, remove }]
       }
 
@@ -199,6 +202,8 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         const number = ++lists
         const generation = keys.generation(name, epoch, number)
         const objects = appliedOf(event)
+        note(scope, event)
+        const heardAt = monotonic()
         for (let at = 0; at < objects.length; at += objectsAtOnce) {
           const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
           yield* redis.eval(Scripts.fill)(
@@ -207,14 +212,14 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
             changes.map(({ field, text }) => [field, text ?? ""] as const)
           )
         }
-        yield* write(() => {
-          note(scope, event)
-          return redis.eval(Scripts.commit)(keys, next({ _tag: "Listed", scope: name }), {
+        yield* write(() =>
+          redis.eval(Scripts.commit)(keys, next({ _tag: "Listed", scope: name }), {
             scope: name,
             generation,
             before: inUse,
             count: objects.length,
             keptMillis,
+            agoMillis: Math.round(monotonic() - heardAt),
             meta: [
               [metaFields.epoch, String(epoch)],
               [metaFields.number, String(number)],
@@ -222,7 +227,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
               [metaFields.live, scope.live ? "1" : "0"]
             ]
           })
-        })
+        )
         scope.list = { generation, version: event.resourceVersion }
         scope.inUse = generation
       })
@@ -242,7 +247,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
       })
 
       const beat = write(() => {
-        const now = clock.currentTimeMillisUnsafe()
+        const now = monotonic()
         const live = [...led.values()].flatMap(({ heardAt, live, name }) =>
           live && heardAt !== undefined ? [{ scope: name, agoMillis: Math.max(0, now - heardAt) }] : []
         )
@@ -278,7 +283,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         const [name = "", generation = ""] = inUse.slice(at, at + 2)
         const scope = led.get(name)
         // What another program may have put there is no key of this one's.
-        if (name === watchedField || !keys.isOwn(generation)) continue
+        if (name === watchedField || !keys.isGeneration(generation)) continue
         if (scope !== undefined) scope.inUse = generation
         else {
           yield* redis.eval(Scripts.retire)(keys, { token: place.token, scope: name, generation, keptMillis })
@@ -327,9 +332,10 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         yield* Effect.catch(Effect.scoped(term), (error) =>
           Effect.logDebug("Cannot stand by to follow the cluster: trying again").pipe(
             Effect.annotateLogs({ reason: reasonOf(error) }),
-            // The others' turn, of whom each asks at least once a second.
             Effect.andThen(
-              error._tag === "Deposed" && error.because === "watch" ? Effect.sleep(options.lease) : Effect.void
+              error._tag === "Deposed" && error.because === "watch"
+                ? Effect.sleep(Duration.min(options.lease, othersTurn))
+                : Effect.void
             )
           )
         )

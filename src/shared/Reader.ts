@@ -35,6 +35,9 @@ import * as SharedRedis from "./SharedRedis.ts"
 const entriesAtOnce = 256
 const fieldsAtOnce = 1000
 
+/** Characters of an entry: no leader writes a tenth of it, and to decode more would keep the requests waiting. */
+const longestEntry = 1_000_000
+
 /** An entry that seems to be from so long ago, or from so far ahead, makes the clocks be compared again. */
 const comparedMillis = 1000
 
@@ -58,6 +61,8 @@ interface Read extends Scope {
   live: boolean
   /** When the cluster was last heard on that watch, by the clock of Redis. */
   heardAt: number | undefined
+  /** The same, of what is shown: it stands still while that does. */
+  shownHeardAt: number | undefined
   /** What was last told of the watch. */
   told: { readonly live: boolean; readonly heardAt: number | undefined } | undefined
 }
@@ -74,7 +79,7 @@ const Count = Schema.String.check(Schema.isPattern(/^[0-9]{1,15}$/)).pipe(
   Schema.decodeTo(Schema.Finite, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 const Strings = Schema.Array(Schema.String)
-const decodeLook = Schema.decodeUnknownResult(Schema.Tuple([Count, Schema.String, Schema.Literals([0, 1]), Strings]))
+const decodeLook = Schema.decodeUnknownResult(Schema.Tuple([Count, Schema.String, Schema.Finite, Strings]))
 const decodeScan = Schema.decodeUnknownResult(Schema.Tuple([Schema.String, Strings]))
 const decodeMeta = Schema.decodeUnknownResult(
   Schema.Tuple([Count, Count, ResourceVersion, Count, Schema.Literals(["0", "1"])])
@@ -100,6 +105,8 @@ interface Look {
   /** The time there, in milliseconds since the epoch. */
   readonly now: number
   readonly last: LogId.LogId
+  /** What is left of the lease, in milliseconds. */
+  readonly leaseLeft: number
   /** The epoch of the leader that lives; undefined where none does. */
   readonly leader: number | undefined
   /** The key of each scope's hash. */
@@ -160,6 +167,7 @@ const run = Effect.fnUntraced(function* (
         failures: 0,
         live: false,
         heardAt: undefined,
+        shownHeardAt: undefined,
         told: undefined
       }
     ])
@@ -180,6 +188,8 @@ const run = Effect.fnUntraced(function* (
   let foreign: string | undefined
   /** The trouble last warned of, so that it is said once and not at every attempt. */
   let trouble: string | undefined
+  /** Whether it has been said that an entry cannot be read, since a snapshot was. */
+  let saidUnreadable = false
   /** What is to be told with the next step. */
   let outbox: Array<ClusterEvent> = []
   /** The snapshots that are being read. */
@@ -192,7 +202,7 @@ const run = Effect.fnUntraced(function* (
     _tag: live ? "Heard" : "Lost",
     resource: scope.resource,
     ...(scope.namespace === undefined ? {} : { namespace: scope.namespace }),
-    ...(scope.heardAt === undefined ? {} : { agoMillis: Math.max(0, now() - scope.heardAt) })
+    ...(scope.shownHeardAt === undefined ? {} : { agoMillis: Math.max(0, now() - scope.shownHeardAt) })
   })
 
   /** Passes on what there is to tell, and of each watch whether what is known is current, where that has changed. */
@@ -201,8 +211,11 @@ const run = Effect.fnUntraced(function* (
     for (const scope of scopes.values()) {
       // A list is not shown to be of an age that nobody knows.
       if (scope.shown === undefined) continue
-      const live = scope.live && !silent && scope.stale === undefined && foreign === undefined
-      const { heardAt, told } = scope
+      const inStep =
+        scope.stale === undefined && foreign === undefined && scope.shown.generation.epoch === position?.epoch
+      const live = scope.live && !silent && inStep
+      if (inStep) scope.shownHeardAt = scope.heardAt
+      const { shownHeardAt: heardAt, told } = scope
       // What was told of single objects may be old news, and has made the watch look live.
       if (told?.live === live && (live || (told.heardAt === heardAt && outbox.length === 0))) continue
       scope.told = { live, heardAt }
@@ -293,13 +306,6 @@ const run = Effect.fnUntraced(function* (
     }
   }
 
-  const warnOnce = (key: string, message: string, annotations: Record<string, unknown>) =>
-    Effect.suspend(() => {
-      const level = trouble === key ? ("Debug" as const) : ("Warn" as const)
-      trouble = key
-      return Effect.logWithLevel(level)(message).pipe(Effect.annotateLogs(annotations))
-    })
-
   /** One connection, for as long as it lasts. */
   const session = Effect.gen(function* () {
     const redis: Redis["Service"] = yield* SharedRedis.connect(redisOptions(options))
@@ -307,7 +313,7 @@ const run = Effect.fnUntraced(function* (
     const limited = SharedRedis.within(commandLimit)
 
     const look = Effect.gen(function* () {
-      const [redisNow, lastId, held, pairs] = yield* Effect.flatMap(
+      const [redisNow, lastId, leaseLeft, pairs] = yield* Effect.flatMap(
         Effect.map(redis.eval(Scripts.look)(keys), decodeLook),
         readable
       )
@@ -316,10 +322,12 @@ const run = Effect.fnUntraced(function* (
       clockAhead = redisNow - clock.currentTimeMillisUnsafe()
       const fields = fieldsOf(pairs)
       const watched = decodeWatched(fields.get(watchedField))
+      if (Result.isSuccess(watched)) yield* compare(watched.success)
       return {
         now: redisNow,
         last: last.value,
-        leader: held === 1 ? last.value.epoch : undefined,
+        leader: leaseLeft > 0 ? last.value.epoch : undefined,
+        leaseLeft,
         generations: fields,
         watched: Result.isSuccess(watched) ? watched.success : undefined
       } satisfies Look
@@ -371,7 +379,7 @@ const run = Effect.fnUntraced(function* (
     ): Effect.fn.Return<Result.Result<Loading, Unloaded>, RedisError> {
       const key = generations.get(scope.name)
       if (key === undefined) return Result.fail({ problem: "there is no list of it yet", expected: true })
-      if (!keys.isOwn(key)) return Result.fail({ problem: "its list is not where it can be", expected: false })
+      if (!keys.isGeneration(key)) return Result.fail({ problem: "its list is not where it can be", expected: false })
       const objects = yield* scan(scope, key)
       if (Result.isFailure(objects)) return Result.fail({ problem: objects.failure, expected: false })
       // Asked for last: a hash that went while it was read has lost this too.
@@ -407,7 +415,8 @@ const run = Effect.fnUntraced(function* (
         const id = LogId.parse(idText)
         const fields = fieldsOf(pairs)
         const at = decodeAt(fields.get("at"))
-        const entry = decode(fields.get("entry"))
+        const text = fields.get("entry") ?? ""
+        const entry = decode(text.length > longestEntry ? undefined : text)
         if (id._tag === "None") return yield* new RedisError({ cause: new Error("an id that cannot be read") })
         if (position !== undefined && !LogId.follows(id.value, position)) {
           markAllStale("gap")
@@ -416,9 +425,10 @@ const run = Effect.fnUntraced(function* (
         position = id.value
         if (Result.isFailure(at) || Result.isFailure(entry)) {
           markAllStale("undecodable")
-          yield* warnOnce("undecodable", "An entry of the shared log cannot be read: reading all of it anew", {
-            id: idText
-          })
+          yield* Effect.logWithLevel(saidUnreadable ? "Debug" : "Warn")(
+            "An entry of the shared log cannot be read: reading all of it anew"
+          ).pipe(Effect.annotateLogs({ id: idText }))
+          saidUnreadable = true
           continue
         }
         readAt = at.success
@@ -438,6 +448,16 @@ const run = Effect.fnUntraced(function* (
       )
       const streams = yield* readable(decodeEntries(reply))
       return streams?.[0]?.[1] ?? []
+    })
+
+    /** Takes in what is there up to this entry. */
+    const readTo = Effect.fnUntraced(function* (last: LogId.LogId) {
+      while (true) {
+        if (position === undefined || !LogId.isAfter(last, position)) return
+        const entries = yield* read(position, undefined)
+        if (entries.length === 0) return
+        yield* takeAll(entries)
+      }
     })
 
     const isDue = (scope: Read) =>
@@ -463,11 +483,7 @@ const run = Effect.fnUntraced(function* (
           else yield* unloaded(scope, loaded.failure)
         }
         const { last } = yield* look
-        while (LogId.isAfter(last, position)) {
-          const entries = yield* read(position, undefined)
-          if (entries.length === 0) break
-          yield* takeAll(entries)
-        }
+        yield* readTo(last)
       }
       for (const [name, { generation, objects, reason, version }] of loading) {
         const scope = scopes.get(name)
@@ -480,6 +496,7 @@ const run = Effect.fnUntraced(function* (
           yield* Effect.logInfo("Read again what Redis holds of the cluster").pipe(Effect.annotateLogs({ scope: name }))
         }
         scope.failures = 0
+        saidUnreadable = false
         yield* observer.loaded(reason)
       }
       loading.clear()
@@ -487,17 +504,17 @@ const run = Effect.fnUntraced(function* (
 
     /** Takes up the log where it was left, or finds out that it cannot be. */
     const resume = Effect.gen(function* () {
-      const { generations, last, leader, now: redisNow, watched } = yield* look
-      if (watched !== undefined) yield* compare(watched)
+      const { generations, last, leader, leaseLeft, now: redisNow } = yield* look
+      position ??= last
       if (position !== undefined && LogId.isAfter(position, last)) {
         position = last
         markAllStale("behind")
       }
-      if (leader !== undefined) spokeAt = redisNow
+      if (leader !== undefined) spokeAt = Math.max(spokeAt, redisNow - Math.max(0, silenceMillis - leaseLeft))
       for (const scope of scopes.values()) {
         if (scope.stale !== undefined) continue
         const key = generations.get(scope.name)
-        const meta = key === undefined || !keys.isOwn(key) ? undefined : yield* metaOf(key)
+        const meta = key === undefined || !keys.isGeneration(key) ? undefined : yield* metaOf(key)
         if (meta === undefined) markStale(scope, "behind")
         else {
           scope.live = meta.live && meta.generation.epoch === leader
@@ -519,22 +536,31 @@ const run = Effect.fnUntraced(function* (
 
     const longestBlock = Duration.toMillis(beatEvery(options))
 
-    yield* resume
-    if (trouble !== undefined) {
-      trouble = undefined
-      yield* Effect.logInfo("Reading the cluster's state from Redis again")
-    }
+    // What lasted longer than a lease is no part of a series of failures.
+    const began = clock.currentTimeMillisUnsafe()
+    yield* Effect.addFinalizer(() =>
+      clock.currentTimeMillisUnsafe() - began > silenceMillis ? backoff.reset : Effect.void
+    )
+    const end = yield* resume
+    // What was missed comes before the word that it is current.
+    yield* readTo(end)
     yield* observer.connected(true)
-    yield* backoff.reset
     while (true) {
       yield* loadDue
       yield* flush
       const from = position ?? (yield* look).last
       position = from
       const entries = yield* read(from, Math.ceil(Math.max(1, Math.min(longestBlock, nextMoment()))))
+      // All that is asked of Redis has worked by now.
+      if (trouble !== undefined) {
+        trouble = undefined
+        yield* Effect.logInfo("Reading the cluster's state from Redis again")
+      }
       if (entries.length > 0) yield* takeAll(entries)
       // A log that was emptied, and begins anew before where this one reads, would never say so.
       else if (isSilent()) yield* resume
+      // Clocks may go back.
+      else yield* look
     }
   })
 
@@ -544,9 +570,10 @@ const run = Effect.fnUntraced(function* (
     yield* flush
     yield* observer.connected(false)
     const reason = SharedRedis.reasonOf(error)
-    yield* warnOnce(reason, "Cannot read the cluster's state from Redis: what is known stays, and ages", {
-      error: reason
-    })
+    yield* Effect.logWithLevel(trouble === reason ? "Debug" : "Warn")(
+      "Cannot read the cluster's state from Redis: what is known stays, and ages"
+    ).pipe(Effect.annotateLogs({ error: reason }))
+    trouble = reason
     yield* backoff.wait()
   })
 

@@ -190,6 +190,8 @@ export const commit = script(
       readonly before: string | undefined
       readonly count: number
       readonly keptMillis: number
+      /** How long ago the cluster gave the list. */
+      readonly agoMillis: number
       readonly meta: ReadonlyArray<readonly [string, string]>
     }
   ) => [
@@ -202,6 +204,7 @@ export const commit = script(
     args.scope,
     args.count,
     args.keptMillis,
+    args.agoMillis,
     ...args.meta.flat()
   ],
   {
@@ -210,8 +213,8 @@ export const commit = script(
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[7]) then return 'lists' end
-redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(now()), unpack(ARGV, 9))
-redis.call('PERSIST', KEYS[4])
+redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(now() - ARGV[9]), unpack(ARGV, 10))
+redis.call('PEXPIRE', KEYS[4], ${weekMillis})
 redis.call('HSET', KEYS[3], ARGV[6], KEYS[4])
 if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[8]) end
 add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
@@ -255,7 +258,7 @@ return refused or 'done'
   }
 ).withReturnType<unknown>()
 
-/** What there is, as of one moment: the time, the id of the log's last entry, whether the lease is held, and the scopes. */
+/** What there is, as of one moment: the time, the id of the log's last entry, what is left of the lease, and the scopes. */
 export const look = script(
   (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
     keys.lease,
@@ -265,7 +268,7 @@ export const look = script(
   {
     numberOfKeys: 3,
     lua: `${common}
-return { whole(now()), last(KEYS[2]), redis.call('EXISTS', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
+return { whole(now()), last(KEYS[2]), redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
 `
   }
 ).withReturnType<unknown>()

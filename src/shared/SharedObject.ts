@@ -83,8 +83,12 @@ export type Objects =
 export const noObjects = ({ resource }: Scope): Objects =>
   resource === "namespaces" ? { resource, items: new Map() } : { resource, items: new Map() }
 
+/** Characters of an object's text: no leader writes a quarter of it. */
+const longestText = 4096
+
 /** Takes a field in; fails where it does not hold the object that it is called after. */
 export const takeField = (objects: Objects, field: string, text: string): Result.Result<void, string> => {
+  if (text.length > longestText) return Result.fail("it is too long")
   if (objects.resource === "namespaces") {
     return put(objects.items, field, decodeNamespace(text), ({ name }) => name)
   }

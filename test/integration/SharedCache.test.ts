@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
+import { keysOf } from "../../src/shared/Keys.ts"
 import { RedisServer } from "../shared/RedisServer.ts"
 import { type Answer, send } from "./Https.ts"
 import { kubeconfig } from "./Kubeconfig.ts"
@@ -149,7 +150,7 @@ describe("watchers and servers that share a cache in Redis", () => {
         // One that ends in good order gives the lease back: whoever comes need not wait for its end.
         next.instance.child.kill("SIGTERM")
         assert.strictEqual(yield* next.instance.exited, 0)
-        assert.strictEqual(yield* redis.command("EXISTS", "{kube-resource-api}:v1:lease"), 0)
+        assert.strictEqual(yield* redis.command("EXISTS", keysOf("kube-resource-api").lease), 0)
       }).pipe(
         Effect.scoped,
         Effect.provide([EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] }), RedisServer.layer()])

@@ -8,6 +8,7 @@ import { NamespaceReplicaCounts } from "../../src/api/Api.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { keysOf } from "../../src/shared/Keys.ts"
 import * as LogId from "../../src/shared/LogId.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
@@ -118,7 +119,7 @@ const act = Effect.fnUntraced(function* (
   readers: Array<Instance>
 ) {
   const redis = yield* RedisServer
-  const key = (name: string) => `{${options.keyPrefix}}:${name}`
+  const keys = keysOf(options.keyPrefix)
   switch (step._tag) {
     case "put":
       return cluster.put(step.path)
@@ -144,9 +145,9 @@ const act = Effect.fnUntraced(function* (
       return undefined
     case "stolenLease":
       // Its holder never writes: whoever led before wakes up to a lease that is another's, and there is nobody for a while.
-      return yield* redis.command("SET", key("lease"), "another", "PX", "200")
+      return yield* redis.command("SET", keys.lease, "another", "PX", "200")
     case "noLease":
-      return yield* redis.command("DEL", key("lease"))
+      return yield* redis.command("DEL", keys.lease)
     case "flush":
       return yield* redis.command("FLUSHALL")
     case "restart":
@@ -154,19 +155,19 @@ const act = Effect.fnUntraced(function* (
     case "cut":
       return yield* redis.command("CLIENT", "KILL", "TYPE", "normal")
     case "trim":
-      return yield* redis.command("XTRIM", key("events"), "MAXLEN", String(step.kept))
+      return yield* redis.command("XTRIM", keys.events, "MAXLEN", String(step.kept))
     case "lose": {
       if (step.key === "events" || step.key === "epoch" || step.key === "scopes") {
-        return yield* redis.command("DEL", key(step.key))
+        return yield* redis.command("DEL", keys[step.key])
       }
       for (const scope of step.key === "lists" ? ["namespaces", "deployments"] : [step.key]) {
-        const generation = yield* redis.command("HGET", key("scopes"), scope)
+        const generation = yield* redis.command("HGET", keys.scopes, scope)
         if (typeof generation === "string") yield* redis.command("DEL", generation)
       }
       return undefined
     }
     case "garbage":
-      return yield* redis.command("XADD", key("events"), "*", "at", "now", "entry", "{}")
+      return yield* redis.command("XADD", keys.events, "*", "at", "now", "entry", "{}")
   }
 })
 
@@ -266,7 +267,7 @@ describe("instances that share one view of the cluster through Redis", () => {
           cluster.delete("b/x")
           cluster.deleteNamespace("c")
           if (newLeader) {
-            yield* redis.command("DEL", "{lagging}:v1:lease")
+            yield* redis.command("DEL", keysOf("lagging").lease)
             yield* eventually(() => cluster.runs.all > before)
           }
           cluster.put("a/y")
@@ -301,7 +302,7 @@ describe("instances that share one view of the cluster through Redis", () => {
         const before = cluster.runs.all
         for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
         // The leader is in the midst of writing when its lease is gone, and another takes it.
-        yield* redis.command("DEL", "{fenced}:v1:lease")
+        yield* redis.command("DEL", keysOf("fenced").lease)
         yield* eventually(() => cluster.runs.all > before)
       }
       yield* eventually(() =>
@@ -311,7 +312,7 @@ describe("instances that share one view of the cluster through Redis", () => {
         assert.deepStrictEqual(shown(cache.current()), truth(cluster))
         assert.deepStrictEqual(violations, [])
       }
-      const entries = yield* redis.command("XRANGE", "{fenced}:v1:events", "-", "+")
+      const entries = yield* redis.command("XRANGE", keysOf("fenced").events, "-", "+")
       assert.isTrue(Array.isArray(entries))
       let before: LogId.LogId = LogId.start
       let epochs = 0

@@ -56,6 +56,7 @@ const listed = {
   before: undefined,
   count: 1,
   keptMillis: 60_000,
+  agoMillis: 0,
   meta: [["#epoch", "1"]]
 } as const
 const change = {

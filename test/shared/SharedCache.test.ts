@@ -1,45 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, Logger, Scope, Stream } from "effect"
-import { NodeServices } from "@effect/platform-node"
-import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
-import * as View from "../../src/cache/ClusterView.ts"
+import { Duration, Effect, Exit, Logger, Stream } from "effect"
 import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
-import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
+import { countOf, eventually, following, options } from "./Following.ts"
 import { RedisServer } from "./RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
-
-const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({
-  url: redis.url,
-  keyPrefix: "test",
-  lease: Duration.seconds(1),
-  backoffFirst: Duration.millis(5),
-  backoffLongest: Duration.millis(100),
-  ...(only === undefined ? {} : { namespaces: only.map(Given.ns) })
-})
-
-const eventually = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds))))
-
-/** A cache over these events, and what it has taken in. */
-const following = Effect.fnUntraced(function* (
-  events: ReturnType<typeof SharedCache.events>,
-  settings: SharedCacheOptions
-) {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const taken: Array<ClusterEvent> = []
-  const services = yield* Layer.buildWithScope(
-    ClusterCache.layer(events, settings.namespaces).pipe(
-      Layer.provide(Layer.succeed(CacheObserver, { applied: (event) => void taken.push(event) })),
-      Layer.provide(NodeServices.layer)
-    ),
-    scope
-  )
-  return { cache: Context.get(services, ClusterCache), taken, close: Scope.close(scope, Exit.void) }
-})
-
-const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas
 
 describe("a shared view", () => {
   it.live(
@@ -84,7 +51,7 @@ describe("a shared view", () => {
       const other = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       yield* Effect.all([one.cache.awaitSynced, other.cache.awaitSynced])
       // One that sees all of it goes on for longer than it would have patience.
-      const last = Effect.map(redis.command("XREVRANGE", "{test}:v1:events", "+", "-", "COUNT", "1"), (entries) => {
+      const last = Effect.map(redis.command("XREVRANGE", keysOf("test").events, "+", "-", "COUNT", "1"), (entries) => {
         const [, epoch = "", seq = ""] = /^([0-9]+)-([0-9]+)/.exec(String(entries)) ?? []
         return { epoch, seq: Number(seq) }
       })
@@ -139,7 +106,7 @@ describe("a shared view", () => {
       cluster.put("a/x")
       const { cache } = yield* following(SharedCache.events(settings), settings)
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
-      const generation = String(yield* redis.command("HGET", "{test}:v1:scopes", "deployments"))
+      const generation = String(yield* redis.command("HGET", keysOf("test").scopes, "deployments"))
       yield* redis.command("HSET", generation, "a/x", '{"replicas":"many"}')
       // Whoever starts now finds it, and has nothing to show; who has something shows it on.
       const late = yield* following(SharedCache.events(settings), settings)

@@ -1,0 +1,43 @@
+import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as View from "../../src/cache/ClusterView.ts"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type * as SharedCache from "../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
+import * as Given from "../cache/Given.ts"
+import type { RedisServer } from "./RedisServer.ts"
+
+/** Options for that Redis, with waits that tests can wait for. */
+export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({
+  url: redis.url,
+  keyPrefix: "test",
+  lease: Duration.seconds(1),
+  backoffFirst: Duration.millis(5),
+  backoffLongest: Duration.millis(100),
+  ...(only === undefined ? {} : { namespaces: only.map(Given.ns) })
+})
+
+/** Waits until that holds. */
+export const eventually = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds))))
+
+/** A cache over these events, and what it has taken in. */
+export const following = Effect.fnUntraced(function* (
+  events: ReturnType<typeof SharedCache.events>,
+  settings: SharedCacheOptions
+) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const taken: Array<ClusterEvent> = []
+  const services = yield* Layer.buildWithScope(
+    ClusterCache.layer(events, settings.namespaces).pipe(
+      Layer.provide(Layer.succeed(CacheObserver, { applied: (event) => void taken.push(event) })),
+      Layer.provide(NodeServices.layer)
+    ),
+    scope
+  )
+  return { cache: Context.get(services, ClusterCache), taken, close: Scope.close(scope, Exit.void) }
+})
+
+/** The replica count that is shown. */
+export const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas

@@ -1,0 +1,166 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Logger, Redacted, Stream } from "effect"
+import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import { keysOf } from "../../src/shared/Keys.ts"
+import * as SharedCache from "../../src/shared/SharedCache.ts"
+import * as Given from "../cache/Given.ts"
+import { countOf, eventually, following, options } from "./Following.ts"
+import { RedisServer } from "./RedisServer.ts"
+import { ScriptedCluster } from "./ScriptedCluster.ts"
+
+const keys = keysOf("test")
+
+/** Lists each of these namespaces, with one deployment, and is then heard again and again. */
+const feed = (names: ReadonlyArray<string>, replicas: number): Stream.Stream<ClusterEvent> => {
+  const heard: ReadonlyArray<ClusterEvent> = [
+    { _tag: "Heard", resource: "namespaces" },
+    ...names.map((name): ClusterEvent => ({ _tag: "Heard", resource: "deployments", namespace: Given.ns(name) }))
+  ]
+  const lists: ReadonlyArray<ClusterEvent> = [
+    Given.namespaces(0, ...names),
+    ...names.map((name) => Given.deploymentsOf(name, replicas, [`${name}/d`, replicas, replicas]))
+  ]
+  return Stream.concat(
+    Stream.fromIterable([...lists, ...heard]),
+    Stream.fromIterable(heard).pipe(Stream.concat(Stream.fromEffectDrain(Effect.sleep(100))), Stream.forever)
+  )
+}
+
+/** Cuts the connections of those who wait for news. */
+const cut = Effect.fnUntraced(function* (redis: RedisServer["Service"]) {
+  for (const line of String(yield* redis.command("CLIENT", "LIST")).split("\n")) {
+    const id = /\bid=([0-9]+)/.exec(line)?.[1]
+    if (line.includes("cmd=xread") && id !== undefined) yield* redis.command("CLIENT", "KILL", "ID", id)
+  }
+})
+
+describe("a reader of the shared log", () => {
+  it.live("gets ready with what it serves, whatever was watched before", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      for (let start = 0; start < 6; start++) {
+        const names = start % 2 === 0 ? ["a"] : ["a", "b"]
+        const settings = options(redis, names)
+        const instance = yield* following(SharedCache.eventsOf(settings, feed(names, 5 + start)), settings)
+        yield* instance.cache.awaitSynced
+        yield* eventually(() => countOf(instance.cache.current(), "a/d") === 5 + start)
+        yield* instance.close
+      }
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("tells the age of what it shows, and not of what it could show", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const narrow = options(redis, ["a"])
+      const wide = options(redis, ["a", "b"])
+      const first = yield* following(SharedCache.eventsOf(narrow, feed(["a"], 1)), narrow)
+      const { cache } = yield* following(SharedCache.events(narrow), narrow)
+      yield* eventually(() => cache.isSynced() && cache.age(Date.now()) === 0)
+      yield* first.close
+      const second = yield* following(SharedCache.eventsOf(wide, feed(["a", "b"], 7)), wide)
+      yield* second.cache.awaitSynced
+      // The other list is heard all the time.
+      yield* eventually(() => cache.age(Date.now()) >= 3)
+      assert.strictEqual(countOf(cache.current(), "a/d"), 1)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("ages while it cannot read what the log goes on about", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis)
+      const cluster = new ScriptedCluster()
+      const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      cluster.put("a/x")
+      // So slow to come back that there is time to lose what it has not read.
+      const slow = { ...settings, backoffFirst: Duration.seconds(1), backoffLongest: Duration.seconds(1) }
+      const { cache, taken } = yield* following(SharedCache.events(slow), slow)
+      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
+      const generation = String(yield* redis.command("HGET", keys.scopes, "deployments"))
+      yield* redis.command("HSET", generation, "a/bad", '{"replicas":"many"}')
+      yield* cut(redis)
+      yield* eventually(() => taken.at(-1)?._tag === "Lost")
+      cluster.put("a/x")
+      const missed = cluster.deployments.get("a/x")?.replicas
+      yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
+      yield* redis.command("XTRIM", keys.events, "MAXLEN", "0")
+      yield* Effect.forkScoped(
+        Effect.forever(
+          Effect.andThen(
+            Effect.sync(() => cluster.put("a/x")),
+            Effect.sleep(100)
+          )
+        )
+      )
+      yield* eventually(() => cache.age(Date.now()) >= 3)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("counts the silence of a leader that has died from its last word, not from its own start", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = { ...options(redis), lease: Duration.seconds(5) }
+      const cluster = new ScriptedCluster()
+      const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      yield* leader.cache.awaitSynced
+      yield* leader.close
+      // What a kill leaves: the lease, which still runs.
+      const died = Date.now()
+      yield* redis.command("SET", keys.lease, "dead", "PX", "5000")
+      yield* Effect.sleep(4000)
+      const { cache } = yield* following(SharedCache.events(settings), settings)
+      yield* eventually(() => cache.isSynced() && cache.age(Date.now()) > 0)
+      // Not a whole lease after its own start.
+      assert.isBelow(Date.now() - died, 8500)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("says that what it shows is current once it has caught up, and not before", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis)
+      const cluster = new ScriptedCluster()
+      yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      cluster.put("a/x")
+      const slow = { ...settings, backoffFirst: Duration.seconds(1), backoffLongest: Duration.seconds(1) }
+      const { cache, taken } = yield* following(SharedCache.events(slow), slow)
+      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
+      yield* cut(redis)
+      yield* eventually(() => taken.at(-1)?._tag === "Lost")
+      const before = taken.length
+      for (let change = 0; change < 500; change++) cluster.put("a/x")
+      const missed = cluster.deployments.get("a/x")?.replicas
+      const after = () => taken.slice(before)
+      const caughtUp = () =>
+        after().findIndex((event) => event._tag === "DeploymentApplied" && event.object.replicas === missed)
+      yield* eventually(() => caughtUp() !== -1 && after().some(({ _tag }) => _tag === "Heard"))
+      assert.isAbove(
+        after().findIndex(({ _tag }) => _tag === "Heard"),
+        caughtUp()
+      )
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("that may not read says so once, and tries less and less often", () => {
+    const logged: Array<string> = []
+    const logger = Logger.layer([
+      Logger.make(({ logLevel, message }) => void logged.push(`${logLevel} ${String(message)}`))
+    ])
+    return Effect.gen(function* () {
+      const redis = yield* RedisServer
+      yield* redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-xread")
+      const url = Redacted.make(Redacted.value(redis.url).replace("redis://", "redis://reader:secret@"))
+      const settings = { ...options(redis), lease: Duration.seconds(30), url, backoffLongest: Duration.minutes(1) }
+      yield* following(SharedCache.events(settings), settings)
+      const refusals = Effect.map(redis.command("ACL", "LOG", "1"), (log) =>
+        Number(/count,([0-9]+)/.exec(String(log))?.[1] ?? 0)
+      )
+      yield* Effect.repeat(refusals, { until: (count) => count >= 5 })
+      assert.deepStrictEqual(
+        logged.filter((line) => !line.startsWith("Debug")).map((line) => line.slice(0, 16)),
+        ["Warn Cannot read"]
+      )
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
+  })
+})
