@@ -80,11 +80,11 @@ const main = Effect.gen(function* () {
 
   const shorts = yield* Effect.forEach(Object.entries(short), ([id, path]) =>
     Effect.forEach([1, 32, 256], (connections) =>
-      Effect.map(compare(path, connections, (quick ? 2000 : 12_000) + 60 * connections), (one) => ({ id, one }))
+      Effect.map(compare(path, connections, (quick ? 2000 : 25_000) + 60 * connections), (one) => ({ id, one }))
     )
   ).pipe(Effect.map((rows) => rows.flat()))
   const longs = yield* Effect.forEach(Object.entries(long), ([id, path]) =>
-    Effect.map(compare(path, 32, quick ? 64 : 320), (one) => ({ id, one }))
+    Effect.map(compare(path, 32, quick ? 64 : 3000), (one) => ({ id, one }))
   )
   yield* print(`Of the service and of a bare node:https server; ${rounds} rounds, median (min..max)\n`)
   yield* table(
