@@ -142,6 +142,38 @@ describe("a reader of the shared log", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
+  it.live("does not decode what is longer than any leader writes", () => {
+    const logged: Array<string> = []
+    const logger = Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))])
+    return Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis)
+      const cluster = new ScriptedCluster()
+      const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      yield* leader.cache.awaitSynced
+      yield* leader.close
+      const { cache } = yield* following(SharedCache.events(settings), settings)
+      yield* cache.awaitSynced
+      const before = logged.length
+      const add = (spaces: number, seq: number) =>
+        redis.command(
+          "XADD",
+          keys.events,
+          `999999999999999-${seq}`,
+          "at",
+          "1",
+          "entry",
+          `{"_tag":"Ended"}${" ".repeat(spaces)}`
+        )
+      const unreadable = () => logged.slice(before).filter((line) => line.includes("cannot be read")).length
+      yield* add(1000, 0)
+      yield* add(1_000_000, 1)
+      yield* eventually(() => unreadable() > 0)
+      assert.strictEqual(unreadable(), 1)
+      assert.isTrue(cache.isSynced())
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
+  })
+
   it.live("that may not read says so once, and tries less and less often", () => {
     const logged: Array<string> = []
     const logger = Logger.layer([
