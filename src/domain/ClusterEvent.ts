@@ -45,3 +45,36 @@ interface WatchSign {
   readonly namespace?: NamespaceName | undefined
   readonly agoMillis?: number | undefined
 }
+
+/** The namespace that the event is of, or of whose watch it is; undefined where it is of the namespaces, or of all. */
+export const namespaceOf = (event: ClusterEvent): NamespaceName | undefined => {
+  switch (event._tag) {
+    case "DeploymentApplied":
+      return event.object.namespace
+    case "DeploymentDeleted":
+      return event.ref.namespace
+    case "DeploymentsReplaced":
+    case "Heard":
+    case "Lost":
+      return event.namespace
+    default:
+      return undefined
+  }
+}
+
+/** What the event is of. */
+export const resourceOf = (event: ClusterEvent): WatchedResource => {
+  switch (event._tag) {
+    case "NamespacesReplaced":
+    case "NamespaceApplied":
+    case "NamespaceDeleted":
+      return "namespaces"
+    case "DeploymentsReplaced":
+    case "DeploymentApplied":
+    case "DeploymentDeleted":
+      return "deployments"
+    case "Heard":
+    case "Lost":
+      return event.resource
+  }
+}

@@ -1,6 +1,6 @@
 import { Clock, Effect, Layer, Metric, Predicate, type Scope } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
-import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
+import { type ClusterEvent, resourceOf, type WatchedResource } from "../domain/ClusterEvent.ts"
 import { memoized } from "./Memoized.ts"
 import * as ObservedMetric from "../domain/ObservedMetric.ts"
 
@@ -27,22 +27,6 @@ interface Timed {
 }
 
 const untimed = (): Timed => ({ emitted: 0, taken: 0, target: 0, since: 0n })
-
-const resourceOf = (event: ClusterEvent): WatchedResource => {
-  switch (event._tag) {
-    case "NamespacesReplaced":
-    case "NamespaceApplied":
-    case "NamespaceDeleted":
-      return "namespaces"
-    case "DeploymentsReplaced":
-    case "DeploymentApplied":
-    case "DeploymentDeleted":
-      return "deployments"
-    case "Heard":
-    case "Lost":
-      return event.resource
-  }
-}
 
 /** What a resource's watches are named by: one for the whole cluster, or one for each namespace. */
 const scopeOf = (event: ClusterEvent): string =>

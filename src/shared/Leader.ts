@@ -4,7 +4,7 @@
  * Whatever goes wrong while it leads, or may have gone wrong, has one answer: it steps down, and whoever leads next lists
  * the cluster anew.
  */
-import { Cause, Clock, Duration, Effect, Option, Random, Result, Schema, Semaphore, Stream } from "effect"
+import { Cause, Clock, Duration, Effect, Option, Random, Schema, Semaphore, Stream } from "effect"
 import { type Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
 import * as Backoff from "../domain/Backoff.ts"
@@ -73,11 +73,6 @@ const decodeEpoch = Schema.decodeUnknownResult(
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
-const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effect.Effect<A, RedisError> =>
-  Result.isSuccess(decoded)
-    ? Effect.succeed(decoded.success)
-    : Effect.fail(new RedisError({ cause: new Error("an answer that cannot be read") }))
-
 /** Stands by to lead, and leads when it can, with the events of `source`, which is run anew each time. */
 export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<ClusterEvent, never, R>) =>
   Effect.gen(function* () {
@@ -105,7 +100,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
             entry: encode({ _tag: "Began", scopes: scopes.map(({ name }) => name) }),
             watched: JSON.stringify(scopes.map(({ name }) => name))
           })
-          .pipe(Effect.map(decodeEpoch), Effect.flatMap(readable))
+          .pipe(Effect.map(decodeEpoch), Effect.flatMap(SharedRedis.readable))
         if (epoch !== null) return Number(epoch)
         yield* Effect.sleep(yield* Random.nextIntBetween(0.5 * askMillis, askMillis))
       }
@@ -138,7 +133,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
         writing.withPermit(
           Effect.suspend(step).pipe(
             Effect.map(decodeOutcome),
-            Effect.flatMap(readable),
+            Effect.flatMap(SharedRedis.readable),
             Effect.flatMap((outcome) => {
               if (outcome !== "done") return Effect.fail(new Deposed({ because: outcome }))
               place.last = { epoch, seq: place.last.seq + 1 }
@@ -277,7 +272,7 @@ export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<Clus
 
       const inUse = yield* Effect.flatMap(
         Effect.map(SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes)), decodePairs),
-        readable
+        SharedRedis.readable
       )
       for (let at = 0; at + 1 < inUse.length; at += 2) {
         const [name = "", generation = ""] = inUse.slice(at, at + 2)

@@ -89,11 +89,6 @@ const Entries = Schema.Array(Schema.Tuple([Schema.String, Strings]))
 const decodeEntries = Schema.decodeUnknownResult(Schema.NullOr(Schema.Array(Schema.Tuple([Schema.String, Entries]))))
 const decodeAt = Schema.decodeUnknownResult(Count)
 
-const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effect.Effect<A, RedisError> =>
-  Result.isSuccess(decoded)
-    ? Effect.succeed(decoded.success)
-    : Effect.fail(new RedisError({ cause: new Error("an answer that cannot be read") }))
-
 const fieldsOf = (pairs: ReadonlyArray<string>): ReadonlyMap<string, string> => {
   const fields = new Map<string, string>()
   for (let at = 0; at + 1 < pairs.length; at += 2) fields.set(pairs[at] ?? "", pairs[at + 1] ?? "")
@@ -111,8 +106,6 @@ interface Look {
   readonly leader: number | undefined
   /** The key of each scope's hash. */
   readonly generations: ReadonlyMap<string, string>
-  /** What the last leader watches; undefined where it is not known. */
-  readonly watched: ReadonlyArray<string> | undefined
 }
 
 /** Why a snapshot was not taken. */
@@ -315,7 +308,7 @@ const run = Effect.fnUntraced(function* (
     const look = Effect.gen(function* () {
       const [redisNow, lastId, leaseLeft, pairs] = yield* Effect.flatMap(
         Effect.map(redis.eval(Scripts.look)(keys), decodeLook),
-        readable
+        SharedRedis.readable
       )
       const last = LogId.parse(lastId)
       if (last._tag === "None") return yield* new RedisError({ cause: new Error("an answer that cannot be read") })
@@ -328,8 +321,7 @@ const run = Effect.fnUntraced(function* (
         last: last.value,
         leader: leaseLeft > 0 ? last.value.epoch : undefined,
         leaseLeft,
-        generations: fields,
-        watched: Result.isSuccess(watched) ? watched.success : undefined
+        generations: fields
       } satisfies Look
     })
 
@@ -359,7 +351,7 @@ const run = Effect.fnUntraced(function* (
       do {
         const [next, pairs] = yield* Effect.flatMap(
           Effect.map(limited(redis.send("HSCAN", key, cursor, "COUNT", String(fieldsAtOnce))), decodeScan),
-          readable
+          SharedRedis.readable
         )
         for (const [field, text] of fieldsOf(pairs)) {
           if (field.startsWith(metaPrefix)) continue
@@ -446,7 +438,7 @@ const run = Effect.fnUntraced(function* (
       const reply = yield* SharedRedis.within(limit)(
         redis.send("XREAD", "COUNT", String(entriesAtOnce), ...block, "STREAMS", keys.events, LogId.format(from))
       )
-      const streams = yield* readable(decodeEntries(reply))
+      const streams = yield* SharedRedis.readable(decodeEntries(reply))
       return streams?.[0]?.[1] ?? []
     })
 

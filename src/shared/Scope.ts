@@ -2,7 +2,7 @@
  * A scope is what one watch tells of, by a name: `namespaces`, `deployments`, or `deployments/<namespace>` where each
  * namespace is watched by itself.
  */
-import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
+import { type ClusterEvent, namespaceOf, resourceOf, type WatchedResource } from "../domain/ClusterEvent.ts"
 import type { NamespaceName } from "../domain/Names.ts"
 
 /** One scope. */
@@ -25,37 +25,6 @@ export const scopesOf = (namespaces: ReadonlyArray<NamespaceName> | undefined): 
     ? [scope("deployments")]
     : namespaces.map((namespace) => scope("deployments", namespace)))
 ]
-
-const namespaceOf = (event: ClusterEvent): NamespaceName | undefined => {
-  switch (event._tag) {
-    case "DeploymentApplied":
-      return event.object.namespace
-    case "DeploymentDeleted":
-      return event.ref.namespace
-    case "DeploymentsReplaced":
-    case "Heard":
-    case "Lost":
-      return event.namespace
-    default:
-      return undefined
-  }
-}
-
-const resourceOf = (event: ClusterEvent): WatchedResource => {
-  switch (event._tag) {
-    case "NamespacesReplaced":
-    case "NamespaceApplied":
-    case "NamespaceDeleted":
-      return "namespaces"
-    case "DeploymentsReplaced":
-    case "DeploymentApplied":
-    case "DeploymentDeleted":
-      return "deployments"
-    case "Heard":
-    case "Lost":
-      return event.resource
-  }
-}
 
 /** The name of the scope that an event is of; `single`: whether namespaces are watched each by itself. */
 export const scopeNameOf = (event: ClusterEvent, single: boolean): string =>

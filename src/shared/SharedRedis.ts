@@ -1,5 +1,17 @@
 /** Connections to the Redis server: what they may take, and what is told of their trouble. */
-import { Cause, Context, Duration, Effect, FileSystem, Layer, Redacted, References, type Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Duration,
+  Effect,
+  FileSystem,
+  Layer,
+  Redacted,
+  References,
+  Result,
+  type Schema,
+  type Scope
+} from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
 import { NodeRedis } from "@effect/platform-node"
 
@@ -73,6 +85,12 @@ export const connect = Effect.fnUntraced(function* ({
         limited(redis.eval(script)(...params))
   }
 })
+
+/** What an answer was decoded to; one that could not be is an error like any other of the connection. */
+export const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effect.Effect<A, RedisError> =>
+  Result.isSuccess(decoded)
+    ? Effect.succeed(decoded.success)
+    : Effect.fail(failed(new Error("an answer that cannot be read")))
 
 /** What went wrong, in the words of the server, of the system or of TLS; none of them hold a secret. */
 export const reasonOf = ({ cause }: RedisError): string => {
