@@ -6,7 +6,7 @@ import { Config, Effect, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:https"
-import { file } from "../test/integration/Pki.ts"
+import { serviceTls } from "./ServiceTls.ts"
 
 const Bodies = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
@@ -20,13 +20,7 @@ const main = Effect.gen(function* () {
   const server = createServer(
     {
       keepAliveTimeout: 65_000,
-      cert: readFileSync(file("server.crt")),
-      key: readFileSync(file("server.key")),
-      ca: readFileSync(file("ca.crt")),
-      ciphers: "TLS_AES_128_GCM_SHA256",
-      minVersion: "TLSv1.3",
-      requestCert: true,
-      rejectUnauthorized: false
+      ...serviceTls()
     },
     (request, response) => {
       const body = bodies.get(request.url ?? "") ?? "{}"

@@ -7,10 +7,9 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { NetAddress } from "effect/net"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { readFileSync } from "node:fs"
 import { createServer } from "node:https"
 import { DeploymentName, NamespaceName } from "../src/domain/Names.ts"
-import { file } from "../test/integration/Pki.ts"
+import { serviceTls } from "./ServiceTls.ts"
 
 const path = "/namespaces/:namespace/deployments/:deployment/replica_count"
 
@@ -45,16 +44,7 @@ const tellPort = Layer.effectDiscard(
   )
 )
 
-const https = () =>
-  createServer({
-    cert: readFileSync(file("server.crt")),
-    key: readFileSync(file("server.key")),
-    ca: readFileSync(file("ca.crt")),
-    ciphers: "TLS_AES_128_GCM_SHA256",
-    minVersion: "TLSv1.3",
-    requestCert: true,
-    rejectUnauthorized: false
-  })
+const https = () => createServer(serviceTls())
 
 const quiet = { disableLogger: true, disableListenLog: true }
 
