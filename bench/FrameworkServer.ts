@@ -8,7 +8,7 @@ import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/h
 import { NetAddress } from "effect/net"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { createServer } from "node:https"
-import { DeploymentName, NamespaceName } from "../src/domain/Names.ts"
+import { DeploymentName, NamespaceName } from "../src/contract/Names.ts"
 import { serviceTls } from "./ServiceTls.ts"
 
 const path = "/namespaces/:namespace/deployments/:deployment/replica_count"

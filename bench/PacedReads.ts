@@ -6,7 +6,7 @@
  */
 import { Config, Effect } from "effect"
 import type { TLSSocket } from "node:tls"
-import { rawConnection } from "../test/integration/Https.ts"
+import { rawConnection } from "../test/support/Https.ts"
 import { paced } from "./Pace.ts"
 import { quantile } from "./Spread.ts"
 

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { demoSettings, start } from "../test/integration/Process.ts"
+import { demoSettings, start } from "../test/support/Process.ts"
 
 /** A process that answers over mutual TLS. */
 export interface Server {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { file } from "../test/integration/Pki.ts"
+import { file } from "../test/support/Pki.ts"
 
 /** The service's TLS settings, for servers that are compared with it. */
 export const serviceTls = () =>

@@ -3,13 +3,13 @@
  * rules and by the cluster's kept answers, beside an authorization that allows everything. Run: `node bench/authorization.ts`
  */
 import { Context, Duration, Effect, Layer, Result } from "effect"
-import { AccessReviewer } from "../src/domain/AccessReviewer.ts"
-import { DeploymentName, NamespaceName } from "../src/domain/Names.ts"
-import { type Access, Authorization, refused } from "../src/security/Authorization.ts"
-import * as ClusterAuthorization from "../src/security/ClusterAuthorization.ts"
-import type { Identity } from "../src/security/Identity.ts"
-import { decider } from "../src/security/PolicyDecision.ts"
-import { decodePolicy } from "../src/security/PolicyFile.ts"
+import { AccessReviewer } from "../src/model/AccessReviewer.ts"
+import { DeploymentName, NamespaceName } from "../src/contract/Names.ts"
+import { type Access, Authorization, refused } from "../src/authorization/Authorization.ts"
+import * as ClusterAuthorization from "../src/authorization/ClusterAuthorization.ts"
+import type { Identity } from "../src/identity/Identity.ts"
+import { decider } from "../src/authorization/PolicyDecision.ts"
+import { decodePolicy } from "../src/authorization/PolicyFile.ts"
 import { isQuick, print, table, title } from "./Report.ts"
 import { spread } from "./Spread.ts"
 

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
-import { demoSettings } from "../test/integration/Process.ts"
+import { demoSettings } from "../test/support/Process.ts"
 import { onServerCore, run } from "./Command.ts"
 import { makeLoad } from "./Load.ts"
 import { residentMegabytes } from "./ProcessUsage.ts"

@@ -4,7 +4,7 @@
  * Beside it, of the same run: one such GET by itself.
  */
 import { Effect, Fiber, Schema } from "effect"
-import { agent, send } from "../test/integration/Https.ts"
+import { agent, send } from "../test/support/Https.ts"
 import { makeLoad, pacedReads } from "./Load.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 import { plot } from "./Plot.ts"

@@ -3,7 +3,7 @@
  * and of reading a list against its size.
  */
 import { Effect } from "effect"
-import { agent, send } from "../test/integration/Https.ts"
+import { agent, send } from "../test/support/Https.ts"
 import { makeLoad } from "./Load.ts"
 import { plot } from "./Plot.ts"
 import { startCluster, startService } from "./Programs.ts"

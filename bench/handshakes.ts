@@ -3,7 +3,7 @@
  * server's process for each, with and without resumption of a session, against a bare node:https server.
  */
 import { Effect } from "effect"
-import { file } from "../test/integration/Pki.ts"
+import { file } from "../test/support/Pki.ts"
 import { installed, onServerCore, runOnLoadCore } from "./Command.ts"
 import { type Server, startBare, startCluster, startService } from "./Programs.ts"
 import { cpuMicros } from "./ProcessUsage.ts"

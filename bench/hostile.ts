@@ -5,8 +5,8 @@
  * both do so first without the attack. Every read must succeed.
  */
 import { Effect } from "effect"
-import { type Attack, attack, type Reads, steadyReads } from "../test/integration/Attack.ts"
-import { demoSettings, start } from "../test/integration/Process.ts"
+import { type Attack, attack, type Reads, steadyReads } from "../test/support/Attack.ts"
+import { demoSettings, start } from "../test/support/Process.ts"
 import { cpuMicros, residentMegabytes } from "./ProcessUsage.ts"
 import { isQuick, print, title } from "./Report.ts"
 import { quantile } from "./Spread.ts"

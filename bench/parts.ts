@@ -4,8 +4,8 @@
  */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
-import { requestId } from "../src/api/RequestId.ts"
-import { demoSettings } from "../test/integration/Process.ts"
+import { requestId } from "../src/http/RequestId.ts"
+import { demoSettings } from "../test/support/Process.ts"
 import { onServerCore } from "./Command.ts"
 import { makeLoad } from "./Load.ts"
 import { startServer } from "./Programs.ts"

@@ -4,7 +4,7 @@
  * of both at half of what the service can take.
  */
 import { Effect } from "effect"
-import { agent, send } from "../test/integration/Https.ts"
+import { agent, send } from "../test/support/Https.ts"
 import { onServerCore } from "./Command.ts"
 import { makeLoad, pacedReads } from "./Load.ts"
 import { plot } from "./Plot.ts"

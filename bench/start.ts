@@ -4,8 +4,8 @@
  */
 import { Effect, Schedule } from "effect"
 import { createServer } from "node:net"
-import { send } from "../test/integration/Https.ts"
-import { bundled, demoSettings, start } from "../test/integration/Process.ts"
+import { send } from "../test/support/Https.ts"
+import { bundled, demoSettings, start } from "../test/support/Process.ts"
 import { cpuMicros } from "./ProcessUsage.ts"
 import { isQuick, print, result, table, title } from "./Report.ts"
 import { figures, ratios, spread } from "./Spread.ts"

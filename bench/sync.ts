@@ -3,7 +3,7 @@
  * then, and what it keeps, of the whole service and of client-node's `makeInformer` on the same cluster.
  */
 import { Effect } from "effect"
-import { start } from "../test/integration/Process.ts"
+import { start } from "../test/support/Process.ts"
 import { plot } from "./Plot.ts"
 import { type Cluster, serviceSettings, startCluster } from "./Programs.ts"
 import { peakMegabytes, residentMegabytes } from "./ProcessUsage.ts"

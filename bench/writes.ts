@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { Agent, request } from "node:http"
-import { agent, send } from "../test/integration/Https.ts"
+import { agent, send } from "../test/support/Https.ts"
 import { startCluster, startService } from "./Programs.ts"
 import { cpuMicros } from "./ProcessUsage.ts"
 import { isQuick, print, result, table, title } from "./Report.ts"

@@ -1,6 +1,6 @@
 /** Writes the tables of settings in the documentation from the settings' own descriptions. */
 import { readFileSync, writeFileSync } from "node:fs"
-import { markdown } from "../src/Config.ts"
+import { markdown } from "../src/settings/Settings.ts"
 import { markdown as probeMarkdown } from "../src/probe/ProbeConfig.ts"
 
 for (const [page, table] of [

@@ -1,6 +1,6 @@
 import { Effect, Layer } from "effect"
 import { ClusterCache } from "./cache/ClusterCache.ts"
-import { EventRecorder } from "./domain/EventRecorder.ts"
+import { EventRecorder } from "./model/EventRecorder.ts"
 import * as KubeAccessReviewer from "./kube/KubeAccessReviewer.ts"
 import * as InformerObserver from "./kube/InformerObserver.ts"
 import { KubeApi } from "./kube/KubeApi.ts"

@@ -1,7 +1,7 @@
 import { Cause, Clock, Context, Deferred, Effect, Exit, Layer, Stream } from "effect"
-import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
-import type { NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject } from "../domain/ReadModel.ts"
+import type { ClusterEvent, WatchedResource } from "../model/ClusterEvent.ts"
+import type { NamespaceName } from "../contract/Names.ts"
+import type { DeploymentObject } from "../model/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 
 /**

@@ -9,10 +9,10 @@
  * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so
  * deployments may come before their namespace or outlive it: they are kept, and not shown without it.
  */
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../domain/ReadModel.ts"
-import { isOlder, type ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
+import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
 import { type DeploymentEntry, deploymentsRendering, entryOf } from "./DeploymentEntry.ts"
 import * as DeploymentsByName from "./DeploymentsByName.ts"

@@ -1,4 +1,4 @@
-import type { DeploymentObject } from "../domain/ReadModel.ts"
+import type { DeploymentObject } from "../model/ReadModel.ts"
 import type { Rendering } from "./SortedBlocks.ts"
 
 /** A deployment as the view keeps it. */

@@ -2,7 +2,7 @@
  * The deployments of all namespaces by name. A name that only one namespace has costs one reference; one that several
  * have keeps the list of them, and their body once it has been read.
  */
-import type { DeploymentRef } from "../domain/ReadModel.ts"
+import type { DeploymentRef } from "../model/ReadModel.ts"
 import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
 import type { DeploymentEntry } from "./DeploymentEntry.ts"
 import { SortedBlocks, untexted } from "./SortedBlocks.ts"

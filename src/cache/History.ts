@@ -4,7 +4,7 @@
  * The last list speaks for all up to its version. After it, each deletion leaves a tombstone until the next list; when
  * they become many, the oldest half is given up and their latest version speaks for them all.
  */
-import { isOlder, type ResourceVersion } from "../domain/ResourceVersion.ts"
+import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import { SortedBlocks, untexted } from "./SortedBlocks.ts"
 
 const generation = 1024

@@ -1,5 +1,5 @@
-import type { NamespaceName } from "../domain/Names.ts"
-import type { ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { NamespaceName } from "../contract/Names.ts"
+import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import { type BodyMemo, emptyMemo } from "./Body.ts"
 import { type DeploymentEntry, deploymentsRendering, type DeploymentsText } from "./DeploymentEntry.ts"
 import { SortedBlocks } from "./SortedBlocks.ts"

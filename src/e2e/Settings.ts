@@ -1,7 +1,7 @@
 /** The settings of the conformance suite. */
 import { Duration, Effect, FileSystem } from "effect"
-import { SettingError } from "../domain/SettingError.ts"
-import { file, limit, read, readOptional, type Setting, setting, text, url } from "../Setting.ts"
+import { SettingError } from "../settings/SettingError.ts"
+import { file, limit, read, readOptional, type Setting, setting, text, url } from "../settings/Setting.ts"
 
 /** The settings, each from the environment variable of its name. */
 export const settings = {

@@ -2,7 +2,7 @@
  * The state of the embedded cluster: objects as small records, one counter of versions, and for each resource the
  * history a watch resumes from. Synchronous, without clock or I/O; rendering to JSON is `KubeObjects`' business.
  */
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 
 /** A namespace as the embedded cluster keeps it. `createdAt` in milliseconds since the epoch. */
 export interface StoredNamespace {

@@ -9,7 +9,7 @@ import { type Faults, FaultSwitches, type FaultTarget, makeFaults } from "./Faul
 import { type KubeBackend, serveSafely } from "./KubeRequests.ts"
 import type { RbacRule } from "./Rbac.ts"
 import type { RecordedEvent } from "./RecordedEvent.ts"
-import { type LoggedRequest, RequestLog } from "./RequestLog.ts"
+import { type LoggedRequest, RequestLog } from "./RecordedRequests.ts"
 import type { Seed } from "./Seed.ts"
 
 /** The embedded cluster's port could not be bound. */

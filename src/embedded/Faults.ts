@@ -1,5 +1,5 @@
 import { Duration, Effect, Latch } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { EmptyItems } from "./KubeObjects.ts"
 import type { OpenWatch, WatchFault } from "./OpenWatch.ts"
 

@@ -1,7 +1,7 @@
 /**
  * Renders the embedded cluster's objects as kube-apiserver does. Text is made when it is sent and not kept.
  */
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ChangeType, StoredDeployment, StoredNamespace, StoredObject } from "./ClusterStore.ts"
 
 const quote = JSON.stringify

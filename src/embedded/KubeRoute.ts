@@ -1,4 +1,4 @@
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { KubeVerb } from "./Faults.ts"
 import { flagIn } from "./ListOptions.ts"
 

@@ -1,5 +1,5 @@
 import { Effect, Option, Schema } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ClusterStore, Snapshot } from "./ClusterStore.ts"
 import { rangeOf } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http"
 import { Clock, Duration, Effect, Latch } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ClusterStore, HistoryNode, Snapshot } from "./ClusterStore.ts"
 import { rangeOf } from "./ClusterStore.ts"
 import { bookmarkLine, changeLine, errorLine } from "./KubeObjects.ts"

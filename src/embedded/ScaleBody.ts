@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { maxReplicaCount } from "../domain/ReplicaCount.ts"
+import { maxReplicaCount } from "../contract/ReplicaCount.ts"
 import { KubeStatus, statusOf } from "./KubeStatus.ts"
 
 const Body = Schema.fromJsonString(

@@ -1,5 +1,5 @@
 import { Clock, Duration, Effect } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ClusterStore } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import type { KubeStatus } from "./KubeStatus.ts"

@@ -2,9 +2,9 @@
  * List, watch, resume: the cluster's objects of one kind as a stream of events. client-go's reflector is the model.
  */
 import { Clock, Duration, Effect, Queue, Random, Stream } from "effect"
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import { isOlder, type ResourceVersion } from "../domain/ResourceVersion.ts"
-import * as Backoff from "../domain/Backoff.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import * as Backoff from "../retry/Backoff.ts"
 import { InformerObserver, type RelistReason, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import { type KubeError, KubeStatusError } from "./KubeErrors.ts"

@@ -1,7 +1,7 @@
 import { Context, Effect } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
-import type { NamespaceName } from "../domain/Names.ts"
-import type { ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
+import type { NamespaceName } from "../contract/Names.ts"
+import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import type { KubeDecodeError } from "./KubeErrors.ts"
 
 /**

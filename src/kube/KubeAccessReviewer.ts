@@ -1,6 +1,6 @@
 import { Duration, Effect, Layer } from "effect"
-import { AccessReviewer } from "../domain/AccessReviewer.ts"
-import { ClusterUnavailable } from "../domain/Errors.ts"
+import { AccessReviewer } from "../model/AccessReviewer.ts"
+import { ClusterUnavailable } from "../contract/Problems.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 

@@ -1,6 +1,6 @@
 import { type Cause, DateTime, Effect, Fiber, Layer, Metric, Queue, Schedule } from "effect"
 import { hostname } from "node:os"
-import { EventRecorder, type Scaling } from "../domain/EventRecorder.ts"
+import { EventRecorder, type Scaling } from "../model/EventRecorder.ts"
 import { fieldManager, KubeApi, type KubeEvent } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 

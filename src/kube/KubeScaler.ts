@@ -1,7 +1,7 @@
 import { Duration, Effect, Fiber, Layer, Schedule } from "effect"
-import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
-import { ClusterForbade, ClusterUnavailable, NotFound } from "../domain/Errors.ts"
-import type { DeploymentRef } from "../domain/ReadModel.ts"
+import { DeploymentScaler } from "../model/DeploymentScaler.ts"
+import { ClusterForbade, ClusterUnavailable, NotFound } from "../contract/Problems.ts"
+import type { DeploymentRef } from "../model/ReadModel.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 

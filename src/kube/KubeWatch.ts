@@ -1,6 +1,6 @@
 import { Context, Effect, Layer, Stream } from "effect"
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import type { NamespaceName } from "../domain/Names.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import type { NamespaceName } from "../contract/Names.ts"
 import * as Informer from "./Informer.ts"
 import { KubeApi } from "./KubeApi.ts"
 import { deployments, deploymentsIn, namespaces } from "./KubeWire.ts"

@@ -3,11 +3,11 @@
  * projection to the read model. Objects are projected as they are decoded, so nothing else of them is kept.
  */
 import { Result, Schema } from "effect"
-import type { ClusterEvent, WatchedResource } from "../domain/ClusterEvent.ts"
-import { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject, NamespaceObject, ScaledDeployment } from "../domain/ReadModel.ts"
-import { ReplicaCount } from "../domain/ReplicaCount.ts"
-import { ResourceVersion } from "../domain/ResourceVersion.ts"
+import type { ClusterEvent, WatchedResource } from "../model/ClusterEvent.ts"
+import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { DeploymentObject, NamespaceObject, ScaledDeployment } from "../model/ReadModel.ts"
+import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { withoutManagedFields } from "./ManagedFields.ts"
 
 // encoding/json in Go writes an absent list, map or string as null, as "" or not at all.

@@ -3,11 +3,11 @@
  * nothing more, so each is asked for by name, again and again.
  */
 import { Duration, Effect, Option, Queue, Random, Stream } from "effect"
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import type { NamespaceName } from "../domain/Names.ts"
-import type { NamespaceObject } from "../domain/ReadModel.ts"
-import { ResourceVersion } from "../domain/ResourceVersion.ts"
-import * as Backoff from "../domain/Backoff.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import type { NamespaceName } from "../contract/Names.ts"
+import type { NamespaceObject } from "../model/ReadModel.ts"
+import { ResourceVersion } from "../model/ResourceVersion.ts"
+import * as Backoff from "../retry/Backoff.ts"
 import { InformerObserver } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"

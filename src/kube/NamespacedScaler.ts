@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
-import { DeploymentScaler } from "../domain/DeploymentScaler.ts"
-import { NotFound } from "../domain/Errors.ts"
-import type { NamespaceName } from "../domain/Names.ts"
+import { DeploymentScaler } from "../model/DeploymentScaler.ts"
+import { NotFound } from "../contract/Problems.ts"
+import type { NamespaceName } from "../contract/Names.ts"
 
 /** Of another `DeploymentScaler`, only what is in these namespaces: where the service sees no others, no others exist. */
 export const layer = (

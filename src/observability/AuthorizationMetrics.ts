@@ -1,6 +1,6 @@
 import { Effect, Exit, Metric } from "effect"
-import { Unauthorized } from "../domain/Errors.ts"
-import type { Access, Authorization } from "../security/Authorization.ts"
+import { Unauthorized } from "../contract/Problems.ts"
+import type { Access, Authorization } from "../authorization/Authorization.ts"
 import * as HeldMetric from "./HeldMetric.ts"
 import { memoized } from "./Memoized.ts"
 

@@ -1,8 +1,8 @@
 import { Clock, Effect, Layer, Metric, Predicate, type Scope } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
-import { type ClusterEvent, resourceOf, type WatchedResource } from "../domain/ClusterEvent.ts"
+import { type ClusterEvent, resourceOf, type WatchedResource } from "../model/ClusterEvent.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "../domain/ObservedMetric.ts"
+import * as ObservedMetric from "./ObservedMetric.ts"
 
 const applied = memoized((type: ClusterEvent["_tag"]) =>
   Metric.counter("cache_events_total", {

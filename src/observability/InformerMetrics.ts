@@ -1,8 +1,8 @@
 import { Clock, Effect, Metric, type Scope } from "effect"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { InformerObserver, RelistReason, WatchEnd } from "../kube/InformerObserver.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "../domain/ObservedMetric.ts"
+import * as ObservedMetric from "./ObservedMetric.ts"
 
 const resources = ["namespaces", "deployments"] as const satisfies ReadonlyArray<WatchedResource>
 

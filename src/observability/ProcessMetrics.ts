@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { monitorEventLoopDelay, type PerformanceEntry, performance, PerformanceObserver } from "node:perf_hooks"
 import packageJson from "../../package.json" with { type: "json" }
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "../domain/ObservedMetric.ts"
+import * as ObservedMetric from "./ObservedMetric.ts"
 
 const gcDuration = memoized((kind: string) =>
   Metric.histogram("nodejs_gc_duration_seconds", {

@@ -3,7 +3,7 @@
  * put together by hand, since they are on the way of every read; every text that a client chose is escaped as JSON.
  */
 import type { LogLevel } from "effect"
-import type { CompletedRequest, RequestObserver } from "../api/RequestObserver.ts"
+import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
 import type { LineWriter } from "./LineWriter.ts"
 
 /** Which requests are logged, and how; the words are those of the settings. */

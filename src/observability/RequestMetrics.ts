@@ -3,12 +3,12 @@
  * name that a client sent. Each series is looked up once and then held, so that a request costs increments.
  */
 import { Clock, type Context, Effect, Metric, type Scope } from "effect"
-import type { CompletedRequest, RequestObserver } from "../api/RequestObserver.ts"
-import type { Identity } from "../security/Identity.ts"
+import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
+import type { Identity } from "../identity/Identity.ts"
 import * as DistinctUsers from "./DistinctUsers.ts"
 import * as HeldMetric from "./HeldMetric.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "../domain/ObservedMetric.ts"
+import * as ObservedMetric from "./ObservedMetric.ts"
 
 const methods = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 

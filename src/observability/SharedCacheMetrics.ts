@@ -1,7 +1,7 @@
 import { Effect, Metric, type Scope } from "effect"
 import type { LoadReason, SharedCacheObserver } from "../shared/SharedCacheObserver.ts"
 import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "../domain/ObservedMetric.ts"
+import * as ObservedMetric from "./ObservedMetric.ts"
 
 const leaderships = Metric.counter("shared_cache_leaderships_total", {
   description: "How often this instance became the one that follows the cluster for all.",

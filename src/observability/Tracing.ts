@@ -8,11 +8,11 @@ import { OtlpExporter, OtlpSerialization, OtlpTracer } from "effect/observabilit
 import { NodeHttpClient } from "@effect/platform-node"
 import { hostname } from "node:os"
 import packageJson from "../../package.json" with { type: "json" }
-import { Api } from "../api/Api.ts"
-import { RequestTracing } from "../api/RequestTracing.ts"
-import type { WatchedResource } from "../domain/ClusterEvent.ts"
+import { Api } from "../contract/Api.ts"
+import { RequestTracing } from "./RequestTracing.ts"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { type InformerObserver, unobserved } from "../kube/InformerObserver.ts"
-import { Authorization } from "../security/Authorization.ts"
+import { Authorization } from "../authorization/Authorization.ts"
 
 /** Where traces go, and how many; the words are those of OpenTelemetry. */
 export interface TracingSettings {

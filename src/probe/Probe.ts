@@ -3,9 +3,9 @@
  */
 import { Clock, Duration, Effect, Predicate, Ref, Schedule, Schema } from "effect"
 import type { Client } from "../client/Client.ts"
-import type { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentRef } from "../domain/ReadModel.ts"
-import { ReplicaCount } from "../domain/ReplicaCount.ts"
+import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { DeploymentRef } from "../model/ReadModel.ts"
+import { ReplicaCount } from "../contract/ReplicaCount.ts"
 
 /** The steps, in their order. The last two are for a canary alone. */
 export const steps = [

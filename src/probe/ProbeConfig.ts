@@ -1,9 +1,9 @@
 /** The settings of the synthetic queries. */
-import * as LogSettings from "../LogSettings.ts"
+import * as LogSettings from "../settings/LogSettings.ts"
 import { Effect, Schema, SchemaTransformation } from "effect"
-import type { DeploymentRef } from "../domain/ReadModel.ts"
-import { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { SettingError } from "../domain/SettingError.ts"
+import type { DeploymentRef } from "../model/ReadModel.ts"
+import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { SettingError } from "../settings/SettingError.ts"
 import {
   file,
   integer,
@@ -16,7 +16,7 @@ import {
   text,
   url,
   words
-} from "../Setting.ts"
+} from "../settings/Setting.ts"
 
 const canary: Kind<DeploymentRef> = {
   allowed: "a namespace and a deployment, separated by /",

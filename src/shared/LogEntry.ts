@@ -1,7 +1,7 @@
 /** The entries of the shared log. */
 import { Schema } from "effect"
-import { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import { ResourceVersion } from "../domain/ResourceVersion.ts"
+import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { SharedDeployment, SharedNamespace } from "./SharedObject.ts"
 
 const watchSign = {

@@ -1,7 +1,7 @@
 /** One instance follows the cluster, and all read what it tells through Redis. */
 import { Effect, FileSystem, Stream } from "effect"
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import { SettingError } from "../domain/SettingError.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { SettingError } from "../settings/SettingError.ts"
 import * as Leader from "./Leader.ts"
 import * as Reader from "./Reader.ts"
 import type { SharedCacheOptions } from "./SharedCacheOptions.ts"

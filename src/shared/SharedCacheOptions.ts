@@ -1,5 +1,5 @@
 import { Duration, type Redacted } from "effect"
-import type { NamespaceName } from "../domain/Names.ts"
+import type { NamespaceName } from "../contract/Names.ts"
 import type { RedisOptions } from "./SharedRedis.ts"
 
 /** How a cluster's state is shared through Redis. */

@@ -1,11 +1,11 @@
 /** The objects of the read model as they stand in Redis: fields of a hash, by name, in JSON. */
 import { Result, Schema } from "effect"
-import type { ClusterEvent } from "../domain/ClusterEvent.ts"
-import { DeploymentName, NamespaceName } from "../domain/Names.ts"
-import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../domain/ReadModel.ts"
-import { ReplicaCount } from "../domain/ReplicaCount.ts"
-import { isOlder, ResourceVersion } from "../domain/ResourceVersion.ts"
-import type { Scope } from "./Scope.ts"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
+import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { isOlder, ResourceVersion } from "../model/ResourceVersion.ts"
+import type { Scope } from "./WatchScope.ts"
 
 /** A namespace. */
 export const SharedNamespace = Schema.Struct({ name: NamespaceName, resourceVersion: ResourceVersion })

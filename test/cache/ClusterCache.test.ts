@@ -3,7 +3,7 @@ import { Cause, Clock, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
-import type { ClusterEvent, WatchedResource } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent, WatchedResource } from "../../src/model/ClusterEvent.ts"
 import { applied, dep, deployment, deployments, deploymentsOf, namespaces, ns } from "./Given.ts"
 
 const heard = (resource: WatchedResource): ClusterEvent => ({ _tag: "Heard", resource })

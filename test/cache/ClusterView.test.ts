@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { longText } from "../../src/cache/Body.ts"
 import * as View from "../../src/cache/ClusterView.ts"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { text } from "./Bodies.ts"
 import * as Given from "./Given.ts"
 import {

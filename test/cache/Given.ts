@@ -1,8 +1,8 @@
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
-import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
-import type { DeploymentObject, DeploymentRef } from "../../src/domain/ReadModel.ts"
-import { ReplicaCount } from "../../src/domain/ReplicaCount.ts"
-import { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
+import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
+import type { DeploymentObject, DeploymentRef } from "../../src/model/ReadModel.ts"
+import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 
 export const ns = (name: string) => NamespaceName.make(name)
 export const dep = (name: string) => DeploymentName.make(name)

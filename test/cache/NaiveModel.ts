@@ -1,6 +1,6 @@
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
-import type { DeploymentObject } from "../../src/domain/ReadModel.ts"
-import { isOlder, type ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
+import type { DeploymentObject } from "../../src/model/ReadModel.ts"
+import { isOlder, type ResourceVersion } from "../../src/model/ResourceVersion.ts"
 
 interface Past {
   highest: ResourceVersion | undefined

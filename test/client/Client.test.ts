@@ -3,10 +3,10 @@ import { Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import { readFileSync } from "node:fs"
 import * as Client from "kube-resource-api/client"
-import { DeploymentName, NamespaceName } from "../../src/domain/Names.ts"
-import { ReplicaCount } from "../../src/domain/ReplicaCount.ts"
-import { file } from "../integration/Pki.ts"
-import { TestService, withService } from "../integration/TestService.ts"
+import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
+import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { file } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const pem = (name: string) => readFileSync(file(name), "utf8")
 

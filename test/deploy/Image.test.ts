@@ -16,10 +16,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { send } from "../integration/Https.ts"
-import { kubeconfig } from "../integration/Kubeconfig.ts"
-import { file } from "../integration/Pki.ts"
-import { type Instance, start, startCommand } from "../integration/Process.ts"
+import { send } from "../support/Https.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
+import { file } from "../support/Pki.ts"
+import { type Instance, start, startCommand } from "../support/Process.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const work = mkdtempSync(join(tmpdir(), "kube-resource-api-image-"))

@@ -1,7 +1,7 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Schedule, type Scope } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { send } from "../integration/Https.ts"
+import { send } from "../support/Https.ts"
 import { install } from "./Prometheus.ts"
 import { type Prometheus, freePort, start, until } from "./RunningPrometheus.ts"
 import * as Scene from "./Scene.ts"

@@ -6,7 +6,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse, stringify } from "yaml"
-import { file } from "../integration/Pki.ts"
+import { file } from "../support/Pki.ts"
 import { programs, rulesFile } from "./Prometheus.ts"
 
 const Response = Schema.Struct({

@@ -3,9 +3,9 @@ import { Effect, Random, Schedule, type Scope } from "effect"
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { agent, send } from "../integration/Https.ts"
-import { type Client, file } from "../integration/Pki.ts"
-import * as Process from "../integration/Process.ts"
+import { agent, send } from "../support/Https.ts"
+import { type Client, file } from "../support/Pki.ts"
+import * as Process from "../support/Process.ts"
 
 /** The token that instances show the cluster. */
 export const token = "scene"

@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Schema } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { kubeconfig } from "../integration/Kubeconfig.ts"
-import { demoSettings, start } from "../integration/Process.ts"
-import * as RedisServer from "../shared/RedisServer.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
+import { demoSettings, start } from "../support/Process.ts"
+import * as RedisServer from "../support/RedisServer.ts"
 import { chart, helm, type Manifest, named, render, renderAs } from "./Manifest.ts"
 
 const values = (name: string) => ["--values", `${chart}/ci/${name}-values.yaml`]

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { kubeconfig } from "../integration/Kubeconfig.ts"
-import { file } from "../integration/Pki.ts"
-import { demoSettings, start } from "../integration/Process.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
+import { file } from "../support/Pki.ts"
+import { demoSettings, start } from "../support/Process.ts"
 
 const suite = (port: number, settings: Readonly<Record<string, string>>) =>
   start(

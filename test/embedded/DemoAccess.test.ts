@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { readFileSync } from "node:fs"
 import { demoAccess } from "../../src/embedded/DemoAccess.ts"
-import { clusterAccess } from "../../src/security/ClusterAuthorization.ts"
-import { decider } from "../../src/security/PolicyDecision.ts"
-import { decodePolicy } from "../../src/security/PolicyFile.ts"
-import { get, getMetrics, identity, listDeployments, listNamespaces, set } from "../security/Given.ts"
+import { clusterAccess } from "../../src/authorization/ClusterAuthorization.ts"
+import { decider } from "../../src/authorization/PolicyDecision.ts"
+import { decodePolicy } from "../../src/authorization/PolicyFile.ts"
+import { get, getMetrics, identity, listDeployments, listNamespaces, set } from "../authorization/Given.ts"
 
 const text = readFileSync(new URL("../../deploy/demo/policy.yaml", import.meta.url), "utf8")
 

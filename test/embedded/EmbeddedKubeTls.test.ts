@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { readFileSync } from "node:fs"
 import * as Https from "node:https"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { type Client, clientOptions, file } from "../integration/Pki.ts"
+import { type Client, clientOptions, file } from "../support/Pki.ts"
 
 const secured = (tokens: ReadonlyArray<string> | undefined) =>
   Layer.unwrap(

@@ -1,11 +1,11 @@
 import { assert, describe } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { demoAccess } from "../../src/embedded/DemoAccess.ts"
-import * as ClusterAuthorization from "../../src/security/ClusterAuthorization.ts"
-import * as PolicyAuthorization from "../../src/security/PolicyAuthorization.ts"
-import { send } from "./Https.ts"
-import { type Client, file } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import * as ClusterAuthorization from "../../src/authorization/ClusterAuthorization.ts"
+import * as PolicyAuthorization from "../../src/authorization/PolicyAuthorization.ts"
+import { send } from "../support/Https.ts"
+import { type Client, file } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 type Kind = "read" | "write" | "description" | "probe" | "unknown" | "malformed" | "absent"
 

@@ -1,13 +1,13 @@
 import { assert, describe } from "@effect/vitest"
 import { Duration, Effect, Layer, Schema } from "effect"
-import { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
+import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
-import type { AuditRecord } from "../../src/security/Audit.ts"
-import { Authorization } from "../../src/security/Authorization.ts"
-import { send } from "./Https.ts"
-import type { Client } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
+import type { AuditRecord } from "../../src/observability/Audit.ts"
+import { Authorization } from "../../src/authorization/Authorization.ts"
+import { send } from "../support/Https.ts"
+import type { Client } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const records: Array<AuditRecord> = []
 

@@ -4,10 +4,10 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { send } from "./Https.ts"
-import { kubeconfig } from "./Kubeconfig.ts"
-import { file } from "./Pki.ts"
-import { bundled, demoSettings, start } from "./Process.ts"
+import { send } from "../support/Https.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
+import { file } from "../support/Pki.ts"
+import { bundled, demoSettings, start } from "../support/Process.ts"
 
 const files = (folder: string) =>
   Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")]))

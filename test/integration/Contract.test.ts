@@ -1,9 +1,9 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { send } from "./Https.ts"
-import type { Client } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import { send } from "../support/Https.ts"
+import type { Client } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const ask = (
   path: string,

@@ -4,8 +4,8 @@ import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { authority } from "./Authority.ts"
-import { service } from "./ChangingTls.ts"
+import { authority } from "../support/Authority.ts"
+import { service } from "../support/ChangingTls.ts"
 
 /** What openssl's client has printed, and what can be typed into it. */
 interface Session {

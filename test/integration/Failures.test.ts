@@ -1,10 +1,10 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
-import { DeploymentScaler } from "../../src/domain/DeploymentScaler.ts"
+import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { send } from "./Https.ts"
-import { type Client, file } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import { send } from "../support/Https.ts"
+import { type Client, file } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const put = "/namespaces/personal/deployments/nginx/replica_count/5"
 

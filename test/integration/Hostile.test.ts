@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { attack, type Reads, steadyReads } from "./Attack.ts"
-import { demoSettings, start } from "./Process.ts"
+import { attack, type Reads, steadyReads } from "../support/Attack.ts"
+import { demoSettings, start } from "../support/Process.ts"
 
 /** What the attackers say last of what they have done. */
 const Tallies = Schema.decodeUnknownSync(

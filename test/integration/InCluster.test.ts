@@ -7,9 +7,9 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import type { RbacRule } from "../../src/embedded/Rbac.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 import { ns } from "../cache/Given.ts"
-import { send } from "./Https.ts"
-import { file } from "./Pki.ts"
-import { type Overrides, TestService } from "./TestService.ts"
+import { send } from "../support/Https.ts"
+import { file } from "../support/Pki.ts"
+import { type Overrides, TestService } from "../support/TestService.ts"
 
 const account = "var/run/secrets/kubernetes.io/serviceaccount"
 

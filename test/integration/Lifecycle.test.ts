@@ -3,10 +3,10 @@ import { Effect, Fiber } from "effect"
 import { connect, type Socket } from "node:net"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { agent, rawConnection, send } from "./Https.ts"
-import { file } from "./Pki.ts"
-import { kubeconfig } from "./Kubeconfig.ts"
-import { demoSettings, start } from "./Process.ts"
+import { agent, rawConnection, send } from "../support/Https.ts"
+import { file } from "../support/Pki.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
+import { demoSettings, start } from "../support/Process.ts"
 
 const status = (port: number, path: string) =>
   send(port, { client: "none", path }).pipe(

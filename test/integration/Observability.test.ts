@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { get } from "node:http"
-import { agent, send } from "./Https.ts"
-import { demoSettings, start } from "./Process.ts"
+import { agent, send } from "../support/Https.ts"
+import { demoSettings, start } from "../support/Process.ts"
 
 const count = "/namespaces/personal/deployments/nginx/replica_count"
 

@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { file } from "./Pki.ts"
-import { start } from "./Process.ts"
-import { TestService } from "./TestService.ts"
+import { file } from "../support/Pki.ts"
+import { start } from "../support/Process.ts"
+import { TestService } from "../support/TestService.ts"
 
 const program = "src/probe/main.ts"
 

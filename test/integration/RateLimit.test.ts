@@ -1,8 +1,8 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { type Answer, agent, send } from "./Https.ts"
-import type { Client } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import { type Answer, agent, send } from "../support/Https.ts"
+import type { Client } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const read = "/namespaces/personal/deployments/nginx/replica_count"
 const write = (count: number | string) => `/namespaces/personal/deployments/nginx/replica_count/${count}`

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, Layer, Schema } from "effect"
-import { type CompletedRequest, RequestObserver } from "../../src/api/RequestObserver.ts"
-import { RequestTracing } from "../../src/api/RequestTracing.ts"
-import { Authorization, refused } from "../../src/security/Authorization.ts"
-import { rawExchange, send } from "./Https.ts"
-import { TestService, withService } from "./TestService.ts"
+import { type CompletedRequest, RequestObserver } from "../../src/observability/RequestObserver.ts"
+import { RequestTracing } from "../../src/observability/RequestTracing.ts"
+import { Authorization, refused } from "../../src/authorization/Authorization.ts"
+import { rawExchange, send } from "../support/Https.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 /** Answers whether `nobody` or somebody else asks, and counts what the routes ask. */
 const authorization = (asked: Array<string>) =>

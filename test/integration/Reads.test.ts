@@ -1,8 +1,8 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { agent, send } from "./Https.ts"
-import { TestService, withService } from "./TestService.ts"
+import { agent, send } from "../support/Https.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const paths = [
   "/namespaces",

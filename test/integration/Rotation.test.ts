@@ -4,11 +4,11 @@ import { X509Certificate } from "node:crypto"
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { authority, type Issued } from "./Authority.ts"
-import { ask, rawConnection, send } from "./Https.ts"
-import type { Party } from "./Pki.ts"
-import { demoSettings, start } from "./Process.ts"
-import { TestService } from "./TestService.ts"
+import { authority, type Issued } from "../support/Authority.ts"
+import { ask, rawConnection, send } from "../support/Https.ts"
+import type { Party } from "../support/Pki.ts"
+import { demoSettings, start } from "../support/Process.ts"
+import { TestService } from "../support/TestService.ts"
 
 const rotations = 50
 

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import type { TLSSocket } from "node:tls"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { rawConnection, send } from "./Https.ts"
-import { TestService } from "./TestService.ts"
+import { rawConnection, send } from "../support/Https.ts"
+import { TestService } from "../support/TestService.ts"
 
 const everything = "/namespaces/ANY/deployments/ANY/replica_count"
 /** So many answers that no socket's buffers hold them. */

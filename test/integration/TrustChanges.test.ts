@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { TLSSocket } from "node:tls"
-import { type Authority, authority, type Issued } from "./Authority.ts"
-import { service } from "./ChangingTls.ts"
-import { ask, closed, ticket } from "./Https.ts"
+import { type Authority, authority, type Issued } from "../support/Authority.ts"
+import { service } from "../support/ChangingTls.ts"
+import { ask, closed, ticket } from "../support/Https.ts"
 
 const status = (socket: TLSSocket) => Effect.map(ask(socket, "/namespaces"), ({ status }) => status)
 

@@ -1,9 +1,9 @@
 import { assert, describe } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Schema } from "effect"
 import { connect } from "node:tls"
-import { rawConnection, rawExchange, send } from "./Https.ts"
-import { clientOptions } from "./Pki.ts"
-import { TestService, withService } from "./TestService.ts"
+import { rawConnection, rawExchange, send } from "../support/Https.ts"
+import { clientOptions } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
 
 const exchange = (pieces: ReadonlyArray<string | Buffer>, options: { readonly pauseMillis?: number } = {}) =>
   Effect.flatMap(TestService, ({ port }) => rawExchange(port, pieces, options))

@@ -1,7 +1,7 @@
 /** The informers over real sockets, against a cluster with each fault of the switchboard. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Queue, Stream } from "effect"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import type { InformerOptions } from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"

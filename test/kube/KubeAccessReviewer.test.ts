@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger, Stream } from "effect"
-import { AccessReviewer } from "../../src/domain/AccessReviewer.ts"
+import { AccessReviewer } from "../../src/model/AccessReviewer.ts"
 import * as KubeAccessReviewer from "../../src/kube/KubeAccessReviewer.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"

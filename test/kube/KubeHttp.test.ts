@@ -7,7 +7,7 @@ import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeConfig, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 import { namespaces } from "../../src/kube/KubeWire.ts"
-import { file } from "../integration/Pki.ts"
+import { file } from "../support/Pki.ts"
 import { kubeApi, serve } from "./HttpCluster.ts"
 
 const pem = (name: string) => readFileSync(file(name), "utf8")

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Random, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
 import type { KubeError } from "../../src/kube/KubeErrors.ts"
 import * as NamespacePoll from "../../src/kube/NamespacePoll.ts"

@@ -3,8 +3,8 @@
  * informer that runs against it.
  */
 import { Clock, Duration, Effect, Layer, Logger, Result, Stream } from "effect"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
-import type { ResourceVersion } from "../../src/domain/ResourceVersion.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
+import type { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import * as Informer from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"

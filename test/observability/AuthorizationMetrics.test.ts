@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
-import { ClusterUnavailable, type Unauthorized } from "../../src/domain/Errors.ts"
+import { ClusterUnavailable, type Unauthorized } from "../../src/contract/Problems.ts"
 import * as AuthorizationMetrics from "../../src/observability/AuthorizationMetrics.ts"
-import { type Authorization, refused } from "../../src/security/Authorization.ts"
+import { type Authorization, refused } from "../../src/authorization/Authorization.ts"
 import { identity } from "./Requests.ts"
 
 const access = { verb: "list", resource: "namespaces" } as const

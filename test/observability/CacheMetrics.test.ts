@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
-import { NamespaceName } from "../../src/domain/Names.ts"
+import { NamespaceName } from "../../src/contract/Names.ts"
 import { PrometheusMetrics } from "effect/observability"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import * as CacheMetrics from "../../src/observability/CacheMetrics.ts"
 
 const heard: ClusterEvent = { _tag: "Heard", resource: "deployments" }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import type { CompletedRequest } from "../../src/api/RequestObserver.ts"
+import type { CompletedRequest } from "../../src/observability/RequestObserver.ts"
 import * as RequestLog from "../../src/observability/RequestLog.ts"
 import { completed, identity } from "./Requests.ts"
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import { PrometheusMetrics } from "effect/observability"
-import { Api } from "../../src/api/Api.ts"
+import { Api } from "../../src/contract/Api.ts"
 import * as RequestMetrics from "../../src/observability/RequestMetrics.ts"
 import { completed, identity } from "./Requests.ts"
 

@@ -1,5 +1,5 @@
-import type { CompletedRequest } from "../../src/api/RequestObserver.ts"
-import type { Identity } from "../../src/security/Identity.ts"
+import type { CompletedRequest } from "../../src/observability/RequestObserver.ts"
+import type { Identity } from "../../src/identity/Identity.ts"
 
 /** An identity of that name. */
 export const identity = (user: string, spiffeIds: ReadonlyArray<string> = []): Identity => ({

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { markdown } from "../../src/Config.ts"
+import { markdown } from "../../src/settings/Settings.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const pages = ["README.md", ...globSync("docs/*.md", { cwd: root })]

@@ -2,11 +2,11 @@ import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
 import { NodeServices } from "@effect/platform-node"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
-import type { RedisServer } from "./RedisServer.ts"
+import type { RedisServer } from "../support/RedisServer.ts"
 
 /** Options for that Redis, with waits that tests can wait for. */
 export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({

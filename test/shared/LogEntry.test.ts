@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Result, Schema } from "effect"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import * as LogEntry from "../../src/shared/LogEntry.ts"
 import * as LogId from "../../src/shared/LogId.ts"
-import { scopeNameOf, scopesOf } from "../../src/shared/Scope.ts"
+import { scopeNameOf, scopesOf } from "../../src/shared/WatchScope.ts"
 import {
   appliedOf,
   changeOf,

@@ -1,5 +1,5 @@
 import { Effect, Queue, Stream } from "effect"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import * as Given from "../cache/Given.ts"
 
 const heard = (resource: "namespaces" | "deployments"): ClusterEvent => ({ _tag: "Heard", resource })

@@ -4,7 +4,7 @@ import { NodeServices } from "@effect/platform-node"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as Scripts from "../../src/shared/Scripts.ts"
 import * as SharedRedis from "../../src/shared/SharedRedis.ts"
-import { RedisServer } from "./RedisServer.ts"
+import { RedisServer } from "../support/RedisServer.ts"
 
 const keys = keysOf("test")
 const maxEntries = 100

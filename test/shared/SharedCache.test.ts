@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Logger, Stream } from "effect"
-import type { ClusterEvent } from "../../src/domain/ClusterEvent.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import * as Given from "../cache/Given.ts"
 import { countOf, eventually, following, options } from "./Following.ts"
-import { RedisServer } from "./RedisServer.ts"
+import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 
 describe("a shared view", () => {

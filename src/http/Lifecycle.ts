@@ -1,0 +1,22 @@
+import { Context, Duration, Effect, Layer } from "effect"
+
+/**
+ * Whether the instance is on its way out. `beginShutdown` turns `/readyz` to 503 and returns once balancers have had the
+ * drain period to notice; the port stays open meanwhile.
+ */
+export class Lifecycle extends Context.Service<
+  Lifecycle,
+  { readonly isShuttingDown: () => boolean; readonly beginShutdown: Effect.Effect<void> }
+>()("kube-resource-api/http/Lifecycle") {
+  static readonly layer = (drainPeriod: Duration.Duration) =>
+    Layer.sync(Lifecycle, () => {
+      let shuttingDown = false
+      return {
+        isShuttingDown: () => shuttingDown,
+        beginShutdown: Effect.suspend(() => {
+          shuttingDown = true
+          return Effect.sleep(drainPeriod)
+        })
+      }
+    })
+}

@@ -1,0 +1,106 @@
+import { Clock, Effect } from "effect"
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Server } from "node:https"
+import { ClusterCache } from "../cache/ClusterCache.ts"
+import { Authorization } from "../authorization/Authorization.ts"
+import { ClientIdentity } from "../identity/Identity.ts"
+import { RateLimit } from "../limits/RateLimit.ts"
+import { putInFront } from "../server/InFront.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+import * as ReadTargets from "./ReadTargets.ts"
+import { headerBytes, malformation, type RequestLimits } from "./RequestForm.ts"
+import { requestId } from "./RequestId.ts"
+import { RequestObserver } from "../observability/RequestObserver.ts"
+
+/**
+ * Answers a read on the spot where all that it takes is in memory: a plainly spelled target, a known client that is
+ * already known to be permitted, a token in its bucket, a rendered body. Gives `false`, and has done nothing, where
+ * anything is missing: the request then goes through the routes, which find out what, and say it.
+ *
+ * The answer is the one that the routes would give; it takes none of the machinery that they need for all the others.
+ */
+export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
+  const authorization = yield* Authorization
+  const cache = yield* ClusterCache
+  const clock = yield* Clock.Clock
+  const identities = yield* ClientIdentity
+  const lifecycle = yield* Lifecycle
+  const observer = yield* RequestObserver
+  const rates = yield* RateLimit
+  const targetOf = ReadTargets.remembering()
+
+  return (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (request.method !== "GET" || request.url === undefined || request.url.length > limits.maxTargetBytes)
+      return false
+    const target = targetOf(request.url)
+    if (target === undefined || !cache.isSynced() || lifecycle.isShuttingDown()) return false
+    const now = clock.currentTimeMillisUnsafe()
+    const started = performance.now()
+    const identity = identities.of(request.socket, now)
+    const { headers, rawHeaders } = request
+    const fieldBytes = headerBytes(rawHeaders)
+    if (
+      identity === undefined ||
+      fieldBytes > limits.maxHeaderBytes ||
+      // A request with a body must be followed to its end, and one that is part of a trace must tell so.
+      headers["content-length"] !== undefined ||
+      headers["transfer-encoding"] !== undefined ||
+      headers["traceparent"] !== undefined ||
+      malformation(request, limits) !== undefined
+    ) {
+      return false
+    }
+    const body = target.read.find(cache.current())
+    if (
+      body === undefined ||
+      !rates.has("reads", identity.user, now) ||
+      !authorization.alreadyAllows(identity, target.read.access, now)
+    ) {
+      return false
+    }
+    rates.take("reads", identity.user, now)
+    observer.received()
+    const id = requestId(headers["x-request-id"])
+    response.writeHead(200, {
+      age: String(cache.age(now)),
+      "content-type": "application/json",
+      "content-length": String(body.length),
+      "x-request-id": id
+    })
+    // ASCII, like every body of the cache: as Latin-1 it is copied, as UTF-8 it would be looked at first.
+    response.end(body, "latin1")
+    observer.completed({
+      id,
+      identity,
+      remoteAddress: undefined,
+      method: "GET",
+      target: request.url,
+      route: target.route,
+      params: target.params,
+      status: 200,
+      code: undefined,
+      receivedAt: now,
+      durationMillis: performance.now() - started,
+      requestBytes: request.url.length + fieldBytes,
+      responseBytes: body.length,
+      traceId: undefined
+    })
+    return true
+  }
+})
+
+/** Puts the read path in front of those who answer the server's requests; to be called once they all listen. */
+export const inFront = (server: Server, limits: RequestLimits) =>
+  Effect.map(make(limits), (answers) => {
+    const answered = (request: IncomingMessage, response: ServerResponse): boolean => {
+      try {
+        return answers(request, response)
+      } catch (defect) {
+        // The routes meet it again, log it and answer 500; where the head has left, all that is left is to cut it off.
+        if (!response.headersSent) return false
+        response.destroy(defect instanceof Error ? defect : undefined)
+        return true
+      }
+    }
+    putInFront(server, "request", (request, response) => !answered(request, response))
+  })

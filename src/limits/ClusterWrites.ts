@@ -1,0 +1,83 @@
+import { Effect, Layer, Metric, PartitionedSemaphore } from "effect"
+import { DeploymentScaler } from "../model/DeploymentScaler.ts"
+import { ClusterUnavailable } from "../contract/Problems.ts"
+import * as ObservedMetric from "../observability/ObservedMetric.ts"
+import { RequestContext } from "../identity/RequestContext.ts"
+
+/** How many writes the cluster is asked for at once; the words are those of the settings. */
+export interface ClusterWriteLimits {
+  readonly maxClusterWrites: number
+  readonly maxQueuedWrites: number
+}
+
+const refusedWrites = Metric.counter("cluster_writes_refused_total", {
+  description: "Writes refused because as many as may be were waiting for their turn already.",
+  incremental: true
+})
+
+const queueFull = new ClusterUnavailable({
+  detail: "Too many writes wait for the cluster already; nothing was set.",
+  retryAfterSeconds: 1
+})
+
+/**
+ * Puts a limit on a `DeploymentScaler`: at most `maxClusterWrites` at once, at most `maxQueuedWrites` more that wait for
+ * their turn, and `ClusterUnavailable` at once for any beyond. Users take turns, and none may hold more than half of all
+ * places, so that one with many writes does not keep the others from theirs. A write that waits can be interrupted, also where what
+ * carries it out cannot.
+ */
+export const layer = (limits: ClusterWriteLimits) =>
+  Layer.effect(
+    DeploymentScaler,
+    Effect.gen(function* () {
+      const scaler = yield* DeploymentScaler
+      const turns = yield* PartitionedSemaphore.make<string>({ permits: limits.maxClusterWrites })
+      const places = limits.maxClusterWrites + limits.maxQueuedWrites
+      // A user who is alone with it may at least use all that the cluster is asked for at once.
+      const share = Math.max(limits.maxClusterWrites, Math.ceil(places / 2))
+      const held = new Map<string, number>()
+      let present = 0
+      yield* Metric.update(refusedWrites, 0)
+      yield* ObservedMetric.gauge(
+        {
+          name: "cluster_writes_present",
+          description: "Writes that the cluster is being asked for, or that wait for their turn."
+        },
+        () => present
+      )
+
+      const enter = (user: string) =>
+        Effect.suspend(() => {
+          const own = held.get(user) ?? 0
+          if (present >= places || own >= share) return Effect.as(Metric.update(refusedWrites, 1), false)
+          present++
+          held.set(user, own + 1)
+          return Effect.succeed(true)
+        })
+      const leave = (user: string) =>
+        Effect.sync(() => {
+          const others = (held.get(user) ?? 1) - 1
+          present--
+          if (others === 0) held.delete(user)
+          else held.set(user, others)
+        })
+
+      return {
+        scale: (ref, replicas) =>
+          Effect.flatMap(RequestContext, ({ identity }) => {
+            const user = identity?.user ?? ""
+            return Effect.uninterruptibleMask((restore) =>
+              Effect.flatMap(enter(user), (entered) =>
+                entered
+                  ? // A write that has not been sent may be given up, whoever carries it out.
+                    Effect.interruptible(turns.take(user, 1)).pipe(
+                      Effect.andThen(Effect.ensuring(restore(scaler.scale(ref, replicas)), turns.release(1))),
+                      Effect.ensuring(leave(user))
+                    )
+                  : Effect.fail(queueFull)
+              )
+            )
+          })
+      }
+    })
+  )

@@ -1,0 +1,153 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import * as ClusterWrites from "../../src/limits/ClusterWrites.ts"
+import { RequestContext, unmatched } from "../../src/identity/RequestContext.ts"
+import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
+import { ClusterUnavailable } from "../../src/contract/Problems.ts"
+import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
+import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
+
+const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
+
+/** A cluster that takes writes only when the test says so, and knows which it has been asked for. */
+const makeCluster = Effect.sync(() => {
+  const asked: Array<{ readonly replicas: number; readonly taken: Deferred.Deferred<void, ClusterUnavailable> }> = []
+  let open = 0
+  return {
+    asked,
+    open: () => open,
+    layer: Layer.succeed(DeploymentScaler, {
+      scale: (ref, replicas) =>
+        Effect.gen(function* () {
+          const taken = yield* Deferred.make<void, ClusterUnavailable>()
+          asked.push({ replicas, taken })
+          open++
+          yield* Effect.ensuring(
+            Deferred.await(taken),
+            Effect.sync(() => open--)
+          )
+          return { ...ref, replicas, resourceVersion: ResourceVersion.make("1"), uid: undefined }
+        })
+    })
+  }
+})
+
+const writeAs = (user: string, replicas: number) =>
+  Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, ReplicaCount.make(replicas))).pipe(
+    Effect.provideService(RequestContext, {
+      id: "test",
+      identity: { user, groups: [], serialNumber: "1", issuer: "CN=ca", expiresAt: Infinity, spiffeIds: [] },
+      receivedAt: 0,
+      malformed: undefined,
+      matched: unmatched()
+    })
+  )
+
+const limits = { maxClusterWrites: 2, maxQueuedWrites: 4 }
+
+/** Starts writes of a user, and waits until each either asks the cluster, waits, or has been refused. */
+const startAll = (user: string, counts: ReadonlyArray<number>) =>
+  Effect.forEach(counts, (replicas) =>
+    Effect.forkChild(Effect.result(writeAs(user, replicas)), { startImmediately: true })
+  )
+
+const expectFull = (result: unknown) => {
+  assert(typeof result === "object" && result !== null && "failure" in result)
+  assert.instanceOf(result.failure, ClusterUnavailable)
+}
+
+describe("ClusterWrites", () => {
+  it.effect("asks the cluster for so many at once, lets so many wait, refuses the rest at once", () =>
+    Effect.gen(function* () {
+      const cluster = yield* makeCluster
+      yield* Effect.gen(function* () {
+        const ours = yield* startAll("a", [1, 2, 3])
+        const theirs = yield* startAll("b", [4, 5, 6])
+        const beyond = yield* Effect.flatMap(startAll("c", [7]), Effect.forEach(Fiber.join))
+        expectFull(beyond[0])
+        assert.deepStrictEqual(
+          cluster.asked.map(({ replicas }) => replicas),
+          [1, 2]
+        )
+        for (let at = 0; at < 6; at++) {
+          assert.isAtMost(cluster.open(), 2)
+          const next = cluster.asked[at]
+          assert.isDefined(next)
+          yield* Deferred.succeed(next.taken, undefined)
+          yield* TestClock.adjust(0)
+        }
+        for (const fiber of [...ours, ...theirs]) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
+      }).pipe(Effect.provide(Layer.provide(ClusterWrites.layer(limits), cluster.layer)))
+    })
+  )
+
+  it.effect("users take turns, and one holds at most half of the places", () =>
+    Effect.gen(function* () {
+      const cluster = yield* makeCluster
+      yield* Effect.gen(function* () {
+        const greedy = yield* startAll("greedy", [1, 2, 3, 4, 5])
+        const refused = greedy.slice(3)
+        for (const fiber of refused) expectFull(yield* Fiber.join(fiber))
+        yield* startAll("late", [10, 11])
+        yield* startAll("later", [20])
+        for (let at = 0; at < 6; at++) {
+          const next = cluster.asked[at]
+          assert.isDefined(next)
+          yield* Deferred.succeed(next.taken, undefined)
+          yield* TestClock.adjust(0)
+        }
+        const order = cluster.asked.map(({ replicas }) => replicas)
+        assert.sameMembers(order, [1, 2, 3, 10, 11, 20])
+        assert.isBelow(order.indexOf(20), order.indexOf(11))
+      }).pipe(Effect.provide(Layer.provide(ClusterWrites.layer(limits), cluster.layer)))
+    })
+  )
+
+  it.effect("a failed write, and an interrupted one that waits or asks, give their places back", () =>
+    Effect.gen(function* () {
+      const cluster = yield* makeCluster
+      yield* Effect.gen(function* () {
+        for (let round = 0; round < 20; round++) {
+          const before = cluster.asked.length
+          const fibers = [...(yield* startAll("a", [1, 2, 3])), ...(yield* startAll("b", [4, 5, 6]))]
+          assert.strictEqual(cluster.asked.length, before + 2)
+          const first = cluster.asked[before]
+          assert.isDefined(first)
+          yield* Deferred.fail(first.taken, new ClusterUnavailable({ detail: "test", retryAfterSeconds: 1 }))
+          yield* TestClock.adjust(0)
+          yield* Fiber.interruptAll(fibers)
+          assert.strictEqual(cluster.open(), 0)
+        }
+        const asked = cluster.asked.length
+        const [again] = yield* startAll("a", [9])
+        assert.isDefined(again)
+        const last = cluster.asked[asked]
+        assert.isDefined(last)
+        yield* Deferred.succeed(last.taken, undefined)
+        assert.strictEqual((yield* Fiber.join(again))._tag, "Success")
+      }).pipe(Effect.provide(Layer.provide(ClusterWrites.layer(limits), cluster.layer)))
+    })
+  )
+
+  it.effect("a write that waits can be given up also where it is carried out without interruption", () =>
+    Effect.gen(function* () {
+      const cluster = yield* makeCluster
+      yield* Effect.gen(function* () {
+        const fibers = yield* Effect.forEach([1, 2, 3], (replicas) =>
+          Effect.forkChild(writeAs("a", replicas), { startImmediately: true, uninterruptible: true })
+        )
+        const waiting = fibers[2]
+        assert.isDefined(waiting)
+        yield* Fiber.interrupt(waiting)
+        for (const { taken } of cluster.asked) yield* Deferred.succeed(taken, undefined)
+        yield* Effect.forEach(fibers, Fiber.await)
+        assert.deepStrictEqual(
+          cluster.asked.map(({ replicas }) => replicas),
+          [1, 2]
+        )
+      }).pipe(Effect.provide(Layer.provide(ClusterWrites.layer(limits), cluster.layer)))
+    })
+  )
+})

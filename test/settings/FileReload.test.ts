@@ -1,0 +1,135 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type Duration, Effect, FileSystem, Queue, Result, Schema, Stream } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { reloading } from "../../src/settings/FileReload.ts"
+
+class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}
+
+/** Whether what is bad will do by now. */
+const accepting = { bad: false }
+
+/** What is loaded from `files` in a new folder, first and from then on. */
+const followed = Effect.fnUntraced(function* (
+  prepare: (folder: string) => Effect.Effect<ReadonlyArray<string>, unknown, FileSystem.FileSystem>,
+  pollEvery: Duration.Input = "1 hour"
+) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const folder = yield* fileSystem.makeTempDirectoryScoped()
+  const files = yield* Effect.orDie(prepare(folder))
+  const load = Effect.forEach(files, (file) => Effect.orDie(fileSystem.readFileString(file))).pipe(
+    Effect.map((texts) => texts.join("+")),
+    Effect.flatMap((text) => {
+      if (text.includes("defect")) return Effect.die(new Error(text))
+      return text.includes("bad") && !accepting.bad ? Effect.fail(new Bad({ text })) : Effect.succeed(text)
+    })
+  )
+  const { first, later } = yield* reloading(files, load, { pollEvery, settle: "20 millis", retryEvery: "50 millis" })
+  const queue = yield* Queue.unbounded<string>()
+  yield* Effect.forkScoped(
+    Stream.runForEach(later, (result) =>
+      Queue.offer(
+        queue,
+        Result.match(result, { onSuccess: (text) => text, onFailure: ({ text }) => `refused ${text}` })
+      )
+    )
+  )
+  yield* Effect.sleep(50)
+  return { fileSystem, folder, first, next: Queue.take(queue), seen: Queue.size(queue) }
+})
+
+describe("files that are loaded again when they change", () => {
+  it.live("written in place", () =>
+    Effect.gen(function* () {
+      const { fileSystem, first, folder, next } = yield* followed((folder) =>
+        Effect.gen(function* () {
+          const fileSystem = yield* FileSystem.FileSystem
+          yield* fileSystem.writeFileString(`${folder}/a`, "one")
+          return [`${folder}/a`]
+        })
+      )
+      assert.strictEqual(first, "one")
+      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      assert.strictEqual(yield* next, "two")
+      yield* fileSystem.writeFileString(`${folder}/a`, "bad")
+      assert.strictEqual(yield* next, "refused bad")
+      yield* fileSystem.writeFileString(`${folder}/a`, "three")
+      assert.strictEqual(yield* next, "three")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  const one = (folder: string) =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      yield* fileSystem.writeFileString(`${folder}/a`, "one")
+      return [`${folder}/a`]
+    })
+
+  it.live("contents that could not be loaded are tried again as they are, and told once", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next, seen } = yield* followed(one, "20 millis")
+      yield* fileSystem.writeFileString(`${folder}/a`, "bad for now")
+      assert.strictEqual(yield* next, "refused bad for now")
+      yield* Effect.sleep(200)
+      assert.strictEqual(yield* seen, 0)
+      accepting.bad = true
+      assert.strictEqual(yield* next, "bad for now")
+      yield* Effect.sleep(200)
+      assert.strictEqual(yield* seen, 0)
+    }).pipe(Effect.ensuring(Effect.sync(() => (accepting.bad = false))), Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a defect in loading ends nothing: the next good contents are loaded", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next } = yield* followed(one, "20 millis")
+      yield* fileSystem.writeFileString(`${folder}/a`, "a defect")
+      yield* Effect.sleep(100)
+      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      assert.strictEqual(yield* next, "two")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("two files swapped by the one symbolic link that Kubernetes replaces, once", () =>
+    Effect.gen(function* () {
+      const { fileSystem, first, folder, next, seen } = yield* followed((folder) =>
+        Effect.gen(function* () {
+          const fileSystem = yield* FileSystem.FileSystem
+          for (const version of ["1", "2"]) {
+            yield* fileSystem.makeDirectory(`${folder}/..${version}`)
+            for (const name of ["a", "b"]) {
+              yield* fileSystem.writeFileString(`${folder}/..${version}/${name}`, `${name}${version}`)
+            }
+          }
+          yield* fileSystem.symlink("..1", `${folder}/..data`)
+          for (const name of ["a", "b"]) yield* fileSystem.symlink(`..data/${name}`, `${folder}/${name}`)
+          return [`${folder}/a`, `${folder}/b`]
+        })
+      )
+      assert.strictEqual(first, "a1+b1")
+      yield* fileSystem.symlink("..2", `${folder}/..data_tmp`)
+      yield* fileSystem.rename(`${folder}/..data_tmp`, `${folder}/..data`)
+      assert.strictEqual(yield* next, "a2+b2")
+      yield* Effect.sleep(100)
+      assert.strictEqual(yield* seen, 0)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("on a file system that tells of no change, at the next poll", () =>
+    Effect.gen(function* () {
+      const { fileSystem, folder, next } = yield* followed(
+        (folder) =>
+          Effect.gen(function* () {
+            const fileSystem = yield* FileSystem.FileSystem
+            yield* fileSystem.makeDirectory(`${folder}/elsewhere`)
+            yield* fileSystem.writeFileString(`${folder}/elsewhere/a`, "one")
+            // The link's own folder is watched and never changes.
+            yield* fileSystem.makeDirectory(`${folder}/links`)
+            yield* fileSystem.symlink(`${folder}/elsewhere/a`, `${folder}/links/a`)
+            return [`${folder}/links/a`]
+          }),
+        "20 millis"
+      )
+      yield* fileSystem.writeFileString(`${folder}/elsewhere/a`, "two")
+      assert.strictEqual(yield* next, "two")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})

@@ -1,0 +1,164 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect, Redacted } from "effect"
+import { readFileSync } from "node:fs"
+import { inspect } from "node:util"
+import * as Config from "../../src/settings/Settings.ts"
+import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
+
+const load = (environment: Record<string, string>) =>
+  Config.load.pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })))
+
+describe("settings", () => {
+  it.effect("have their defaults where nothing, or nothing but emptiness, is set", () =>
+    Effect.gen(function* () {
+      for (const environment of [{}, { PORT: "", TLS_CRL_FILE: "" }]) {
+        const settings = yield* load(environment)
+        assert.strictEqual(settings.port, 8443)
+        assert.strictEqual(settings.maxTargetBytes, 2048)
+        assert.strictEqual(settings.tlsClientAuth, "optional")
+        assert.strictEqual(settings.kubeSource, "auto")
+        assert.isUndefined(settings.tlsCrlFile)
+        assert.isUndefined(settings.readyMaxStaleness)
+      }
+    })
+  )
+  it.effect("durations are a number and a unit", () =>
+    Effect.gen(function* () {
+      for (const [text, millis] of [
+        ["0s", 0],
+        ["250ms", 250],
+        ["5m", 300_000],
+        ["2h", 7_200_000],
+        ["1d", 86_400_000]
+      ] as const) {
+        const { drainPeriod } = yield* load({ DRAIN_PERIOD: text })
+        assert.strictEqual(Duration.toMillis(drainPeriod), millis)
+      }
+    })
+  )
+  it.effect("namespaces are named with commas between them", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual((yield* load({ KUBE_NAMESPACES: "shop, shop-staging" })).kubeNamespaces?.map(String), [
+        "shop",
+        "shop-staging"
+      ])
+      assert.isUndefined((yield* load({})).kubeNamespaces)
+    })
+  )
+  it.effect("what cannot be used is refused with the setting, the value and what is allowed", () =>
+    Effect.gen(function* () {
+      for (const [name, value] of [
+        ["PORT", "65536"],
+        ["PORT", "-1"],
+        ["PORT", "8443 "],
+        ["DRAIN_PERIOD", "5"],
+        ["DRAIN_PERIOD", "-5s"],
+        ["KUBE_SOURCE", "EMBEDDED"],
+        ["KUBE_NAMESPACES", "shop,Upper"],
+        ["KUBE_NAMESPACES", "shop,shop"],
+        ["KUBE_NAMESPACES", "shop,"],
+        ["TLS_CIPHERS", "TLS_AES_128_GCM_SHA256:AES128-SHA"],
+        ["MAX_TARGET_BYTES", "0"],
+        ["LOG_LEVEL", "loud"]
+      ] as const) {
+        const error = yield* load({ [name]: value }).pipe(Effect.flip)
+        assert.strictEqual(error.setting, name)
+        assert.strictEqual(error.value, value)
+        assert.include(error.message, `${name}=${value}`)
+        assert.match(error.fix, /^Set it to /)
+      }
+    })
+  )
+  it.effect("what decides who may do what is the policy where there is one, else the cluster", () =>
+    Effect.gen(function* () {
+      const authorization = (environment: Record<string, string>) =>
+        Effect.map(load(environment), ({ authorization }) => authorization)
+      assert.strictEqual(yield* authorization({}), "kubernetes")
+      assert.strictEqual(yield* authorization({ AUTHORIZATION: "kubernetes" }), "kubernetes")
+      assert.strictEqual(yield* authorization({ POLICY_FILE: "p.yaml" }), "policy")
+      assert.strictEqual(yield* authorization({ POLICY_FILE: "p.yaml", AUTHORIZATION: "policy" }), "policy")
+      const without = yield* Effect.flip(load({ AUTHORIZATION: "policy" }))
+      assert.strictEqual(without.setting, "POLICY_FILE")
+      const both = yield* Effect.flip(load({ AUTHORIZATION: "kubernetes", POLICY_FILE: "p.yaml" }))
+      assert.strictEqual(both.setting, "AUTHORIZATION")
+      assert.include(both.message, "POLICY_FILE=p.yaml")
+    })
+  )
+  it.effect("the cache is the instance's own, or is shared through Redis", () =>
+    Effect.gen(function* () {
+      const alone = yield* load({})
+      assert.deepStrictEqual([alone.cache, alone.role, alone.redisUrl], ["memory", "all", undefined])
+      const shared = yield* load({ CACHE: "redis", REDIS_URL: "rediss://u:s3cret@redis:6380/2", ROLE: "server" })
+      assert.strictEqual(shared.redisUrl && Redacted.value(shared.redisUrl), "rediss://u:s3cret@redis:6380/2")
+      assert.notInclude(inspect(shared), "s3cret")
+      assert.strictEqual(shared.redisKeyPrefix, "kube-resource-api")
+      assert.strictEqual(Duration.toMillis(shared.watcherLease), 15_000)
+    })
+  )
+  it.effect("what does not go with the cache's kind is refused", () =>
+    Effect.gen(function* () {
+      const redis = { CACHE: "redis", REDIS_URL: "redis://:s3cret@redis" }
+      for (const [environment, setting, words] of [
+        [{ CACHE: "redis" }, "REDIS_URL", "CACHE=redis"],
+        [{ REDIS_URL: "redis://:s3cret@redis" }, "CACHE", "REDIS_URL"],
+        [{ REDIS_CA_FILE: "ca.pem" }, "CACHE", "REDIS_CA_FILE"],
+        [{ ROLE: "watcher" }, "ROLE", "CACHE=redis"],
+        [{ ROLE: "server" }, "ROLE", "CACHE=redis"],
+        [{ ...redis, REDIS_CA_FILE: "ca.pem" }, "REDIS_CA_FILE", "rediss://"],
+        [{ ...redis, ROLE: "server", KUBE_SOURCE: "embedded" }, "ROLE", "KUBE_SOURCE"],
+        [{ ...redis, ROLE: "watcher", KUBE_SOURCE: "embedded" }, "ROLE", "KUBE_SOURCE"],
+        [{ ...redis, WATCHER_LEASE: "999ms" }, "WATCHER_LEASE", "1s"],
+        [{ ...redis, REDIS_KEY_PREFIX: "{a}" }, "REDIS_KEY_PREFIX", "letters"],
+        [{ CACHE: "redis", REDIS_URL: "http://:s3cret@redis" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret@redis/one" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret%zz@redis" }, "REDIS_URL", "rediss://"],
+        [{ CACHE: "redis", REDIS_URL: "redis://:s3cret@redis?x=1" }, "REDIS_URL", "rediss://"]
+      ] as const) {
+        const error = yield* Effect.flip(load(environment))
+        assert.strictEqual(error.setting, setting)
+        assert.include(error.message, words)
+        assert.notInclude(error.message, "s3cret")
+      }
+    })
+  )
+  it.effect("reads where traces go, and never repeats the fields that may hold secrets", () =>
+    Effect.gen(function* () {
+      const settings = yield* load({
+        OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
+        OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20s3cret, x-tenant=a%",
+        OTEL_TRACES_SAMPLER_ARG: "0.25"
+      })
+      assert.deepStrictEqual(settings.otlpHeaders, { authorization: "Bearer s3cret", "x-tenant": "a%" })
+      assert.strictEqual(settings.tracesSamplerArg, 0.25)
+      const error = yield* load({ OTEL_EXPORTER_OTLP_HEADERS: "s3cret" }).pipe(Effect.flip)
+      assert.strictEqual(error.setting, "OTEL_EXPORTER_OTLP_HEADERS")
+      assert.notInclude(error.message, "s3cret")
+      for (const [name, value] of [
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://"],
+        ["OTEL_TRACES_SAMPLER_ARG", "1.5"],
+        ["OTEL_TRACES_SAMPLER_ARG", "-1"],
+        ["REQUEST_LOG", "some"],
+        ["REQUEST_LOG_SAMPLE", "0"]
+      ] as const) {
+        assert.strictEqual((yield* load({ [name]: value }).pipe(Effect.flip)).setting, name)
+      }
+    })
+  )
+
+  it("docs/observability.md holds the table of the probe's settings", () => {
+    const page = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8").replaceAll(/\s+/g, " ")
+    for (const row of ProbeConfig.markdown().split("\n").slice(2)) assert.include(page, row.replaceAll(/\s+/g, " "))
+  })
+
+  it("docs/configuration.md holds the table that the settings make", () => {
+    const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8")
+    const rows = (text: string) =>
+      text
+        .split("\n")
+        .filter((line) => line.startsWith("| `"))
+        .map((line) => line.replaceAll(/\s+/g, " "))
+    assert.deepStrictEqual(rows(page), rows(Config.markdown()))
+    assert.isNotEmpty(rows(page))
+  })
+})

@@ -1,0 +1,75 @@
+import { Effect, Fiber } from "effect"
+import { agent, send } from "./Https.ts"
+import { start } from "./Process.ts"
+
+/** How much harm is done: see Attackers.ts. */
+export interface Attack {
+  readonly handshakes?: number
+  readonly headers?: number
+  readonly flooders?: number
+  readonly pipelined?: number
+  readonly sources?: number
+}
+
+/** Attacks the service at a port from a process of its own, which ends with the scope. */
+export const attack = (
+  port: number,
+  { handshakes = 0, headers = 0, flooders = 0, pipelined = 1, sources = 8 }: Attack
+) =>
+  start(
+    {
+      PORT: String(port),
+      HANDSHAKES: String(handshakes),
+      HEADERS: String(headers),
+      FLOODERS: String(flooders),
+      PIPELINED: String(pipelined),
+      SOURCES: String(sources)
+    },
+    "test/support/Attackers.ts"
+  )
+
+/** What became of reads: how long those that succeeded took, in milliseconds, and how the others failed. */
+export interface Reads {
+  readonly asked: number
+  readonly millis: ReadonlyArray<number>
+  readonly failures: ReadonlyArray<string>
+}
+
+const path = "/namespaces/personal/deployments/nginx/replica_count"
+
+/**
+ * Reads of an identified client, `perSecond` times a second whether or not the ones before have been answered: over a pool
+ * of kept-alive connections, or over a new one for each. `attempts`: how often a read is tried whose connection breaks;
+ * once, where that is not said.
+ */
+export const steadyReads = Effect.fnUntraced(function* (
+  port: number,
+  options: {
+    readonly perSecond: number
+    readonly count: number
+    readonly keptAlive: boolean
+    readonly attempts?: number
+  }
+) {
+  const pool = options.keptAlive ? yield* agent("viewer", 32) : undefined
+  const millis: Array<number> = []
+  const failures: Array<string> = []
+  const one = Effect.suspend(() => {
+    const began = performance.now()
+    return send(port, { client: "viewer", path, ...(pool === undefined ? {} : { agent: pool }) }).pipe(
+      Effect.retry({ times: (options.attempts ?? 1) - 1 }),
+      Effect.match({
+        onFailure: (error) => void failures.push(error.message),
+        onSuccess: ({ status }) => {
+          if (status === 200) millis.push(performance.now() - began)
+          else failures.push(String(status))
+        }
+      })
+    )
+  })
+  const fibers = yield* Effect.forEach(Array.from({ length: options.count }), () =>
+    Effect.delay(Effect.forkChild(one), 1000 / options.perSecond)
+  )
+  yield* Effect.forEach(fibers, Fiber.join, { discard: true })
+  return { asked: options.count, millis, failures } satisfies Reads
+}, Effect.scoped)
