@@ -2,52 +2,29 @@
  * The service over the demo cluster with some of its parts, or without: `SECURED`, policy authorization and rate limits;
  * `OBSERVED`, metrics and request log. Both are `true` or `false`.
  */
-import { Config, Context, Duration, Effect, Layer } from "effect"
-import { HttpServer } from "effect/http"
-import { NetAddress } from "effect/net"
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import * as Cluster from "../src/Cluster.ts"
-import * as Settings from "../src/settings/Settings.ts"
-import * as Observability from "../src/observability/Observability.ts"
-import { Lifecycle } from "../src/http/Lifecycle.ts"
-import * as Server from "../src/server/Server.ts"
-import { EmbeddedKube } from "../src/embedded/EmbeddedKube.ts"
-import { demoSeed } from "../src/embedded/Seed.ts"
-import { KubeConfig } from "../src/kube/KubeConfig.ts"
-import { Audit } from "../src/observability/Audit.ts"
+import { Config, Effect, Layer } from "effect"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Authorization } from "../src/authorization/Authorization.ts"
-import { ClientIdentity } from "../src/identity/Identity.ts"
-import * as PolicyAuthorization from "../src/authorization/PolicyAuthorization.ts"
 import { RateLimit } from "../src/limits/RateLimit.ts"
-import { ServerTls } from "../src/identity/ServerTls.ts"
-
-const cluster = Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url }))).pipe(
-  Layer.provide(EmbeddedKube.layer({ seed: demoSeed }))
-)
+import { Server } from "../src/server/Server.ts"
+import * as Service from "../src/Service.ts"
+import * as Settings from "../src/settings/Settings.ts"
 
 const main = Effect.gen(function* () {
   const settings = yield* Settings.load
   const secured = yield* Config.Boolean("SECURED")
   const observed = yield* Config.Boolean("OBSERVED")
-  const authorization = secured ? PolicyAuthorization.layer(settings.policyFile ?? "") : Authorization.layerAllowAll
-  const services = yield* Layer.build(
-    Server.layer(settings).pipe(
-      Layer.provideMerge(
-        Layer.mergeAll(
-          Layer.provide(Cluster.layerOptions({}), cluster),
-          Layer.provideMerge(ClientIdentity.layerTls, ServerTls.layer(settings)),
-          observed ? Observability.authorization(settings, authorization) : authorization,
-          secured ? RateLimit.layer(settings) : RateLimit.layerUnlimited,
-          Audit.layerLog,
-          Lifecycle.layer(Duration.zero)
-        )
-      ),
-      Layer.provide(observed ? Observability.layer(settings, { stream: process.stdout, terminal: false }) : Layer.empty)
-    )
+  const parts = Service.parts(settings, { stream: process.stdout, terminal: false })
+  const variant = {
+    ...parts,
+    ...(secured ? {} : { authorization: Authorization.layerAllowAll, rateLimit: RateLimit.layerUnlimited }),
+    ...(observed ? {} : { observability: Layer.empty })
+  }
+  const tellPort = Layer.effectDiscard(
+    Effect.map(Server, ({ port }) => process.stdout.write(`${JSON.stringify({ port })}\n`))
   )
-  const { address } = Context.get(services, HttpServer.HttpServer)
-  process.stdout.write(`${JSON.stringify({ port: NetAddress.isInetAddress(address) ? address.port : 0 })}\n`)
-  return yield* Effect.never
+  return yield* Layer.launch(Layer.provide(tellPort, Service.layer(settings, variant)))
 })
 
-NodeRuntime.runMain(Effect.scoped(main).pipe(Effect.provide(NodeServices.layer)))
+NodeRuntime.runMain(main.pipe(Effect.provide(NodeServices.layer)))

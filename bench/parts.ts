@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
-import { requestId } from "../src/http/RequestId.ts"
+import { requestId } from "../src/http/RequestForm.ts"
 import { demoSettings } from "../test/support/Process.ts"
 import { onServerCore } from "./Command.ts"
 import { makeLoad } from "./Load.ts"

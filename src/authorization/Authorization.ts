@@ -1,7 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import { ClusterUnavailable, Unauthorized } from "../contract/Problems.ts"
 import type { Any, DeploymentName, NamespaceName } from "../contract/Names.ts"
-import type { ReplicaCount } from "../contract/ReplicaCount.ts"
+import type { ReplicaCount } from "../contract/Names.ts"
 import type { Identity } from "../identity/Identity.ts"
 
 /**

@@ -32,13 +32,11 @@ export const maxPendingReviewsOfOne = maxPendingReviews / 2
 const patience = Duration.seconds(5)
 
 const noAnswer = new ClusterUnavailable({
-  detail: "The cluster decides what callers may do, and did not answer in time.",
-  retryAfterSeconds: 1
+  detail: "The cluster decides what callers may do, and did not answer in time."
 })
 
 const tooMany = new ClusterUnavailable({
-  detail: "The cluster decides what callers may do, and too many questions wait for its answer.",
-  retryAfterSeconds: 1
+  detail: "The cluster decides what callers may do, and too many questions wait for its answer."
 })
 
 /** Questions to the cluster what callers may do, by outcome: allowed, denied or failed. */

@@ -3,7 +3,7 @@
  */
 import { Schema } from "effect"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
-import { maxReplicaCount, ReplicaCount } from "../contract/ReplicaCount.ts"
+import { maxReplicaCount, ReplicaCount } from "../contract/Names.ts"
 
 const message = (check: (text: string) => string | undefined) => Schema.makeFilter(check)
 

@@ -1,7 +1,7 @@
 /**
  * A policy made ready to decide: what can be worked out once for a policy, or once for an identity, is.
  */
-import { maxReplicaCount } from "../contract/ReplicaCount.ts"
+import { maxReplicaCount } from "../contract/Names.ts"
 import type { Access } from "./Authorization.ts"
 import type { Identity } from "../identity/Identity.ts"
 import type { Policy, Rule } from "./Policy.ts"

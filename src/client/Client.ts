@@ -5,7 +5,7 @@
 import { Effect, Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Api } from "../contract/Api.ts"
 
 /** Where the service is and who is calling: PEM texts, and the CA that signed the server's certificate. */

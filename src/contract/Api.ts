@@ -1,117 +1,105 @@
 /**
- * The contract: every endpoint with its parameters, its body and its problems. The server, the OpenAPI document and the
- * typed client are all made from it.
+ * The contract: every endpoint with its parameters, its body and its errors. The server, the OpenAPI document and the typed
+ * client derive from it.
  */
-import { Schema, SchemaTransformation } from "effect"
+import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Any, DeploymentName, NamespaceName } from "./Names.ts"
-import { maxReplicaCount, ReplicaCount } from "./ReplicaCount.ts"
+import * as Bodies from "./Bodies.ts"
+import { describeApi, describeOperation } from "./Document.ts"
+import { Audited, Completed, Identified } from "./Middleware.ts"
+import { DeploymentName, NamespaceName, ReplicaCountText } from "./Names.ts"
 import {
-  ClusterUnavailableProblem,
-  HeaderFieldsTooLargeProblem,
-  InternalProblem,
-  NotFoundProblem,
-  NotReadyProblem,
-  RequestTimeoutProblem,
-  TooManyRequestsProblem,
-  UnauthorizedProblem,
-  UriTooLongProblem
-} from "../http/ErrorResponse.ts"
-import { Audited } from "../http/Audited.ts"
-import { Identified } from "../http/Identified.ts"
+  ClusterUnavailable,
+  HeaderFieldsTooLarge,
+  Internal,
+  NotFound,
+  NotReady,
+  RequestTimeout,
+  Unauthorized,
+  UriTooLong
+} from "./Problems.ts"
 
-const namespaceParameter = NamespaceName.annotate({
+const namespaceText = "a namespace's name (a DNS-1123 label of at most 63 characters)"
+const deploymentText = "a deployment's name (a DNS-1123 subdomain of at most 253 characters)"
+
+const namespace = NamespaceName.annotate({
   description: "A namespace's name: a DNS-1123 label of at most 63 characters.",
-  expected: "a namespace's name (a DNS-1123 label of at most 63 characters)"
+  expected: namespaceText,
+  examples: [NamespaceName.make("personal")]
 })
 
-const namespaceOrAny = Schema.Union([Any, namespaceParameter]).annotate({
-  description: "A namespace's name, or ANY for all.",
-  expected: "a namespace's name (a DNS-1123 label of at most 63 characters) or ANY"
-})
-
-const deploymentParameter = DeploymentName.annotate({
+const deployment = DeploymentName.annotate({
   description: "A deployment's name: a DNS-1123 subdomain of at most 253 characters.",
-  expected: "a deployment's name (a DNS-1123 subdomain of at most 253 characters)"
+  expected: deploymentText,
+  examples: [DeploymentName.make("nginx")]
 })
 
-const deploymentOrAny = Schema.Union([Any, deploymentParameter]).annotate({
-  description: "A deployment's name, or ANY for all.",
-  expected: "a deployment's name (a DNS-1123 subdomain of at most 253 characters) or ANY"
-})
-
-/** A replica count as a path holds it: decimal, no sign, no leading zero, nothing else. */
-export const ReplicaCountParameter = Schema.String.check(
-  Schema.isPattern(/^(?:0|[1-9][0-9]{0,9})$/, { expected: `a decimal integer 0..${maxReplicaCount}` })
-).pipe(Schema.decodeTo(ReplicaCount, SchemaTransformation.transform({ decode: Number, encode: String })))
-
-/** `{"namespaces":[...]}` */
-export const NamespaceList = Schema.Struct({ namespaces: Schema.Array(NamespaceName) })
-
-/** One namespace's deployments, by name. */
-export const DeploymentList = Schema.Struct({
-  namespace: NamespaceName,
-  deployments: Schema.Array(DeploymentName)
-})
-
-/** One deployment's desired count. */
-export const DeploymentReplicaCount = Schema.Struct({
-  namespace: NamespaceName,
-  deployment: DeploymentName,
-  replica_count: ReplicaCount
-})
-
-/** The desired counts of a namespace's deployments. */
-export const NamespaceReplicaCounts = Schema.Struct({
-  namespace: NamespaceName,
-  deployments: Schema.Array(Schema.Struct({ deployment: DeploymentName, replica_count: ReplicaCount }))
-})
+// `ANY` has routes of its own. A caller who misspells it is told of it.
+const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
+const deploymentOfRead = deployment.annotate({ expected: `${deploymentText} or ANY` })
 
 /** The version of Prometheus' text format that `/metrics` speaks. */
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-const Nothing = Schema.Struct({})
+const always = [UriTooLong, HeaderFieldsTooLarge, RequestTimeout, Internal] as const
+const permitted = [...always, Unauthorized, ClusterUnavailable] as const
+const reading = [...permitted, NotReady, NotFound] as const
 
-const always = [
-  UriTooLongProblem,
-  HeaderFieldsTooLargeProblem,
-  RequestTimeoutProblem,
-  TooManyRequestsProblem,
-  InternalProblem
-] as const
-const reading = [...always, UnauthorizedProblem, NotReadyProblem, NotFoundProblem] as const
-
-const describe = (summary: string, description: string) => OpenApi.annotations({ summary, description })
-
-/** Endpoints 1-4: the cluster's resources. */
+/** The cluster's resources: namespaces, deployments and replica counts. */
 export class Resources extends HttpApiGroup.make("resources", { topLevel: true })
   .add(
-    HttpApiEndpoint.get("listNamespaces", "/namespaces", { success: NamespaceList, error: reading }).annotateMerge(
-      describe("List namespaces", "Names of all namespaces, sorted. Answered from the cache; `Age` says how old it is.")
-    ),
+    HttpApiEndpoint.get("listNamespaces", "/namespaces", {
+      success: Bodies.NamespaceList,
+      error: reading
+    }).annotateMerge(describeOperation("List namespaces", "Names of all namespaces, sorted.", "read")),
     HttpApiEndpoint.get("listDeployments", "/namespaces/:namespace/deployments", {
-      params: { namespace: namespaceOrAny },
-      success: Schema.Union([DeploymentList, Schema.Array(DeploymentList)]),
+      params: { namespace: namespaceOfRead },
+      success: Bodies.DeploymentList,
       error: reading
     }).annotateMerge(
-      describe(
-        "List deployments",
-        "Names of a namespace's deployments, sorted; with ANY an array of such lists, one for each namespace, also those with none."
+      describeOperation("List the deployments of a namespace", "Names of a namespace's deployments, sorted.", "read")
+    ),
+    HttpApiEndpoint.get("listAllDeployments", "/namespaces/ANY/deployments", {
+      success: Bodies.AllDeploymentLists,
+      error: reading
+    }).annotateMerge(
+      describeOperation(
+        "List all deployments",
+        "One list for each namespace, also for a namespace without deployments.",
+        "read"
       )
     ),
     HttpApiEndpoint.get("getReplicaCount", "/namespaces/:namespace/deployments/:deployment/replica_count", {
-      params: { namespace: namespaceOrAny, deployment: deploymentOrAny },
-      success: Schema.Union([
-        DeploymentReplicaCount,
-        NamespaceReplicaCounts,
-        Schema.Array(DeploymentReplicaCount),
-        Schema.Array(NamespaceReplicaCounts)
-      ]),
+      params: { namespace: namespaceOfRead, deployment: deploymentOfRead },
+      success: Bodies.DeploymentReplicaCount,
+      error: reading
+    }).annotateMerge(describeOperation("Get a replica count", "The desired replica count of one deployment.", "read")),
+    HttpApiEndpoint.get("listReplicaCounts", "/namespaces/:namespace/deployments/ANY/replica_count", {
+      params: { namespace: namespaceOfRead },
+      success: Bodies.NamespaceReplicaCounts,
       error: reading
     }).annotateMerge(
-      describe(
-        "Get replica counts",
-        "A deployment's desired count. With ANY as deployment: all of the namespace's. With ANY as namespace: an array, one entry for each namespace (that has the deployment)."
+      describeOperation(
+        "List the replica counts of a namespace",
+        "The desired replica counts of all deployments of a namespace.",
+        "read"
+      )
+    ),
+    HttpApiEndpoint.get("listAllReplicaCounts", "/namespaces/ANY/deployments/ANY/replica_count", {
+      success: Bodies.AllReplicaCounts,
+      error: reading
+    }).annotateMerge(
+      describeOperation("List all replica counts", "The desired replica counts, one entry for each namespace.", "read")
+    ),
+    HttpApiEndpoint.get("findReplicaCounts", "/namespaces/ANY/deployments/:deployment/replica_count", {
+      params: { deployment: deploymentOfRead },
+      success: Bodies.ReplicaCountsByNamespace,
+      error: reading
+    }).annotateMerge(
+      describeOperation(
+        "Find a deployment in all namespaces",
+        "The desired replica counts of the deployments of this name, one for each namespace that has it.",
+        "read"
       )
     ),
     HttpApiEndpoint.put(
@@ -119,56 +107,74 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       "/namespaces/:namespace/deployments/:deployment/replica_count/:replica_count",
       {
         params: {
-          namespace: namespaceParameter,
-          deployment: deploymentParameter,
-          replica_count: ReplicaCountParameter
+          namespace,
+          deployment,
+          replica_count: ReplicaCountText.annotate({
+            description: "The desired replica count: a decimal integer 0..2147483647 without sign or leading zero."
+          })
         },
-        success: Nothing,
-        error: [...reading, ClusterUnavailableProblem]
+        success: Bodies.Empty,
+        error: reading
       }
     ).annotateMerge(
-      describe(
+      describeOperation(
         "Set a replica count",
-        "Sets a deployment's desired count. 200 once the cluster has accepted it; a read on the same instance that starts after that sees it."
+        "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count."
       )
     )
   )
-  .middleware(Identified)
-  .middleware(Audited) {}
-
-/** Endpoints 5 and 6: for probes, without identity. */
-export class Probes extends HttpApiGroup.make("probes", { topLevel: true }).add(
-  HttpApiEndpoint.get("livez", "/livez", { success: Nothing, error: always }).annotateMerge(
-    describe("Is the process alive", "Never depends on the cluster.")
-  ),
-  HttpApiEndpoint.get("readyz", "/readyz", { success: Nothing, error: [...always, NotReadyProblem] }).annotateMerge(
-    describe("Can it serve reads", "503 until the first full sync, and again from the moment shutdown begins.")
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Resources",
+      description:
+        "Namespaces, deployments and replica counts. Reads are answered from the cache; `Age` tells how old it is."
+    })
   )
-) {}
+  .middleware(Identified)
+  .middleware(Audited)
+  .middleware(Completed) {}
 
-/** The contract's own description. */
+/** Liveness and readiness, without identity. */
+export class Probes extends HttpApiGroup.make("probes", { topLevel: true })
+  .add(
+    HttpApiEndpoint.get("livez", "/livez", { success: Bodies.Empty, error: always }).annotateMerge(
+      describeOperation("Get liveness", "Whether the process is alive. Never depends on the cluster.", "probe")
+    ),
+    HttpApiEndpoint.get("readyz", "/readyz", { success: Bodies.Empty, error: [...always, NotReady] }).annotateMerge(
+      describeOperation(
+        "Get readiness",
+        "503 until the first full sync, and again from the moment shutdown begins.",
+        "probe"
+      )
+    )
+  )
+  .annotateMerge(OpenApi.annotations({ title: "Probes", description: "Liveness and readiness, without identity." }))
+  .middleware(Completed) {}
+
+/** The description of the contract. */
 export class Description extends HttpApiGroup.make("description", { topLevel: true })
   .add(
     HttpApiEndpoint.get("openapi", "/openapi.json", { success: Schema.Unknown, error: always }).annotateMerge(
-      describe("This document", "The OpenAPI description of this API.")
+      describeOperation("Get the OpenAPI document", "The OpenAPI description of this API.")
     )
   )
-  .middleware(Identified) {}
+  .annotateMerge(OpenApi.annotations({ title: "Description", description: "The description of this API." }))
+  .middleware(Identified)
+  .middleware(Completed) {}
 
-/** What the service tells of itself, in Prometheus' text format. */
+/** The service's own metrics. */
 export class Metrics extends HttpApiGroup.make("metrics", { topLevel: true })
   .add(
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: metricsContentType })),
-      error: [...always, UnauthorizedProblem]
+      error: permitted
     }).annotateMerge(
-      describe(
-        "Metrics",
-        "The service's metrics in Prometheus' text format, for callers that are permitted to `get metrics`."
-      )
+      describeOperation("Get metrics", "Prometheus' text format, for callers that are permitted to `get metrics`.")
     )
   )
-  .middleware(Identified) {}
+  .annotateMerge(OpenApi.annotations({ title: "Metrics", description: "The service's own metrics." }))
+  .middleware(Identified)
+  .middleware(Completed) {}
 
 /** The whole API. */
 export class Api extends HttpApi.make("kube-resource-api")
@@ -177,23 +183,23 @@ export class Api extends HttpApi.make("kube-resource-api")
   .add(Description)
   .add(Metrics)
   .annotateMerge(
-    OpenApi.annotations({
-      title: "kube-resource-api",
-      version: "1.0.0",
-      description:
-        "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: CN the user, each O a group. Every response carries X-Request-Id; errors are RFC 9457 problems whose `code` is the error's name."
-    })
+    describeApi(
+      "kube-resource-api",
+      "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: the subject's CN is the user, each O a group. Errors are RFC 9457 problems; `code` is the error's name."
+    )
   ) {}
 
-/** What an instance answers that serves no clients: the API without the cluster's resources. */
+/** The API of an instance that serves no clients: without the cluster's resources. */
 export class WatcherApi extends HttpApi.make("kube-resource-api")
   .add(Probes)
   .add(Description)
   .add(Metrics)
   .annotateMerge(
-    OpenApi.annotations({
-      title: "kube-resource-api watcher",
-      version: "1.0.0",
-      description: "An instance that follows the cluster for those that serve it: probes and metrics alone."
-    })
+    describeApi(
+      "kube-resource-api watcher",
+      "An instance that watches the cluster for the instances that serve clients: probes and metrics alone."
+    )
   ) {}
+
+/** The paths of the probes: they need no identity and no in-flight place. */
+export const probePaths: ReadonlyArray<string> = Object.values(Probes.endpoints).map(({ path }) => path)

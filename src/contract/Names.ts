@@ -1,7 +1,5 @@
-/**
- * The names by which clients and the cluster call things. A value of these types has been checked once, at the boundary.
- */
-import { Schema } from "effect"
+/** The names and counts that clients and the cluster use. A value of these types was checked once, at the boundary. */
+import { Schema, SchemaTransformation } from "effect"
 
 const label = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 
@@ -19,6 +17,20 @@ export const DeploymentName = Schema.String.check(
 ).pipe(Schema.brand("DeploymentName"))
 export type DeploymentName = typeof DeploymentName.Type
 
-/** The word that means "all" in a path. Being upper case, it can be no Kubernetes name. */
+/** The word that means "all" in a path. Kubernetes names are lower case, so it can be none of them. */
 export const Any = Schema.Literal("ANY")
 export type Any = typeof Any.Type
+
+/** The largest replica count Kubernetes can hold: `spec.replicas` is an int32. */
+export const maxReplicaCount = 2_147_483_647
+
+/** A deployment's desired number of pods, `spec.replicas`: an integer 0..2147483647. */
+export const ReplicaCount = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxReplicaCount })).pipe(
+  Schema.brand("ReplicaCount")
+)
+export type ReplicaCount = typeof ReplicaCount.Type
+
+/** A replica count as a path holds it: decimal, no sign, no leading zero, nothing else. */
+export const ReplicaCountText = Schema.String.check(
+  Schema.isPattern(/^(?:0|[1-9][0-9]{0,9})$/, { expected: `a decimal integer 0..${maxReplicaCount}` })
+).pipe(Schema.decodeTo(ReplicaCount, SchemaTransformation.transform({ decode: Number, encode: String })))

@@ -1,57 +1,189 @@
 /**
- * The typed errors of the service, one class for each tag of the contract, and nothing of HTTP: statuses are chosen in
- * `api/ErrorMapping`. `detail` is shown to the client: it names what the client sent, never how the service is built.
+ * The errors of the contract, each declared once: its tag, its status, its title and the RFC 9457 problem that a client
+ * receives. The server fails with these classes, the client fails with them, and the OpenAPI document describes them.
+ *
+ * `detail` is shown to the client. It names what the client sent, never how the service is built.
  */
 import { Schema } from "effect"
+import { HttpApiError } from "effect/http-api"
 
-/** Malformed request: HTTP, path segment, replica count, percent-encoding. */
-export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", { detail: Schema.String }) {}
+/** The media type of a problem (RFC 9457). */
+export const problemContentType = "application/problem+json"
 
-/** The caller is known and is not permitted to do this. */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", { detail: Schema.String }) {}
+const declare = <const Tag extends string, const Status extends number>(tag: Tag, status: Status, title: string) =>
+  ({ type: `urn:kube-resource-api:problem:${tag}`, status, title }) as const
 
-/** The cluster refused this service the write; `reason` is the cluster's own word. */
-export class ClusterForbade extends Schema.TaggedError<ClusterForbade>()("ClusterForbade", {
-  reason: Schema.String
-}) {}
+const about = (tag: string, description: string) => ({ identifier: tag, description })
+
+const coded = <const Tag extends string>(tag: Tag) => ({ code: Schema.tag(tag) })
+
+/** Malformed HTTP, path segment, replica count, percent-encoding or header field. */
+export class BadRequest extends HttpApiError.Problem<BadRequest>()(
+  "BadRequest",
+  declare("BadRequest", 400, "Bad Request"),
+  coded("BadRequest"),
+  about("BadRequest", "The request is malformed: its HTTP, a path segment or the replica count.")
+) {}
+
+/** The caller is identified and not permitted; or the cluster itself forbids the write. */
+export class Unauthorized extends HttpApiError.Problem<Unauthorized>()(
+  "Unauthorized",
+  declare("Unauthorized", 401, "Unauthorized"),
+  coded("Unauthorized"),
+  about("Unauthorized", "The caller is identified and not permitted, or the cluster forbids the write.")
+) {}
 
 /** No verified client certificate. */
-export class Unidentified extends Schema.TaggedError<Unidentified>()("Unidentified", { detail: Schema.String }) {}
+export class Unidentified extends HttpApiError.Problem<Unidentified>()(
+  "Unidentified",
+  declare("Unidentified", 403, "Forbidden"),
+  coded("Unidentified"),
+  about("Unidentified", "The client presented no valid certificate.")
+) {}
 
 /** No such route, or no such method on it. */
-export class UnknownEndpoint extends Schema.TaggedError<UnknownEndpoint>()("UnknownEndpoint", {
-  detail: Schema.String
-}) {}
+export class UnknownEndpoint extends HttpApiError.Problem<UnknownEndpoint>()(
+  "UnknownEndpoint",
+  declare("UnknownEndpoint", 404, "Not Found"),
+  coded("UnknownEndpoint"),
+  about("UnknownEndpoint", "There is no such endpoint, or it does not accept this method.")
+) {}
 
 /** The request took longer than its limit to arrive or to be served. */
-export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", { detail: Schema.String }) {}
+export class RequestTimeout extends HttpApiError.Problem<RequestTimeout>()(
+  "RequestTimeout",
+  declare("RequestTimeout", 408, "Request Timeout"),
+  coded("RequestTimeout"),
+  about("RequestTimeout", "The request took too long to arrive or to be served.")
+) {}
 
 /** The resource does not exist, or not any more. */
-export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { detail: Schema.String }) {}
+export class NotFound extends HttpApiError.Problem<NotFound>()(
+  "NotFound",
+  declare("NotFound", 410, "Gone"),
+  coded("NotFound"),
+  about("NotFound", "The namespace or deployment does not exist, or not any more.")
+) {}
 
 /** The request target is longer than the limit. */
-export class UriTooLong extends Schema.TaggedError<UriTooLong>()("UriTooLong", { detail: Schema.String }) {}
+export class UriTooLong extends HttpApiError.Problem<UriTooLong>()(
+  "UriTooLong",
+  declare("UriTooLong", 414, "URI Too Long"),
+  coded("UriTooLong"),
+  about("UriTooLong", "The request target is longer than the limit.")
+) {}
 
-/**
- * The caller's token bucket is empty. `retryAfterSeconds`: when it will hold a token again; `policy`: the bucket's name,
- * how much it holds, and the seconds in which an empty one fills.
- */
-export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
-  detail: Schema.String,
-  retryAfterSeconds: Schema.Number,
-  policy: Schema.Struct({ name: Schema.String, quota: Schema.Number, windowSeconds: Schema.Number })
-}) {}
+/** A token bucket: its name, how many tokens it holds, and the seconds in which an empty one fills. */
+export interface BucketPolicy {
+  readonly name: string
+  readonly quota: number
+  readonly windowSeconds: number
+}
+
+/** The caller's token bucket is empty. */
+export class TooManyRequests extends HttpApiError.Problem<TooManyRequests>()(
+  "TooManyRequests",
+  declare("TooManyRequests", 429, "Too Many Requests"),
+  coded("TooManyRequests"),
+  about("TooManyRequests", "The caller has spent its budget of requests.")
+) {
+  /** Seconds until the bucket holds a token again: `Retry-After`. Header fields are no part of the body: clients do not decode them. */
+  readonly retryAfterSeconds: number = 1
+  /** The bucket: `RateLimit` and `RateLimit-Policy`. */
+  readonly policy: BucketPolicy | undefined = undefined
+
+  /** The error of a bucket that holds a token again in `retryAfterSeconds`. */
+  static of(detail: string, retryAfterSeconds: number, policy: BucketPolicy): TooManyRequests {
+    return Object.assign(new TooManyRequests({ detail }), { retryAfterSeconds, policy })
+  }
+}
 
 /** The header block is longer than the limit. */
-export class HeaderFieldsTooLarge extends Schema.TaggedError<HeaderFieldsTooLarge>()("HeaderFieldsTooLarge", {
-  detail: Schema.String
-}) {}
+export class HeaderFieldsTooLarge extends HttpApiError.Problem<HeaderFieldsTooLarge>()(
+  "HeaderFieldsTooLarge",
+  declare("HeaderFieldsTooLarge", 431, "Request Header Fields Too Large"),
+  coded("HeaderFieldsTooLarge"),
+  about("HeaderFieldsTooLarge", "The header block is longer than the limit.")
+) {}
 
-/** The cache has not been filled yet. */
-export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { detail: Schema.String }) {}
+/** A defect. The client learns nothing but that there was one. */
+export class Internal extends HttpApiError.Problem<Internal>()(
+  "Internal",
+  declare("Internal", 500, "Internal Server Error"),
+  coded("Internal"),
+  about("Internal", "The service failed to answer; the log has the cause under the request id.")
+) {}
 
-/** The cluster did not take the write, or could not be asked whether the caller may: unreachable, overloaded or failing. */
-export class ClusterUnavailable extends Schema.TaggedError<ClusterUnavailable>()("ClusterUnavailable", {
-  detail: Schema.String,
-  retryAfterSeconds: Schema.Number
-}) {}
+/** The cache is not filled yet, or too many requests are being answered. */
+export class NotReady extends HttpApiError.Problem<NotReady>()(
+  "NotReady",
+  declare("NotReady", 503, "Service Unavailable"),
+  coded("NotReady"),
+  about("NotReady", "The instance is not synced yet, is shutting down, or has too many requests at once.")
+) {
+  /** Seconds: `Retry-After`. */
+  readonly retryAfterSeconds: number = 1
+}
+
+/** The cluster did not accept the write, or could not be asked whether the caller may: unreachable, overloaded or failing. */
+export class ClusterUnavailable extends HttpApiError.Problem<ClusterUnavailable>()(
+  "ClusterUnavailable",
+  declare("ClusterUnavailable", 503, "Service Unavailable"),
+  coded("ClusterUnavailable"),
+  about("ClusterUnavailable", "The cluster could not be reached, is overloaded or failed.")
+) {
+  /** Seconds: `Retry-After`. */
+  readonly retryAfterSeconds: number = 1
+
+  /** The error of a cluster that asks to be left alone for `retryAfterSeconds`. */
+  static after(detail: string, retryAfterSeconds: number): ClusterUnavailable {
+    return Object.assign(new ClusterUnavailable({ detail }), { retryAfterSeconds })
+  }
+}
+
+/** Every error class, by its tag. The table of statuses derives from it. */
+export const problems = {
+  BadRequest,
+  Unauthorized,
+  Unidentified,
+  UnknownEndpoint,
+  RequestTimeout,
+  NotFound,
+  UriTooLong,
+  TooManyRequests,
+  HeaderFieldsTooLarge,
+  Internal,
+  NotReady,
+  ClusterUnavailable
+} as const
+
+/** Every error that can end a request. */
+export type Problem = InstanceType<(typeof problems)[keyof typeof problems]>
+
+/** The `code` member of a problem: the error's tag. */
+export type Code = Problem["code"]
+
+const classes = Object.values(problems)
+
+/** Whether a value is one of the contract's errors. */
+export const isProblem = (value: unknown): value is Problem => classes.some((one) => value instanceof one)
+
+/** `Retry-After` as the server writes it: whole seconds, at least 1. */
+const wholeSeconds = (seconds: number): number => Math.max(1, Math.ceil(seconds))
+
+/**
+ * The header fields that belong to an error. Those of `TooManyRequests` follow the IETF draft "RateLimit header fields for
+ * HTTP" (draft-ietf-httpapi-ratelimit-headers-10).
+ */
+export const headersOf = (problem: Problem): Readonly<Record<string, string>> => {
+  if (!("retryAfterSeconds" in problem)) return {}
+  const seconds = String(wholeSeconds(problem.retryAfterSeconds))
+  const policy = problem.code === "TooManyRequests" ? problem.policy : undefined
+  return policy === undefined
+    ? { "retry-after": seconds }
+    : {
+        "retry-after": seconds,
+        "ratelimit-policy": `"${policy.name}";q=${policy.quota};w=${policy.windowSeconds}`,
+        ratelimit: `"${policy.name}";r=0;t=${seconds}`
+      }
+}

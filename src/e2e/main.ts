@@ -3,7 +3,8 @@
  * namespaces of its own that it deletes again. Exit status 0 if nothing failed.
  */
 import { Cause, Console, Effect, Layer, References } from "effect"
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { randomBytes } from "node:crypto"
 import { KubeConfig } from "../kube/KubeConfig.ts"
 import * as KubeHttp from "../kube/KubeHttp.ts"

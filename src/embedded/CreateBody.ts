@@ -1,7 +1,7 @@
 import { Effect, Schema } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
-import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { ReplicaCount } from "../contract/Names.ts"
 import { type KubeStatus, statusOf } from "./KubeStatus.ts"
 
 const body = <S extends Schema.Top>(name: S) =>

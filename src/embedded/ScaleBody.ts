@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { maxReplicaCount } from "../contract/ReplicaCount.ts"
+import { maxReplicaCount } from "../contract/Names.ts"
 import { KubeStatus, statusOf } from "./KubeStatus.ts"
 
 const Body = Schema.fromJsonString(

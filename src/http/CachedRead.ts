@@ -1,59 +1,81 @@
 import type { Body } from "../cache/Body.ts"
 import * as View from "../cache/ClusterView.ts"
-import type { Any, DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { Access } from "../authorization/Authorization.ts"
+import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
-/**
- * A read of endpoints 1-3: what the caller must be permitted, where its body is, already rendered, in what is known of the
- * cluster, and what to say where it is not there.
- */
+/** A read that the cache answers: the access it needs, its rendered body in a view, and the detail where there is none. */
 export interface CachedRead {
   readonly access: Access
   readonly find: (view: View.ClusterView) => Body | undefined
   readonly missing: () => string
 }
 
-/** Endpoint 1. */
-export const namespaces: CachedRead = {
-  access: { verb: "list", resource: "namespaces" },
-  find: View.namespacesBody,
-  missing: () => "The cluster has no namespaces."
+interface InNamespace {
+  readonly namespace: NamespaceName
 }
 
-const noNamespace = (namespace: NamespaceName | Any) => () => `There is no namespace ${namespace}.`
+interface OfDeployment {
+  readonly deployment: DeploymentName
+}
 
-/** Endpoint 2, and 2A. */
-export const deployments = (namespace: NamespaceName | Any): CachedRead => {
+const noNamespace = (namespace: NamespaceName) => () => `There is no namespace ${namespace}.`
+
+const noNamespaces = () => "The cluster has no namespaces."
+
+/** The names of all namespaces. */
+export const listNamespaces: CachedRead = {
+  access: { verb: "list", resource: "namespaces" },
+  find: View.namespacesBody,
+  missing: noNamespaces
+}
+
+/** The names of a namespace's deployments. */
+export const listDeployments = ({ namespace }: InNamespace): CachedRead => {
   const spots = View.anySpots()
   return {
     access: { verb: "list", resource: "deployments", namespace },
-    find: namespace === "ANY" ? View.allDeploymentsBody : (view) => View.deploymentsBody(view, namespace, spots),
+    find: (view) => View.deploymentsBody(view, namespace, spots),
     missing: noNamespace(namespace)
   }
 }
 
-const findReplicaCounts = (
-  namespace: NamespaceName | Any,
-  deployment: DeploymentName | Any
-): ((view: View.ClusterView) => Body | undefined) => {
-  if (namespace === "ANY") {
-    return deployment === "ANY"
-      ? View.allReplicaCountsBody
-      : (view) => View.replicaCountEverywhereBody(view, deployment)
-  }
-  const spots = View.anySpots()
-  return deployment === "ANY"
-    ? (view) => View.replicaCountsBody(view, namespace, spots)
-    : (view) => View.replicaCountBody(view, namespace, deployment, spots)
+/** The names of all deployments. */
+export const listAllDeployments: CachedRead = {
+  access: { verb: "list", resource: "deployments", namespace: "ANY" },
+  find: View.allDeploymentsBody,
+  missing: noNamespaces
 }
 
-/** Endpoint 3, and 3A to 3C. */
-export const replicaCounts = (namespace: NamespaceName | Any, deployment: DeploymentName | Any): CachedRead => ({
-  access: { verb: "get", resource: "replica_count", namespace, deployment },
-  find: findReplicaCounts(namespace, deployment),
-  missing:
-    deployment === "ANY"
-      ? noNamespace(namespace)
-      : () =>
-          `There is no deployment ${deployment} in ${namespace === "ANY" ? "any namespace" : `namespace ${namespace}`}.`
+/** The replica count of one deployment. */
+export const getReplicaCount = ({ deployment, namespace }: InNamespace & OfDeployment): CachedRead => {
+  const spots = View.anySpots()
+  return {
+    access: { verb: "get", resource: "replica_count", namespace, deployment },
+    find: (view) => View.replicaCountBody(view, namespace, deployment, spots),
+    missing: () => `There is no deployment ${deployment} in namespace ${namespace}.`
+  }
+}
+
+/** The replica counts of a namespace's deployments. */
+export const listReplicaCounts = ({ namespace }: InNamespace): CachedRead => {
+  const spots = View.anySpots()
+  return {
+    access: { verb: "get", resource: "replica_count", namespace, deployment: "ANY" },
+    find: (view) => View.replicaCountsBody(view, namespace, spots),
+    missing: noNamespace(namespace)
+  }
+}
+
+/** The replica counts of all deployments. */
+export const listAllReplicaCounts: CachedRead = {
+  access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment: "ANY" },
+  find: View.allReplicaCountsBody,
+  missing: noNamespaces
+}
+
+/** The replica counts of the deployments of one name. */
+export const findReplicaCounts = ({ deployment }: OfDeployment): CachedRead => ({
+  access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment },
+  find: (view) => View.replicaCountEverywhereBody(view, deployment),
+  missing: () => `There is no deployment ${deployment} in any namespace.`
 })

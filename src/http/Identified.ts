@@ -1,49 +1,48 @@
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer } from "effect"
 import { HttpServerRequest } from "effect/http"
-import { HttpApiError, HttpApiMiddleware } from "effect/http-api"
+import { HttpApiError } from "effect/http-api"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Identified } from "../contract/Middleware.ts"
 import { BadRequest, Unidentified } from "../contract/Problems.ts"
+import { RequestContext } from "../identity/RequestContext.ts"
 import { clientAddress } from "../limits/ClientAddress.ts"
 import { RateLimit } from "../limits/RateLimit.ts"
-import { describeSchemaError } from "./BadParameter.ts"
-import { BadRequestProblem, respond, UnidentifiedProblem } from "./ErrorResponse.ts"
-import { RequestContext } from "../identity/RequestContext.ts"
+import { malformation, type RequestLimits } from "./RequestForm.ts"
 
 const unidentified = new Unidentified({
   detail: "This endpoint needs a valid client certificate from the company's CA."
 })
 
+const longestDetail = 300
+
+/** Names the parameter that could not be accepted and what was expected of it, in at most 300 characters. */
+const badParameter = (error: HttpApiError.HttpApiSchemaError): BadRequest => {
+  const text = error.cause.message.replaceAll(/\s+/g, " ")
+  return new BadRequest({ detail: text.length > longestDetail ? `${text.slice(0, longestDetail - 1)}…` : text })
+}
+
 /**
- * The endpoint is for identified callers only, each asks within its limit, and its path parameters are checked, in this
- * order. Whoever showed no valid certificate is refused, with 429 instead of 403 once its address has been refused too
- * often.
+ * Checks, in this order: the client's identity, its rate limit, the request's form, the path parameters. An unidentified
+ * client receives `TooManyRequests` in place of `Unidentified` once it has spent its budget.
  */
-export class Identified extends HttpApiMiddleware.Service<Identified>()("kube-resource-api/http/Identified", {
-  error: [UnidentifiedProblem, BadRequestProblem]
-}) {
-  static readonly layer = Layer.effect(
+export const layer = (requestLimits: RequestLimits) =>
+  Layer.effect(
     Identified,
-    Effect.map(RateLimit, (limits) => {
-      const refusal = (request: HttpServerRequest.HttpServerRequest, now: number) =>
-        limits.take("unidentified", clientAddress(Option.getOrUndefined(request.remoteAddress)), now) ?? unidentified
-      return (handled, { endpoint }) => {
-        const budget = endpoint.method === "PUT" ? "writes" : "reads"
-        const checked = Effect.catch(handled, (error) =>
-          HttpApiError.HttpApiSchemaError.is(error)
-            ? Effect.map(RequestContext, ({ id }) =>
-                respond(new BadRequest({ detail: describeSchemaError(error) }), id)
-              )
-            : Effect.fail(error)
-        )
-        return Effect.flatMap(RequestContext, ({ id, identity, malformed, receivedAt }) => {
-          if (identity === undefined) {
-            return Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
-              respond(refusal(request, receivedAt), id)
-            )
-          }
-          const refused = limits.take(budget, identity.user, receivedAt) ?? malformed
-          return refused === undefined ? checked : Effect.succeed(respond(refused, id))
-        })
-      }
+    Effect.map(RateLimit, (rates) => (handled, { endpoint }) => {
+      const budget = endpoint.method === "PUT" ? "writes" : "reads"
+      const checked = Effect.catch(handled, (error) =>
+        Effect.fail(HttpApiError.HttpApiSchemaError.is(error) ? badParameter(error) : error)
+      )
+      return Effect.gen(function* () {
+        const { identity, receivedAt, remoteAddress } = yield* RequestContext
+        if (identity === undefined) {
+          return yield* rates.take("unidentified", clientAddress(remoteAddress), receivedAt) ?? unidentified
+        }
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const refused =
+          rates.take(budget, identity.user, receivedAt) ??
+          malformation(NodeHttpServerRequest.toIncomingMessage(request), requestLimits)
+        return refused === undefined ? yield* checked : yield* refused
+      })
     })
   )
-}

@@ -1,15 +1,12 @@
 import { Clock, Effect } from "effect"
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { Server } from "node:https"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { RateLimit } from "../limits/RateLimit.ts"
-import { putInFront } from "../server/InFront.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
-import { headerBytes, malformation, type RequestLimits } from "./RequestForm.ts"
-import { requestId } from "./RequestId.ts"
+import { headerBytes, malformation, requestId, type RequestLimits } from "./RequestForm.ts"
 import { RequestObserver } from "../observability/RequestObserver.ts"
 
 /**
@@ -29,7 +26,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
   const rates = yield* RateLimit
   const targetOf = ReadTargets.remembering()
 
-  return (request: IncomingMessage, response: ServerResponse): boolean => {
+  const answer = (request: IncomingMessage, response: ServerResponse): boolean => {
     if (request.method !== "GET" || request.url === undefined || request.url.length > limits.maxTargetBytes)
       return false
     const target = targetOf(request.url)
@@ -87,20 +84,15 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     })
     return true
   }
-})
 
-/** Puts the read path in front of those who answer the server's requests; to be called once they all listen. */
-export const inFront = (server: Server, limits: RequestLimits) =>
-  Effect.map(make(limits), (answers) => {
-    const answered = (request: IncomingMessage, response: ServerResponse): boolean => {
-      try {
-        return answers(request, response)
-      } catch (defect) {
-        // The routes meet it again, log it and answer 500; where the head has left, all that is left is to cut it off.
-        if (!response.headersSent) return false
-        response.destroy(defect instanceof Error ? defect : undefined)
-        return true
-      }
+  return (request: IncomingMessage, response: ServerResponse): boolean => {
+    try {
+      return answer(request, response)
+    } catch (defect) {
+      // The routes meet the defect again, log it and answer 500. Once the head has left, the response can only be cut off.
+      if (!response.headersSent) return false
+      response.destroy(defect instanceof Error ? defect : undefined)
+      return true
     }
-    putInFront(server, "request", (request, response) => !answered(request, response))
-  })
+  }
+})

@@ -1,47 +1,69 @@
-import { Schema } from "effect"
-import { Any, DeploymentName, NamespaceName } from "../contract/Names.ts"
+import { Option, Schema } from "effect"
+import { Resources } from "../contract/Api.ts"
+import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import * as PathTemplate from "../contract/PathTemplate.ts"
 import * as CachedRead from "./CachedRead.ts"
 
-/** A request target that is one of endpoints 1-3, plainly spelled: what it reads, its path template and its parameters. */
+/** A plainly spelled request target of a cached read: the read, its path template and its path parameters. */
 export interface ReadTarget {
   readonly read: CachedRead.CachedRead
   readonly route: string
   readonly params: Readonly<Record<string, string>>
 }
 
-const isNamespace = Schema.is(Schema.Union([Any, NamespaceName]))
-const isDeployment = Schema.is(Schema.Union([Any, DeploymentName]))
+type Matcher = (target: string) => ReadTarget | undefined
 
-const namespaces: ReadTarget = { read: CachedRead.namespaces, route: "/namespaces", params: {} }
+const fixed = ({ path: route }: { readonly path: string }, read: CachedRead.CachedRead): Matcher => {
+  const found: ReadTarget = { read, route, params: {} }
+  return (target) => (target === route ? found : undefined)
+}
 
-/**
- * What a request target reads; `undefined` where it is no read, or not spelled without a query, an escape or any other
- * detour: the routes tell what that is.
- */
-export const parse = (target: string): ReadTarget | undefined => {
-  if (target === "/namespaces") return namespaces
-  const [root, collection, namespace, within, deployment, what, ...more] = target.split("/")
-  if (root !== "" || collection !== "namespaces" || within !== "deployments" || !isNamespace(namespace))
-    return undefined
-  if (deployment === undefined) {
-    return {
-      read: CachedRead.deployments(namespace),
-      route: "/namespaces/:namespace/deployments",
-      params: { namespace }
-    }
-  }
-  if (what !== "replica_count" || more.length > 0 || !isDeployment(deployment)) return undefined
-  return {
-    read: CachedRead.replicaCounts(namespace, deployment),
-    route: "/namespaces/:namespace/deployments/:deployment/replica_count",
-    params: { namespace, deployment }
+const parameterized = <P>(
+  { path: route }: { readonly path: string },
+  schema: Schema.Decoder<P>,
+  read: (params: P) => CachedRead.CachedRead
+): Matcher => {
+  const match = PathTemplate.matching(route)
+  const decode = Schema.decodeUnknownOption(schema)
+  return (target) => {
+    const params = match(target)
+    const decoded = params === undefined ? Option.none() : decode(params)
+    return params === undefined || Option.isNone(decoded) ? undefined : { read: read(decoded.value), route, params }
   }
 }
 
-/** Some thousand reads are asked for again and again; of others, this many are remembered for a while. */
-const mostRemembered = 8192
+const { endpoints } = Resources
 
-/** `parse`, remembering what it found. */
+const namespace = { namespace: NamespaceName }
+const deployment = { deployment: DeploymentName }
+
+// As the router does, literal segments come before parameters.
+const matchers: ReadonlyArray<Matcher> = [
+  fixed(endpoints.listNamespaces, CachedRead.listNamespaces),
+  fixed(endpoints.listAllDeployments, CachedRead.listAllDeployments),
+  fixed(endpoints.listAllReplicaCounts, CachedRead.listAllReplicaCounts),
+  parameterized(endpoints.findReplicaCounts, Schema.Struct(deployment), CachedRead.findReplicaCounts),
+  parameterized(endpoints.listReplicaCounts, Schema.Struct(namespace), CachedRead.listReplicaCounts),
+  parameterized(endpoints.listDeployments, Schema.Struct(namespace), CachedRead.listDeployments),
+  parameterized(endpoints.getReplicaCount, Schema.Struct({ ...namespace, ...deployment }), CachedRead.getReplicaCount)
+]
+
+/**
+ * The read that a target asks for. `undefined` where it is no read, or is not spelled plainly (a query, an escape): the
+ * routes decide about those.
+ */
+export const parse = (target: string): ReadTarget | undefined => {
+  for (const match of matchers) {
+    const found = match(target)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** Reads repeat: this many targets at least are remembered. */
+const remembered = 8192
+
+/** `parse` with a memory of the targets seen last. */
 export const remembering = (): ((target: string) => ReadTarget | undefined) => {
   let recent = new Map<string, ReadTarget>()
   let older = new Map<string, ReadTarget>()
@@ -50,7 +72,7 @@ export const remembering = (): ((target: string) => ReadTarget | undefined) => {
     if (known !== undefined) return known
     const found = older.get(target) ?? parse(target)
     if (found === undefined) return undefined
-    if (recent.size >= mostRemembered) {
+    if (recent.size >= remembered) {
       older = recent
       recent = new Map()
     }

@@ -1,37 +1,27 @@
-import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
-import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { type Duration, Effect, type Exit, Fiber } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as View from "../cache/ClusterView.ts"
+import type { ReplicaCount } from "../contract/Names.ts"
+import { type ClusterUnavailable, type NotFound, RequestTimeout, type Unauthorized } from "../contract/Problems.ts"
+import { RequestContext } from "../identity/RequestContext.ts"
 import { DeploymentScaler } from "../model/DeploymentScaler.ts"
-import { type ClusterForbade, type ClusterUnavailable, type NotFound, RequestTimeout } from "../contract/Problems.ts"
 import { EventRecorder } from "../model/EventRecorder.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
-import type { ReplicaCount } from "../contract/ReplicaCount.ts"
 import { Audit } from "../observability/Audit.ts"
-import { notReady } from "./CachedResponse.ts"
 import { outcomeOf } from "./Audited.ts"
-import { respond } from "./ErrorResponse.ts"
-import { RequestContext } from "../identity/RequestContext.ts"
-
-const accepted = HttpServerResponse.text("{}", { contentType: "application/json" })
 
 const tooSlow = new RequestTimeout({
   detail: "The cluster took too long to answer; the count may or may not have been set."
 })
 
-type WriteError = NotFound | ClusterForbade | ClusterUnavailable
+const cancelled = { outcome: "refused", code: "Cancelled" } as const
 
-const lateOutcome = (exit: Exit.Exit<void, WriteError>) => {
-  if (Exit.isSuccess(exit)) return outcomeOf(undefined)
-  if (Cause.hasInterruptsOnly(exit.cause)) return { outcome: "refused" as const, code: "Cancelled" }
-  const error = Cause.findErrorOption(exit.cause)
-  return Option.isSome(error) ? outcomeOf(error.value) : { outcome: "failed" as const, code: "Internal" }
-}
+type WriteError = NotFound | Unauthorized | ClusterUnavailable
 
 /**
- * Endpoint 4: sets a replica count through the scaler and takes it into the cache. A write that takes longer than
- * `serveTimeout` is answered with 408. Whoever asked may be answered or gone by the time the cluster answers: a write that
- * has been sent is followed to its end all the same, and what became of it is recorded.
+ * Sets a replica count through the scaler and takes it into the cache. A write that takes longer than `serveTimeout` fails
+ * with `RequestTimeout`. A write that was sent is followed to its end, also when its request has ended, and its outcome is
+ * recorded.
  */
 export const make = (serveTimeout: Duration.Duration) =>
   Effect.gen(function* () {
@@ -42,44 +32,44 @@ export const make = (serveTimeout: Duration.Duration) =>
     const scope = yield* Effect.scope
 
     return Effect.fnUntraced(function* (ref: DeploymentRef, to: ReplicaCount) {
-      const { id, identity, receivedAt } = yield* RequestContext
-      const { remoteAddress } = yield* HttpServerRequest.HttpServerRequest
-      if (!cache.isSynced()) return respond(notReady, id)
+      const { id, identity, receivedAt, remoteAddress } = yield* RequestContext
       const from = View.getDeployment(cache.current(), ref)?.replicas
 
-      const carriedOut = Effect.gen(function* () {
+      const carriedOut: Effect.Effect<void, WriteError> = Effect.gen(function* () {
         const { uid, ...object } = yield* scaler.scale(ref, to)
         yield* cache.written(object)
-        if (identity !== undefined) {
-          yield* events.record({
-            ref,
-            uid,
-            resourceVersion: object.resourceVersion,
-            from,
-            to: object.replicas,
-            user: identity.user,
-            groups: identity.groups,
-            requestId: id,
-            at: receivedAt
-          })
-        }
+        if (identity === undefined) return
+        const { groups, user } = identity
+        const { replicas, resourceVersion } = object
+        yield* events.record({
+          ref,
+          uid,
+          resourceVersion,
+          from,
+          to: replicas,
+          user,
+          groups,
+          requestId: id,
+          at: receivedAt
+        })
       })
 
+      const recordLate = (exit: Exit.Exit<void, WriteError>) =>
+        audit.record({
+          requestId: id,
+          identity,
+          remoteAddress,
+          namespace: ref.namespace,
+          deployment: ref.name,
+          to: String(to),
+          from,
+          ...outcomeOf(exit, cancelled),
+          late: true,
+          receivedAt
+        })
+
       const followed = (writing: Fiber.Fiber<void, WriteError>) =>
-        Effect.flatMap(Effect.andThen(Fiber.interrupt(writing), Fiber.await(writing)), (exit) =>
-          audit.record({
-            requestId: id,
-            identity,
-            remoteAddress: Option.getOrUndefined(remoteAddress),
-            namespace: ref.namespace,
-            deployment: ref.name,
-            to: String(to),
-            from,
-            ...lateOutcome(exit),
-            late: true,
-            receivedAt
-          })
-        )
+        Effect.flatMap(Effect.andThen(Fiber.interrupt(writing), Fiber.await(writing)), recordLate)
 
       return yield* Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(Effect.forkIn(carriedOut, scope, { uninterruptible: true }), (writing) =>
@@ -95,9 +85,6 @@ export const make = (serveTimeout: Duration.Duration) =>
             )
           )
         )
-      ).pipe(
-        Effect.as(accepted),
-        Effect.catch((error) => Effect.succeed(respond(error, id)))
       )
     })
   })

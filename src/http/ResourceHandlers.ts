@@ -1,15 +1,19 @@
-import { Duration, Effect } from "effect"
+import { type Duration, Effect } from "effect"
+import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Authorization } from "../authorization/Authorization.ts"
+import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
+import { NotFound, NotReady } from "../contract/Problems.ts"
 import * as CachedRead from "./CachedRead.ts"
-import { cached } from "./CachedResponse.ts"
-import { permitted } from "./Permitted.ts"
+import * as Permission from "./Permission.ts"
 import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
 
-/** Endpoints 1-4 over the cache and the scaler. A write that takes longer than `serveTimeout` is answered with 408. */
-export const resourceHandlers = (serveTimeout: Duration.Duration) =>
+/** What is said before the first full sync. */
+export const notSynced = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
+
+/** The handlers of the cluster's resources. A write that takes longer than `serveTimeout` fails with `RequestTimeout`. */
+export const layer = (serveTimeout: Duration.Duration) =>
   HttpApiBuilder.group(
     Api,
     "resources",
@@ -18,19 +22,39 @@ export const resourceHandlers = (serveTimeout: Duration.Duration) =>
       const cache = yield* ClusterCache
       const write = yield* ReplicaCountWrite.make(serveTimeout)
 
-      const answered = (read: CachedRead.CachedRead) => permitted(authorization, read.access, cached(cache, read))
+      const answer = Effect.fnUntraced(function* ({ access, find, missing }: CachedRead.CachedRead) {
+        yield* Permission.require(authorization, access)
+        if (!cache.isSynced()) return yield* notSynced
+        const body = find(cache.current())
+        if (body === undefined) return yield* new NotFound({ detail: missing() })
+        const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+        const options = { contentType: "application/json", headers: { age: String(cache.age(now)) } }
+        return typeof body === "string"
+          ? HttpServerResponse.text(body, options)
+          : HttpServerResponse.uint8Array(body, options)
+      })
 
       return handlers.handleAll({
-        listNamespaces: () => answered(CachedRead.namespaces),
-        listDeployments: ({ params: { namespace } }) => answered(CachedRead.deployments(namespace)),
-        getReplicaCount: ({ params: { namespace, deployment } }) =>
-          answered(CachedRead.replicaCounts(namespace, deployment)),
-        setReplicaCount: ({ params: { namespace, deployment, replica_count: replicas } }) =>
-          permitted(
-            authorization,
-            { verb: "set", resource: "replica_count", namespace, deployment, replicas },
-            write({ namespace, name: deployment }, replicas)
-          )
+        listNamespaces: () => answer(CachedRead.listNamespaces),
+        listDeployments: ({ params }) => answer(CachedRead.listDeployments(params)),
+        listAllDeployments: () => answer(CachedRead.listAllDeployments),
+        getReplicaCount: ({ params }) => answer(CachedRead.getReplicaCount(params)),
+        listReplicaCounts: ({ params }) => answer(CachedRead.listReplicaCounts(params)),
+        listAllReplicaCounts: () => answer(CachedRead.listAllReplicaCounts),
+        findReplicaCounts: ({ params }) => answer(CachedRead.findReplicaCounts(params)),
+        setReplicaCount: ({ params: { deployment, namespace, replica_count: replicas } }) =>
+          Effect.gen(function* () {
+            yield* Permission.require(authorization, {
+              verb: "set",
+              resource: "replica_count",
+              namespace,
+              deployment,
+              replicas
+            })
+            if (!cache.isSynced()) return yield* notSynced
+            yield* write({ namespace, name: deployment }, replicas)
+            return {}
+          })
       })
     })
   )

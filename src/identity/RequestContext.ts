@@ -1,35 +1,46 @@
 import { Context } from "effect"
-import type { BadRequest } from "../contract/Problems.ts"
 import type { Identity } from "./Identity.ts"
 
-/** Which endpoint a request is for, as its path template, and the parameters in its path; nothing until it is routed. */
-export interface Matched {
-  route: string | undefined
-  params: Readonly<Record<string, string | undefined>>
-}
-
-const noParams = {}
-
-/** What is known of a request before it is routed. */
-export const unmatched = (): Matched => ({ route: undefined, params: noParams })
-
 /**
- * What is known of a request before it is routed: its id (the caller's, or a new one), who sent it (`undefined`: not
- * identified), when it came, in milliseconds since the epoch, and what is wrong with its form, to be said once it is known
- * who asks and for what. Where nobody has said who sent it, nobody did. `matched` is filled in by the router.
+ * What is known of a request before it is routed.
+ *
+ * - `id`: the caller's `X-Request-Id`, or a new one.
+ * - `identity`: who sent it; `undefined` where the client is not identified.
+ * - `remoteAddress`: the client's address; `undefined` where the connection is gone.
+ * - `method`, `target`: as sent; the target is path and query.
+ * - `receivedAt`: milliseconds since the epoch. `startedNanos`: the same moment on the clock that never goes back.
+ * - `requestBytes`: size of request target and header block.
+ * - `traceId`: the trace that the request belongs to, where there is one.
+ * - `isOutdated`: whether the verdict on its connection's certificate no longer holds: a new handshake may end otherwise.
  */
-export const RequestContext = Context.Reference<{
+export interface RequestContext {
   readonly id: string
   readonly identity: Identity | undefined
+  readonly remoteAddress: string | undefined
+  readonly method: string
+  readonly target: string
   readonly receivedAt: number
-  readonly malformed: BadRequest | undefined
-  readonly matched: Matched
-}>("kube-resource-api/identity/RequestContext", {
-  defaultValue: () => ({
-    id: "unknown",
-    identity: undefined,
-    receivedAt: 0,
-    malformed: undefined,
-    matched: unmatched()
-  })
-})
+  readonly startedNanos: bigint
+  readonly requestBytes: number
+  readonly traceId: string | undefined
+  readonly isOutdated: boolean
+}
+
+/** The request that is being served. Without a server in front, an unidentified one. */
+export const RequestContext: Context.Reference<RequestContext> = Context.Reference<RequestContext>(
+  "kube-resource-api/identity/RequestContext",
+  {
+    defaultValue: () => ({
+      id: "unknown",
+      identity: undefined,
+      remoteAddress: undefined,
+      method: "unknown",
+      target: "",
+      receivedAt: 0,
+      startedNanos: 0n,
+      requestBytes: 0,
+      traceId: undefined,
+      isOutdated: false
+    })
+  }
+)

@@ -20,10 +20,10 @@ const report = (trouble: Trouble, error: KubeError): Effect.Effect<void> =>
 // The errors' own messages may name the cluster's address, so none of them reaches a client.
 const translate = (error: KubeError): ClusterUnavailable => {
   const retryAfter = error._tag === "KubeStatusError" ? error.retryAfter : undefined
-  return new ClusterUnavailable({
-    detail: "The cluster decides what callers may do, and it could not be asked.",
-    retryAfterSeconds: retryAfter === undefined ? 1 : Math.max(1, Math.ceil(Duration.toSeconds(retryAfter)))
-  })
+  return ClusterUnavailable.after(
+    "The cluster decides what callers may do, and it could not be asked.",
+    retryAfter === undefined ? 1 : Math.max(1, Math.ceil(Duration.toSeconds(retryAfter)))
+  )
 }
 
 /**

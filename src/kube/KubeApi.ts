@@ -6,7 +6,7 @@ import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientRes
 import type { AccessQuestion } from "../model/AccessReviewer.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef, NamespaceObject, ScaledDeployment } from "../model/ReadModel.ts"
-import type { ReplicaCount } from "../contract/ReplicaCount.ts"
+import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import type { KubeConfigError } from "./KubeConfig.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "./KubeErrors.ts"

@@ -2,7 +2,7 @@
  * HTTP to the cluster: its base URL, credentials asked for anew with each request, TLS, and sockets on which a dead peer
  * is noticed.
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Context, Duration, Effect, Layer } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest } from "effect/http"
 import * as http from "node:http"

@@ -1,17 +1,19 @@
 import { Duration, Effect, Fiber, Layer, Schedule } from "effect"
 import { DeploymentScaler } from "../model/DeploymentScaler.ts"
-import { ClusterForbade, ClusterUnavailable, NotFound } from "../contract/Problems.ts"
+import { Unauthorized, ClusterUnavailable, NotFound } from "../contract/Problems.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 
-const retryLater = (detail: string, retryAfterSeconds: number) => new ClusterUnavailable({ detail, retryAfterSeconds })
+const forbade = (reason: string) => new Unauthorized({ detail: `The cluster refused the write: ${reason}` })
+
+const retryLater = (detail: string, retryAfterSeconds: number) => ClusterUnavailable.after(detail, retryAfterSeconds)
 
 // What a client is told. The errors' own messages may name the cluster's address; those of a Status, written by the
 // cluster for the caller of its API, do not.
 const translate =
   (ref: DeploymentRef) =>
-  (error: KubeError): NotFound | ClusterForbade | ClusterUnavailable => {
+  (error: KubeError): NotFound | Unauthorized | ClusterUnavailable => {
     if (error._tag !== "KubeStatusError") {
       return retryLater("the cluster could not be reached, or did not answer in time", 1)
     }
@@ -23,7 +25,7 @@ const translate =
         // It is this service that the cluster does not know, as when its token has expired: nothing the caller did.
         return retryLater("the cluster does not accept the credentials of this service", seconds)
       case 403:
-        return new ClusterForbade({ reason: error.message || error.reason || "forbidden" })
+        return forbade(error.message || error.reason || "forbidden")
       case 409:
         return retryLater("the deployment is being changed by others", seconds)
       case 429:
@@ -32,7 +34,7 @@ const translate =
     // An admission webhook or a policy answers 400 or 422 to a count that it does not want: the cluster refused the
     // write, in its own words, and will refuse it again.
     return error.code >= 400 && error.code < 500
-      ? new ClusterForbade({ reason: error.message || error.reason || `status ${error.code}` })
+      ? forbade(error.message || error.reason || `status ${error.code}`)
       : retryLater("the cluster failed to take the write", seconds)
   }
 

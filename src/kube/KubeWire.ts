@@ -6,7 +6,7 @@ import { Result, Schema } from "effect"
 import type { ClusterEvent, WatchedResource } from "../model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, NamespaceObject, ScaledDeployment } from "../model/ReadModel.ts"
-import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { ReplicaCount } from "../contract/Names.ts"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { withoutManagedFields } from "./ManagedFields.ts"
 

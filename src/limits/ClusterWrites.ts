@@ -16,8 +16,7 @@ const refusedWrites = Metric.counter("cluster_writes_refused_total", {
 })
 
 const queueFull = new ClusterUnavailable({
-  detail: "Too many writes wait for the cluster already; nothing was set.",
-  retryAfterSeconds: 1
+  detail: "Too many writes wait for the cluster already; nothing was set."
 })
 
 /**

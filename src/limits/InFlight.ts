@@ -1,4 +1,5 @@
 import { Effect, Metric } from "effect"
+import { probePaths } from "../contract/Api.ts"
 import * as ObservedMetric from "../observability/ObservedMetric.ts"
 
 const shedSeries = (identified: boolean) =>
@@ -10,7 +11,7 @@ const shedSeries = (identified: boolean) =>
   })
 
 const isProbe = (target: string): boolean =>
-  target === "/livez" || target === "/readyz" || target.startsWith("/livez?") || target.startsWith("/readyz?")
+  probePaths.some((path) => target.startsWith(path) && (target.length === path.length || target[path.length] === "?"))
 
 /** What one client, over all of its connections, may take of the places, and has taken. */
 export interface Share {

@@ -54,11 +54,11 @@ export class RateLimit extends Context.Service<
             const missing = buckets.take(client, nowMillis)
             if (missing === 0) return undefined
             counter.updateUnsafe(1, services)
-            return new TooManyRequests({
-              detail: `Too many ${budget === "unidentified" ? "requests without a valid client certificate" : budget}: at most ${perSecond} a second, ${burst} at once.`,
-              retryAfterSeconds: missing / 1000,
-              policy: { name: budget, quota: burst, windowSeconds }
-            })
+            return TooManyRequests.of(
+              `Too many ${budget === "unidentified" ? "requests without a valid client certificate" : budget}: at most ${perSecond} a second, ${burst} at once.`,
+              missing / 1000,
+              { name: budget, quota: burst, windowSeconds }
+            )
           }
           return { take, has: buckets.has }
         }

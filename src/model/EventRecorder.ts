@@ -1,6 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import type { DeploymentRef } from "./ReadModel.ts"
-import type { ReplicaCount } from "../contract/ReplicaCount.ts"
+import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "./ResourceVersion.ts"
 
 /** A replica count that the cluster accepted, and who set it. */

@@ -2,7 +2,7 @@
  * The read model: what the service keeps of the cluster, and nothing else of it.
  */
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
-import type { ReplicaCount } from "../contract/ReplicaCount.ts"
+import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "./ResourceVersion.ts"
 
 /** A namespace as the service keeps it. */

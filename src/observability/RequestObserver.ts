@@ -1,6 +1,6 @@
 import { Context } from "effect"
 import type { Identity } from "../identity/Identity.ts"
-import type { Code } from "../http/ErrorResponse.ts"
+import type { Code } from "../contract/Problems.ts"
 
 /**
  * A request that has been answered, or whose client has gone.

@@ -5,10 +5,11 @@
 import { Clock, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
 import { HttpMiddleware } from "effect/http"
 import { OtlpExporter, OtlpSerialization, OtlpTracer } from "effect/observability"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { hostname } from "node:os"
 import packageJson from "../../package.json" with { type: "json" }
 import { Api } from "../contract/Api.ts"
+import * as PathTemplate from "../contract/PathTemplate.ts"
 import { RequestTracing } from "./RequestTracing.ts"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { type InformerObserver, unobserved } from "../kube/InformerObserver.ts"
@@ -35,16 +36,17 @@ export const sampled = (tracer: Tracer.Tracer, ratio: number, random: () => numb
     })
 })
 
-const templates = Object.values(Api.groups).flatMap((group) =>
-  Object.values(group.endpoints).map(({ path }) => ({
-    path,
-    pattern: new RegExp(`^${path.replaceAll(/:[a-z_]+/g, "[^/?]+")}(?:\\?|$)`)
-  }))
-)
+const paths = Object.values(Api.groups)
+  .flatMap((group) => Object.values(group.endpoints).map(({ path }) => path))
+  // As the router does, literal segments come before parameters.
+  .toSorted((a, b) => a.split(":").length - b.split(":").length)
+
+const templates = paths.map((path) => ({ path, matches: PathTemplate.matching(path) }))
 
 /** The name of a request's span: its method and, where there is such an endpoint, the path template. */
 export const spanName = (method: string, target: string): string => {
-  const found = templates.find(({ pattern }) => pattern.test(target))
+  const path = PathTemplate.pathOf(target)
+  const found = templates.find(({ matches }) => matches(path) !== undefined)
   return found === undefined ? method : `${method} ${found.path}`
 }
 

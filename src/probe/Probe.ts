@@ -5,7 +5,7 @@ import { Clock, Duration, Effect, Predicate, Ref, Schedule, Schema } from "effec
 import type { Client } from "../client/Client.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
-import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { ReplicaCount } from "../contract/Names.ts"
 
 /** The steps, in their order. The last two are for a canary alone. */
 export const steps = [

@@ -3,10 +3,9 @@
  * at `/metrics`.
  */
 import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule, Schema } from "effect"
-import { HttpServer } from "effect/http"
-import { NetAddress } from "effect/net"
 import { PrometheusMetrics } from "effect/observability"
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { cannotListen } from "../server/CannotListen.ts"
 import * as MetricsServer from "../server/MetricsServer.ts"
 import * as Client from "../client/Client.ts"
@@ -78,13 +77,8 @@ const loop = Effect.fnUntraced(function* (settings: ProbeSettings) {
       Effect.fail(cannotListen("METRICS_PORT", settings.host, settings.metricsPort, cause))
     )
   )
-  const { address } = Context.get(services, HttpServer.HttpServer)
-  yield* Effect.logInfo("Probing").pipe(
-    Effect.annotateLogs({
-      url: settings.url,
-      metricsPort: NetAddress.isInetAddress(address) ? address.port : settings.metricsPort
-    })
-  )
+  const { port: metricsPort } = Context.get(services, MetricsServer.MetricsServer)
+  yield* Effect.logInfo("Probing").pipe(Effect.annotateLogs({ url: settings.url, metricsPort }))
   yield* probe(settings).pipe(
     // A file that is being replaced may be missing for a moment.
     Effect.tapError((error) =>

@@ -1,6 +1,6 @@
 /**
- * The open connections of a server: how many there may be, which one has to go where there are too many, and which are
- * ended because nothing comes of them.
+ * The connection guard: bounds how many connections are open, ends the one of least use where there are too many, and ends
+ * those that achieve nothing.
  */
 import { Duration, Effect, Metric } from "effect"
 import * as ObservedMetric from "../observability/ObservedMetric.ts"
@@ -10,12 +10,11 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { clientAddress } from "../limits/ClientAddress.ts"
 import { type Connection, type Full, type Kind, make } from "../limits/ConnectionTable.ts"
-import { putInFront } from "./InFront.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
 
-/** What a server puts up with of its connections; the words are those of the settings. */
+/** Limits of a server's connections, named as the settings. */
 export interface ConnectionLimits {
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
@@ -26,8 +25,8 @@ export interface ConnectionLimits {
 }
 
 /**
- * An open connection: what it is called, whose share of the places for requests is its client's (known after the handshake),
- * and how many of them its requests have taken.
+ * An open connection: the peer's key, the client's in-flight share (known after the handshake), and the places that its
+ * requests hold.
  */
 interface Open {
   readonly raw: Socket
@@ -36,7 +35,7 @@ interface Open {
   counted: number
 }
 
-/** One for each connection of a machine: both of its ends. */
+/** The key of a connection: both of its ends. */
 const peerOf = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}`
 
 type Ending = Full | "pipelining" | "response_timeout" | "idle"
@@ -44,7 +43,7 @@ type Ending = Full | "pipelining" | "response_timeout" | "idle"
 const refusedSeries = (reason: Full) =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once, because there were as many as there may be (in `total` or of one `address`) and none could be ended for them.",
+      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them.",
     incremental: true,
     attributes: { reason }
   })
@@ -52,38 +51,36 @@ const refusedSeries = (reason: Full) =>
 const evictedSeries = (reason: Ending) =>
   Metric.counter("connections_evicted_total", {
     description:
-      "Connections ended by the service: for new ones where there were as many as there may be (in `total` or of one `address`), for too many pipelined requests, for an answer that was not read, for being idle.",
+      "Connections ended by the service: to make room for a new one (in `total` or of one `address`), for too many pipelined requests, for a response that was not read, for being idle.",
     incremental: true,
     attributes: { reason }
   })
 
 const shutdownSweepMillis = 200
 
-/** What Node adds to the time that a connection is kept alive. */
+/** Node adds this to the time that a connection is kept alive. */
 const keepAliveBufferMillis = 1000
 
 /** The connections of one server. */
 export interface Connections {
-  /** Puts itself in front of those who answer requests; to be called once they all listen. */
-  readonly guardRequests: () => void
+  /** Decides about a new connection before its handshake. What it refuses it has destroyed. */
+  readonly admit: (raw: Socket) => boolean
+  /** Follows a request until its response has left. `false`: the request needs no response, or has had it. */
+  readonly received: (request: IncomingMessage, response: ServerResponse) => boolean
   /** Whether a request of this connection is being answered. */
   readonly isAnswering: (socket: Duplex) => boolean
-  /** Whether this connection has got through its handshake. */
+  /** Whether this connection has completed its handshake. */
   readonly isSecured: (socket: Duplex) => boolean
   /** Whether a request on this connection was answered before it had arrived whole: nothing more may be said on it. */
   readonly wasAnswered: (socket: Duplex) => boolean
-  /**
-   * From now until the server has closed, ends every connection on which nothing is being answered, and after
-   * `withinMillis` the others too. Node would wait for them for ever, its own time-outs being off once it closes; or not
-   * long enough, for it takes an answer that has not left for one that has.
-   */
-  readonly endIdle: (withinMillis: number) => void
+  /** Ends idle connections, again and again, and the others after `withinMillis`. Never succeeds. */
+  readonly drain: (withinMillis: number) => Effect.Effect<never>
 }
 
 /**
- * Follows the server's connections; to be called before it listens. The gauges are there as long as the scope is open.
+ * Follows the server's connections. The gauges are registered for as long as the scope is open.
  *
- * A client counts as identified here once TLS has accepted its certificate; finer things are decided with its requests.
+ * A client counts as identified here once TLS has accepted its certificate. Requests are judged more finely.
  */
 export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
   const services = yield* Effect.context<never>()
@@ -96,11 +93,11 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     response_timeout: evictedSeries("response_timeout"),
     idle: evictedSeries("idle")
   }
-  // What has not happened yet is a count of none.
+  // A series exists before its first event, so that an alert can tell 0 from absent.
   for (const series of [...Object.values(refused), ...Object.values(evicted)]) series.updateUnsafe(0, services)
   const count = (reason: Ending) => evicted[reason].updateUnsafe(1, services)
 
-  /** Those in their handshake, by their peers: Node does not tell which connection a secured one was. */
+  // Those in their handshake, by peer: Node does not tell which connection a secured socket came from.
   const shaking = new Map<string, Connection<Open>>()
   const secured = new WeakMap<Duplex, Connection<Open>>()
   const answered = new WeakSet<Duplex>()
@@ -129,32 +126,29 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     count(reason)
   }
 
-  // In front of Node's own listener, which sets up TLS: a connection that is refused costs none.
-  const listeners = server.listeners("connection")
-  server.removeAllListeners("connection")
-  server.on("connection", (raw: Socket) => {
+  const admit = (raw: Socket): boolean => {
     // The peer may have gone already.
     if (raw.remoteAddress === undefined) {
       raw.destroy()
-      return
+      return false
     }
     const open: Open = { raw, peer: peerOf(raw), share: undefined, counted: 0 }
     const connection = table.admit(open, clientAddress(raw.remoteAddress))
     if (typeof connection === "string") {
       refused[connection].updateUnsafe(1, services)
       raw.destroy()
-      return
+      return false
     }
     shaking.set(open.peer, connection)
     raw.once("close", () => end(connection))
-    for (const listener of listeners) listener.call(server, raw)
-  })
+    return true
+  }
 
   server.on("secureConnection", (socket) => {
     const peer = peerOf(socket)
     const connection = shaking.get(peer)
     if (connection === undefined) {
-      // Its peer has gone meanwhile, so that it has no name any more.
+      // Its peer has gone meanwhile, so that it has no address any more.
       socket.destroy()
       return
     }
@@ -164,11 +158,20 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     if (socket.authorized) table.identify(connection)
   })
 
-  /** Follows a request until its answer has left. Whether it is to be answered; if not, that has been seen to. */
+  /** Notes the end of a response, and whether its request had arrived whole by then. */
+  const follow = (request: IncomingMessage, response: ServerResponse, finished: () => void) => {
+    response.on("finish", finished)
+    if (!ShedResponse.announcesBody(request)) return
+    response.once("finish", () => {
+      if (!request.complete) answered.add(request.socket)
+    })
+    request.once("end", () => answered.delete(request.socket))
+  }
+
   const received = (request: IncomingMessage, response: ServerResponse): boolean => {
     const connection = secured.get(request.socket)
     const share = connection?.socket.share
-    // The rest of what came in the packet for which the connection was ended.
+    // The rest of the packet for which the connection was ended.
     if (connection?.open !== true || share === undefined) return false
     if (connection.unanswered >= limits.maxPipelinedRequests) {
       evict(connection, "pipelining")
@@ -178,19 +181,13 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
     const admission = inFlight.admit(request.url ?? "", share)
     table.received(connection)
     if (admission === "counted") connection.socket.counted++
-    response.on("finish", () => {
+    follow(request, response, () => {
       if (!connection.open) return
       table.answered(connection)
       if (admission !== "counted") return
       connection.socket.counted--
       inFlight.release(1, share)
     })
-    if (ShedResponse.announcesBody(request)) {
-      response.once("finish", () => {
-        if (!request.complete) answered.add(request.socket)
-      })
-      request.once("end", () => answered.delete(request.socket))
-    }
     if (admission === "shed") shed(request, response)
     return admission !== "shed"
   }
@@ -204,30 +201,26 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
       evict(oldest, reason)
     }
   }
-  const endStalled = () => {
-    // First it is served, which has its own limit, and then the client reads the answer.
+  const endStalled = Effect.sync(() => {
+    // The request is served, which has its own limit, and then the client reads the response.
     for (const kind of ["strangersAnswered", "identifiedAnswered"] as const) {
       evictOlder(kind, requestMillis + responseMillis, "response_timeout")
     }
-    // Node's own limits of time can be put off by sending line ends and no request.
+    // A client puts Node's own time limits off by sending line ends and no request.
     for (const kind of ["strangers", "identified"] as const) {
       evictOlder(kind, keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
     }
-  }
-  const kinds = ["strangers", "identified", "strangersAnswered", "identifiedAnswered"] as const
-  const endAll = (some: ReadonlyArray<Kind>) => {
-    for (const kind of some) {
-      for (let oldest = table.oldest(kind); oldest !== undefined; oldest = table.oldest(kind)) end(oldest)
-    }
-  }
-  const endUnanswered = () => endAll(["strangers", "identified"])
-  // Node would destroy connections whose answer is still on its way, once it closes.
-  server.closeIdleConnections = () => {}
-  server.once("listening", () => {
-    const sweeps = setInterval(endStalled, Math.max(1, Math.min(1000, Math.floor(responseMillis / 4))))
-    sweeps.unref()
-    server.once("close", () => clearInterval(sweeps))
   })
+  const sweepMillis = Math.max(1, Math.min(1000, Math.floor(responseMillis / 4)))
+  yield* Effect.forkScoped(Effect.forever(Effect.delay(endStalled, sweepMillis)))
+
+  const endAll = (kinds: ReadonlyArray<Kind>) =>
+    Effect.sync(() => {
+      for (const kind of kinds) {
+        for (let oldest = table.oldest(kind); oldest !== undefined; oldest = table.oldest(kind)) end(oldest)
+      }
+    })
+  const endIdle = endAll(["strangers", "identified"])
 
   yield* ObservedMetric.gauge(
     { name: "connections_open", description: "Open connections, those in their handshake too." },
@@ -242,24 +235,15 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
   )
 
   return {
-    guardRequests: () => {
-      for (const event of ["request", "checkContinue"] as const) {
-        putInFront(server, event, received)
-      }
-    },
+    admit,
+    received,
     isAnswering: (socket) => (secured.get(socket)?.unanswered ?? 0) > 0,
     isSecured: (socket) => secured.has(socket),
     wasAnswered: (socket) => answered.has(socket),
-    endIdle: (withinMillis) => {
-      endUnanswered()
-      const sweeps = setInterval(endUnanswered, shutdownSweepMillis)
-      const last = setTimeout(() => endAll(kinds), withinMillis)
-      sweeps.unref()
-      last.unref()
-      server.once("close", () => {
-        clearInterval(sweeps)
-        clearTimeout(last)
-      })
-    }
+    drain: (withinMillis) =>
+      Effect.andThen(
+        Effect.forkChild(Effect.delay(endAll(["strangersAnswered", "identifiedAnswered"]), withinMillis)),
+        Effect.forever(Effect.andThen(endIdle, Effect.sleep(shutdownSweepMillis)))
+      )
   } satisfies Connections
 })

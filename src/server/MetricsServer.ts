@@ -1,31 +1,42 @@
-import { Effect, Layer } from "effect"
-import { HttpRouter } from "effect/http"
-import { NodeHttpServer } from "@effect/platform-node"
+import { Context, Effect, Layer } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { NetAddress } from "effect/net"
 import { createServer } from "node:http"
-import * as AcceptErrors from "./AcceptErrors.ts"
-import { metricsPage } from "../http/MetricsHandlers.ts"
+import { metricsPage } from "../http/ServiceHandlers.ts"
+import { logAcceptErrors } from "./Acceptor.ts"
 
-/** More than any number of scrapers: whoever reaches the port must not hold connections without end. */
+/** More than any number of scrapers: a client of the port must not hold connections without end. */
 const maxConnections = 100
 
-/**
- * Serves `/metrics`, and nothing else, over plain HTTP to whoever can reach the port. It fails with a `ServeError` where
- * the port cannot be listened on. The layer gives the `HttpServer`, which knows its address.
- */
+/** The port of the metrics server. */
+export class MetricsServer extends Context.Service<MetricsServer, { readonly port: number }>()(
+  "kube-resource-api/server/MetricsServer"
+) {}
+
+const makeServer = () => {
+  const server = createServer({
+    headersTimeout: 5000,
+    requestTimeout: 5000,
+    keepAliveTimeout: 65_000,
+    maxHeaderSize: 8192
+  })
+  server.maxConnections = maxConnections
+  return server
+}
+
+/** Serves `/metrics`, and nothing else, over plain HTTP. Fails with a `ServeError` where the port cannot be listened on. */
 export const layer = (host: string, port: number) =>
-  Layer.unwrap(
+  Layer.effect(
+    MetricsServer,
     Effect.gen(function* () {
-      const server = createServer({
-        headersTimeout: 5000,
-        requestTimeout: 5000,
-        keepAliveTimeout: 65_000,
-        maxHeaderSize: 8192
-      })
-      server.maxConnections = maxConnections
-      yield* AcceptErrors.logged(server)
-      return HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
+      const server = makeServer()
+      const served = HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
         disableLogger: true,
         disableListenLog: true
       }).pipe(Layer.provideMerge(NodeHttpServer.layer(() => server, { host, port, gracefulShutdownTimeout: 1000 })))
+      const { address } = Context.get(yield* Layer.build(served), HttpServer.HttpServer)
+      yield* logAcceptErrors(server)
+      return { port: NetAddress.isInetAddress(address) ? address.port : port }
     })
   )

@@ -1,36 +1,33 @@
-import { Clock, Duration, Effect, Layer, Stream } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import { Clock, Context, Duration, Effect, Layer, Scope, Stream } from "effect"
+import { HttpRouter } from "effect/http"
 import { HttpApiBuilder, OpenApi } from "effect/http-api"
-import { NodeHttpServer } from "@effect/platform-node"
-import { createServer, type Server as HttpsServer } from "node:https"
-import { UnknownEndpoint } from "../contract/Problems.ts"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { createServer, type Server as NodeHttpsServer } from "node:https"
+import { Api, WatcherApi } from "../contract/Api.ts"
+import * as App from "../http/App.ts"
+import * as Audited from "../http/Audited.ts"
+import * as Completion from "../http/Completion.ts"
+import * as Identified from "../http/Identified.ts"
+import * as ReadPath from "../http/ReadPath.ts"
+import { requestId, type RequestLimits } from "../http/RequestForm.ts"
+import * as ResourceHandlers from "../http/ResourceHandlers.ts"
+import * as ServiceHandlers from "../http/ServiceHandlers.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { ServerTls } from "../identity/ServerTls.ts"
 import { contextOptions, type TlsMaterial } from "../identity/Tls.ts"
-import * as AcceptErrors from "./AcceptErrors.ts"
-import { Api, WatcherApi } from "../contract/Api.ts"
-import * as App from "../http/App.ts"
-import { Audited } from "../http/Audited.ts"
 import * as ClusterWrites from "../limits/ClusterWrites.ts"
-import * as Connections from "./Connections.ts"
-import { descriptionHandlers } from "../http/DescriptionHandlers.ts"
-import * as Handshakes from "./Handshakes.ts"
-import { Identified } from "../http/Identified.ts"
 import * as InFlight from "../limits/InFlight.ts"
-import { metricsHandlers } from "../http/MetricsHandlers.ts"
 import { connectionsThatFit } from "../limits/OpenFiles.ts"
-import { probeHandlers } from "../http/ProbeHandlers.ts"
-import { resourceHandlers } from "../http/ResourceHandlers.ts"
-import * as ReadPath from "../http/ReadPath.ts"
-import type { RequestLimits } from "../http/RequestForm.ts"
-import { requestId } from "../http/RequestId.ts"
-import { RequestObserver, unobserved } from "../observability/RequestObserver.ts"
+import { RequestObserver } from "../observability/RequestObserver.ts"
 import { RequestTracing } from "../observability/RequestTracing.ts"
-import * as RouteCapture from "../http/RouteCapture.ts"
+import * as Acceptor from "./Acceptor.ts"
+import * as Connections from "./Connections.ts"
+import * as Handshakes from "./Handshakes.ts"
 import * as SpentConnection from "./SpentConnection.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
-/** Where the server listens and what it puts up with; the words are those of the settings. */
+/** Where the server listens, and its limits, named as the settings. */
 export interface ServerSettings extends RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
   readonly host: string
   readonly port: number
@@ -39,18 +36,20 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly tlsHandshakeTimeout: Duration.Duration
   readonly headersTimeout: Duration.Duration
   readonly shutdownTimeout: Duration.Duration
-  /** A watcher answers probes and metrics alone; all others, and an instance without a role, the whole API. */
-  readonly role?: "all" | "watcher" | "server" | undefined
+  /** A watcher serves probes, metrics and its description alone; every other instance the whole API. */
+  readonly role: "all" | "watcher" | "server"
 }
 
-const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: ServerSettings) {
-  const observer = yield* RequestObserver
-  const server = createServer({
+/** The port that the service listens on. */
+export class Server extends Context.Service<Server, { readonly port: number }>()("kube-resource-api/server/Server") {}
+
+const makeHttps = (tls: TlsMaterial, settings: ServerSettings): NodeHttpsServer =>
+  createServer({
     ...contextOptions(tls),
     IncomingMessage: SpentConnection.Request,
     ServerResponse: SpentConnection.Response,
     requestCert: true,
-    // Without a valid certificate a client still reaches the probes, and its refusal in the contract's form.
+    // A client without a valid certificate still reaches the probes, and its refusal in the contract's form.
     rejectUnauthorized: tls.requireClientCertificate,
     maxHeaderSize: settings.maxTargetBytes + settings.maxHeaderBytes,
     headersTimeout: Duration.toMillis(settings.headersTimeout),
@@ -63,66 +62,40 @@ const makeHttps = Effect.fnUntraced(function* (tls: TlsMaterial, settings: Serve
     ),
     // Node would answer a request without Host by itself, with no body; the application does it in the contract's form.
     requireHostHeader: false,
-    // The many requests without a body need no stream for it.
+    // Most requests have no body and need no stream for it.
     optimizeEmptyRequests: true,
-    // Nothing is upgraded to, and a request that asks for it is one like any other.
+    // Nothing is upgraded to: a request that asks for it is one like any other.
     shouldUpgradeCallback: () => false
   })
-  const inFlight = yield* InFlight.make(settings.maxInFlight)
-  const maxConnections = yield* connectionsThatFit(settings.maxConnections)
-  const connections = yield* Connections.follow(server, { ...settings, maxConnections }, inFlight)
-  Handshakes.count(server, yield* Effect.context<never>())
-  server.on("clientError", onClientError(connections, observer))
-  server.on("connect", (request, socket) => {
-    endWith(
-      socket,
-      new UnknownEndpoint({ detail: "There is no such endpoint, or it does not take this method." }),
-      requestId(request.headers["x-request-id"]),
-      observer,
-      "CONNECT"
-    )
-  })
-  yield* AcceptErrors.logged(server)
-  // An expectation other than 100-continue is no reason not to answer.
-  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
-  return { server, connections }
-})
 
-/** The contract's routes over the handlers. */
-const routes = (settings: ServerSettings, isObserved: boolean) =>
-  HttpApiBuilder.layer(Api).pipe(
-    Layer.provide(resourceHandlers(settings.requestTimeout)),
-    Layer.provide(descriptionHandlers(OpenApi.fromApi(Api))),
-    Layer.provide(ClusterWrites.layer(settings)),
-    overHandlers(settings, isObserved)
+/** The routes of a role over their handlers. */
+const routes = (settings: ServerSettings) => {
+  const isWatcher = settings.role === "watcher"
+  const api = isWatcher
+    ? HttpApiBuilder.layer(WatcherApi).pipe(Layer.provide(ServiceHandlers.description(OpenApi.fromApi(WatcherApi))))
+    : HttpApiBuilder.layer(Api).pipe(
+        Layer.provide(ResourceHandlers.layer(settings.requestTimeout)),
+        Layer.provide(ServiceHandlers.description(OpenApi.fromApi(Api))),
+        Layer.provide(ClusterWrites.layer(settings))
+      )
+  return api.pipe(
+    Layer.provide([ServiceHandlers.probes(settings.readyMaxStaleness), ServiceHandlers.metrics]),
+    Layer.provide([Identified.layer(settings), Audited.layer, Completion.layer]),
+    Layer.provide(NodeHttpServer.layerHttpServices)
   )
+}
 
-/** The routes of a watcher. */
-const watcherRoutes = (settings: ServerSettings, isObserved: boolean) =>
-  HttpApiBuilder.layer(WatcherApi).pipe(
-    Layer.provide(descriptionHandlers(OpenApi.fromApi(WatcherApi))),
-    overHandlers(settings, isObserved)
-  )
-
-const overHandlers =
-  (settings: ServerSettings, isObserved: boolean) =>
-  <A, E, R>(layer: Layer.Layer<A, E, R>) =>
-    layer.pipe(
-      Layer.provide([probeHandlers(settings.readyMaxStaleness), metricsHandlers]),
-      Layer.provide([Identified.layer, Audited.layer, isObserved ? RouteCapture.layer : Layer.empty])
-    )
-
-/** Paths are taken as they are: no other spelling of an endpoint is one. */
+/** No spelling of a path but its own matches. */
 const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
   ignoreTrailingSlash: false,
   ignoreDuplicateSlashes: false,
   caseSensitive: true,
-  // Longer than any target may be: a name that is too long is refused for what it is, not as an unknown path.
+  // Longer than any target: a name that is too long is refused for what it is, not as an unknown path.
   maxParamLength: 65_536
 })
 
-/** Puts each change of the TLS files into the running server: handshakes from then on use it, connections stay. */
-const followTls = (server: HttpsServer, created: TlsMaterial) =>
+/** Uses each change of the TLS files for handshakes from then on. Open connections stay. */
+const followTls = (server: NodeHttpsServer, created: TlsMaterial) =>
   Effect.flatMap(ServerTls, ({ changes }) =>
     changes.pipe(
       Stream.filter((material) => material !== created),
@@ -136,42 +109,46 @@ const followTls = (server: HttpsServer, created: TlsMaterial) =>
     )
   )
 
-/** Serves the API over HTTPS for as long as its scope is open; gives the `HttpServer`, which knows its address. */
+/** Serves the API over HTTPS for as long as its scope is open. Fails with a `ListenError`. */
 export const layer = (settings: ServerSettings) =>
-  Layer.unwrap(
+  Layer.effect(
+    Server,
     Effect.gen(function* () {
       const tls = (yield* ServerTls).current()
       const identities = yield* ClientIdentity
       const observer = yield* RequestObserver
-      const { server, connections } = yield* makeHttps(tls, settings)
       const clock = yield* Clock.Clock
-      server.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
-      return Layer.effectDiscard(
-        Effect.gen(function* () {
-          yield* followTls(server, tls)
-          const isObserved = observer !== unobserved
-          const isWatcher = settings.role === "watcher"
-          const router = isWatcher
-            ? yield* HttpRouter.toHttpEffect(watcherRoutes(settings, isObserved))
-            : yield* HttpRouter.toHttpEffect(routes(settings, isObserved))
-          const app = yield* App.make(router, settings)
-          yield* HttpServer.serveEffect(app)
-          if (!isWatcher && !(yield* RequestTracing)) yield* ReadPath.inFront(server, settings)
-          connections.guardRequests()
-          yield* Effect.addFinalizer(() =>
-            Effect.sync(() => connections.endIdle(Duration.toMillis(settings.shutdownTimeout)))
-          )
-        })
-      ).pipe(
-        Layer.provide(exactPaths),
-        Layer.provideMerge(
-          NodeHttpServer.layer(() => server, {
-            host: settings.host,
-            port: settings.port,
-            backlog: 1024,
-            gracefulShutdownTimeout: settings.shutdownTimeout
-          })
-        )
+      const https = makeHttps(tls, settings)
+      const maxConnections = yield* connectionsThatFit(settings.maxConnections)
+      const inFlight = yield* InFlight.make(settings.maxInFlight)
+      const connections = yield* Connections.follow(https, { ...settings, maxConnections }, inFlight)
+      Handshakes.count(https, yield* Effect.context<never>())
+      https.on("secureConnection", (socket) => identities.connected(socket, clock.currentTimeMillisUnsafe()))
+      https.on("clientError", onClientError(connections, observer))
+      https.on("connect", (request, socket) => {
+        endWith(socket, App.unknownEndpoint, requestId(request.headers["x-request-id"]), observer, "CONNECT")
+      })
+      yield* followTls(https, tls)
+
+      const router = yield* HttpRouter.toHttpEffect(routes(settings)).pipe(Effect.provide(exactPaths))
+      const app = yield* App.make(router, settings)
+      // Closed after the acceptor: a request is interrupted only once its connection has had its time to drain.
+      const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
+      const handle = yield* NodeHttpServer.makeHandler(app, { scope: requests })
+      const readsFast = settings.role !== "watcher" && !(yield* RequestTracing)
+      const answeredFromCache = readsFast ? yield* ReadPath.make(settings) : () => false
+      // The one pipeline: connection guard, read path, routes.
+      const serve = (request: IncomingMessage, response: ServerResponse): void => {
+        if (connections.received(request, response) && !answeredFromCache(request, response)) handle(request, response)
+      }
+      https.on("request", serve)
+      // The body is never read, so no client is asked to continue; any other expectation is no reason not to answer.
+      https.on("checkContinue", serve)
+      https.on("checkExpectation", serve)
+
+      const acceptor = yield* Effect.acquireRelease(Acceptor.make(https, connections.admit, settings), ({ close }) =>
+        Effect.raceFirst(close, connections.drain(Duration.toMillis(settings.shutdownTimeout)))
       )
+      return { port: acceptor.port }
     })
   )

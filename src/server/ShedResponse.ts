@@ -1,23 +1,27 @@
 import { Clock, Effect, FiberSet } from "effect"
 import type { IncomingMessage, ServerResponse } from "node:http"
-import { NotReady } from "../contract/Problems.ts"
+import { Resources } from "../contract/Api.ts"
+import * as PathTemplate from "../contract/PathTemplate.ts"
+import { NotReady, problemContentType } from "../contract/Problems.ts"
 import { Audit } from "../observability/Audit.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { render } from "../http/ErrorResponse.ts"
-import { requestId } from "../http/RequestId.ts"
+import { requestId } from "../http/RequestForm.ts"
 import { RequestObserver } from "../observability/RequestObserver.ts"
 
 const overloaded = new NotReady({ detail: "The instance is answering as many requests as it can." })
 
-/** Whether a request comes with a body; the many that do not are whole once they are seen. */
+/** Whether a request announces a body. One that does not has arrived whole once its headers have. */
 export const announcesBody = ({ headers }: IncomingMessage): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
 
-const write = /^\/namespaces\/([^/?]+)\/deployments\/([^/?]+)\/replica_count\/([^/?]+)(?:\?|$)/
+const { method: writeMethod, path: writePath } = Resources.endpoints.setReplicaCount
+
+const writeParams = PathTemplate.matching(writePath)
 
 /**
- * Answers requests that the service has no room for with 503, at the least cost, and tells the observer and, of a write,
- * the audit: nothing else of the application runs.
+ * Answers requests beyond the in-flight limit with 503 at the least cost: nothing else of the application runs. Observer
+ * and, for a write, audit see them.
  */
 export const make = Effect.gen(function* () {
   const audit = yield* Audit
@@ -44,17 +48,16 @@ export const make = Effect.gen(function* () {
       route: undefined,
       params: {},
       status,
-      code: overloaded._tag,
+      code: overloaded.code,
       receivedAt,
       durationMillis: undefined,
       requestBytes: 0,
       responseBytes,
       traceId: undefined
     })
-    const [, namespace, deployment, to] = (request.method === "PUT" ? write.exec(target) : null) ?? []
-    if (namespace !== undefined && deployment !== undefined && to !== undefined) {
-      const outcome = { outcome: "refused", code: overloaded._tag, late: false } as const
-      const from = undefined
+    const written = request.method === writeMethod ? writeParams(PathTemplate.pathOf(target)) : undefined
+    if (written !== undefined) {
+      const { deployment = "", namespace = "", replica_count: to = "" } = written
       fork(
         audit.record({
           requestId: id,
@@ -63,8 +66,10 @@ export const make = Effect.gen(function* () {
           namespace,
           deployment,
           to,
-          from,
-          ...outcome,
+          from: undefined,
+          outcome: "refused",
+          code: overloaded.code,
+          late: false,
           receivedAt
         })
       )
@@ -73,7 +78,7 @@ export const make = Effect.gen(function* () {
     if (announcesBody(request)) response.shouldKeepAlive = false
     response.writeHead(status, {
       ...headers,
-      "content-type": "application/problem+json",
+      "content-type": problemContentType,
       "content-length": responseBytes
     })
     response.end(body)

@@ -1,14 +1,21 @@
 /**
- * Answers what Node's HTTP parser refuses before a request exists: these too get a problem of the contract, written
- * straight onto the socket, which is then closed.
+ * Answers what Node's HTTP parser refuses before a request exists: a problem of the contract, written straight onto the
+ * socket, which is then closed.
  */
 import { Predicate } from "effect"
 import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import { BadRequest, HeaderFieldsTooLarge, RequestTimeout, UriTooLong } from "../contract/Problems.ts"
+import {
+  BadRequest,
+  HeaderFieldsTooLarge,
+  type Problem,
+  problemContentType,
+  RequestTimeout,
+  UriTooLong
+} from "../contract/Problems.ts"
 import type { Connections } from "./Connections.ts"
-import { codeOf, render, type ServiceError } from "../http/ErrorResponse.ts"
-import { requestId } from "../http/RequestId.ts"
+import { render } from "../http/ErrorResponse.ts"
+import { requestId } from "../http/RequestForm.ts"
 import type { RequestObserver } from "../observability/RequestObserver.ts"
 
 const carriageReturn = 13
@@ -30,7 +37,7 @@ export const overflowedInRequestLine = (packet: Uint8Array, parsed: number): boo
     .startsWith(" HTTP/1.")
 }
 
-const errorFor = (error: Error): ServiceError => {
+const problemFor = (error: Error): Problem => {
   const code = Predicate.hasProperty(error, "code") ? error.code : undefined
   switch (code) {
     case "ERR_HTTP_REQUEST_TIMEOUT":
@@ -48,15 +55,15 @@ const errorFor = (error: Error): ServiceError => {
   }
 }
 
-/** Writes a problem as a whole HTTP response, ends the connection, and tells the observer. `method`: where it is known. */
+/** Writes a problem as a whole HTTP response, ends the connection, and tells the observer. */
 export const endWith = (
   socket: Duplex,
-  error: ServiceError,
+  problem: Problem,
   id: string,
   observer: RequestObserver,
   method = "unknown"
 ): void => {
-  const { status, title, body, headers } = render(error, id)
+  const { status, title, body, headers } = render(problem, id)
   const responseBytes = Buffer.byteLength(body)
   observer.received()
   observer.completed({
@@ -68,7 +75,7 @@ export const endWith = (
     route: undefined,
     params: {},
     status,
-    code: codeOf(error),
+    code: problem.code,
     receivedAt: Date.now(),
     durationMillis: undefined,
     requestBytes: 0,
@@ -78,7 +85,7 @@ export const endWith = (
   const lines = [
     `HTTP/1.1 ${status} ${title}`,
     "connection: close",
-    "content-type: application/problem+json",
+    `content-type: ${problemContentType}`,
     `content-length: ${responseBytes}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   ]
@@ -86,9 +93,9 @@ export const endWith = (
 }
 
 /**
- * The `clientError` listener: answers, unless the connection is still in its handshake (TLS has said what is wrong with it),
- * or a request of it is being answered or was answered before it had arrived whole, for which an answer now would be taken;
- * then it only closes.
+ * The `clientError` listener. It answers, or only closes a connection that is in its handshake (TLS has reported the fault),
+ * that has a request being answered, or whose last request was answered before it had arrived whole: there the client would
+ * take the problem for the response to that request.
  */
 export const onClientError =
   (connections: Connections, observer: RequestObserver) =>
@@ -103,7 +110,7 @@ export const onClientError =
       socket.destroy()
       return
     }
-    endWith(socket, errorFor(error), requestId(undefined), observer)
+    endWith(socket, problemFor(error), requestId(undefined), observer)
     // A client that goes on sending must not keep the connection for ever.
     setTimeout(() => socket.destroy(), 1000).unref()
   }

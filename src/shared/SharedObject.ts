@@ -3,7 +3,7 @@ import { Result, Schema } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
-import { ReplicaCount } from "../contract/ReplicaCount.ts"
+import { ReplicaCount } from "../contract/Names.ts"
 import { isOlder, ResourceVersion } from "../model/ResourceVersion.ts"
 import type { Scope } from "./WatchScope.ts"
 

@@ -13,7 +13,7 @@ import {
   type Scope
 } from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
-import { NodeRedis } from "@effect/platform-node"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
 
 /** Where the Redis server is and how it is spoken to. */
 export interface RedisOptions {

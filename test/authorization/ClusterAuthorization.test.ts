@@ -12,7 +12,7 @@ const ann = identity("ann", "shop", "people")
 const bob = identity("bob")
 const mallory = identity("mallory")
 
-const away = new ClusterUnavailable({ detail: "away", retryAfterSeconds: 1 })
+const away = new ClusterUnavailable({ detail: "away" })
 
 type Answer = (question: AccessQuestion) => Effect.Effect<boolean, ClusterUnavailable>
 

@@ -1,6 +1,6 @@
 import type { Any, DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import * as Names from "../../src/contract/Names.ts"
-import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ReplicaCount } from "../../src/contract/Names.ts"
 import type { Access } from "../../src/authorization/Authorization.ts"
 import type { Identity } from "../../src/identity/Identity.ts"
 

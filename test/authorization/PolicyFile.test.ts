@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Result } from "effect"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { readFileSync } from "node:fs"
 import type { Policy } from "../../src/authorization/Policy.ts"
 import { decodePolicy, loadPolicy, maxPolicyBytes, maxProblems } from "../../src/authorization/PolicyFile.ts"

@@ -1,7 +1,7 @@
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import type { DeploymentObject, DeploymentRef } from "../../src/model/ReadModel.ts"
-import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 
 export const ns = (name: string) => NamespaceName.make(name)

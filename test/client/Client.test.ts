@@ -4,7 +4,7 @@ import type { HttpClient } from "effect/http"
 import { readFileSync } from "node:fs"
 import * as Client from "kube-resource-api/client"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
-import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ReplicaCount } from "../../src/contract/Names.ts"
 import { file } from "../support/Pki.ts"
 import { TestService, withService } from "../support/TestService.ts"
 

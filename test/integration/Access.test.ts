@@ -72,10 +72,10 @@ const codes: Readonly<Record<number, string>> = {
 
 const modes = {
   policy: {
-    authorization: PolicyAuthorization.layer(new URL("../../deploy/demo/policy.yaml", import.meta.url).pathname)
+    authorizer: PolicyAuthorization.layer(new URL("../../deploy/demo/policy.yaml", import.meta.url).pathname)
   },
   kubernetes: {
-    authorization: ClusterAuthorization.layer({
+    authorizer: ClusterAuthorization.layer({
       authorizationCacheAllow: Duration.minutes(5),
       authorizationCacheDeny: Duration.seconds(30),
       authorizationCacheSize: 1000

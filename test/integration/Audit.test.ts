@@ -26,7 +26,7 @@ const recorded = (into: Array<AuditRecord>): Effect.Effect<AuditRecord> =>
 describe("each write leaves a record", () => {
   withService({
     auditRecords: records,
-    authorization: Authorization.layerScripted((identity) => identity.user !== "nobody")
+    authorizer: Authorization.layerScripted((identity) => identity.user !== "nobody")
   })("with what was asked, by whom, and what became of it", (it) => {
     it.effect("accepted: the subject, its certificate, the old count and the new one", () =>
       Effect.gen(function* () {

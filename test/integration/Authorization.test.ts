@@ -60,7 +60,7 @@ const limited = `rules:
 `
 writeFileSync(policyFile, limited)
 
-withService({ authorization: PolicyAuthorization.layer(policyFile, { settle: "20 millis", pollEvery: "200 millis" }) })(
+withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 millis", pollEvery: "200 millis" }) })(
   "a policy file decides, over mutual TLS",
   (it) => {
     it.effect("what a rule allows is answered", () =>
@@ -157,7 +157,7 @@ const kept = (allow: Duration.Input, deny: Duration.Input) =>
     authorizationCacheSize: 1000
   })
 
-withService({ kube: { decideAccess: demoAccess }, authorization: kept("5 minutes", "30 seconds") })(
+withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", "30 seconds") })(
   "the cluster's RBAC decides, over mutual TLS",
   (it) => {
     it.effect("what it allows is answered, what it does not is 401, which says verb and object", () =>
@@ -252,7 +252,7 @@ withService({ kube: { decideAccess: demoAccess }, authorization: kept("5 minutes
   }
 )
 
-withService({ kube: { decideAccess: demoAccess }, authorization: kept("200 millis", "200 millis") })(
+withService({ kube: { decideAccess: demoAccess }, authorizer: kept("200 millis", "200 millis") })(
   "the cluster's RBAC changes",
   (it) => {
     it.effect("a right that is taken away ends with the time it was kept, one that is given begins with it", () =>

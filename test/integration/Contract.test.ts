@@ -311,7 +311,11 @@ withService()("the contract, over mutual TLS", (it) => {
         assert.sameMembers(Object.keys(document.paths), [
           "/namespaces",
           "/namespaces/{namespace}/deployments",
+          "/namespaces/ANY/deployments",
           "/namespaces/{namespace}/deployments/{deployment}/replica_count",
+          "/namespaces/{namespace}/deployments/ANY/replica_count",
+          "/namespaces/ANY/deployments/ANY/replica_count",
+          "/namespaces/ANY/deployments/{deployment}/replica_count",
           "/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}",
           "/livez",
           "/readyz",

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Layer, Schema } from "effect"
-import * as Cluster from "../../src/Cluster.ts"
+import { KubeApi } from "../../src/kube/KubeApi.ts"
+import * as KubeHttp from "../../src/kube/KubeHttp.ts"
+import { KubeWatch } from "../../src/kube/KubeWatch.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
-import { DeploymentList, NamespaceReplicaCounts } from "../../src/contract/Api.ts"
+import { DeploymentList, NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
@@ -93,12 +95,19 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
     Layer.provideMerge(
       Layer.unwrap(
         Effect.map(EmbeddedKube, ({ url }) =>
-          Cluster.layerOptions({
-            backoffFirst: Duration.millis(5),
-            backoffLongest: Duration.millis(40),
-            silenceLimit: Duration.millis(300),
-            pageSize: 3
-          }).pipe(Layer.provide(KubeConfig.layerEndpoint({ url })))
+          Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
+            Layer.provide(
+              KubeWatch.layerOptions({
+                backoffFirst: Duration.millis(5),
+                backoffLongest: Duration.millis(40),
+                silenceLimit: Duration.millis(300),
+                pageSize: 3
+              })
+            ),
+            Layer.provide(KubeApi.layer),
+            Layer.provide(KubeHttp.layer),
+            Layer.provide(KubeConfig.layerEndpoint({ url }))
+          )
         )
       )
     ),

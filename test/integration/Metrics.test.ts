@@ -48,7 +48,7 @@ withObserved()("GET /metrics", (it) => {
 })
 
 withObserved({
-  authorization: Authorization.layerScripted(({ user }, { resource }) => user === "admin" || resource !== "metrics")
+  authorizer: Authorization.layerScripted(({ user }, { resource }) => user === "admin" || resource !== "metrics")
 })("GET /metrics for one who may not get metrics", (it) => {
   it.effect("is 401", () =>
     Effect.gen(function* () {

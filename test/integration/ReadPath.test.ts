@@ -24,7 +24,7 @@ const service = Effect.fnUntraced(function* (throughTheRoutes: boolean) {
   const observed: Array<CompletedRequest> = []
   const asked: Array<string> = []
   const services = yield* Layer.build(
-    TestService.layer({ authorization: authorization(asked) }).pipe(
+    TestService.layer({ authorizer: authorization(asked) }).pipe(
       Layer.provide(observing(observed)),
       Layer.provide(Layer.succeed(RequestTracing, throughTheRoutes))
     )
@@ -156,7 +156,7 @@ describe("the read path answers as the routes do", () => {
 
 const asked: Array<string> = []
 
-withService({ authorization: authorization(asked) })("who takes the read path", (it) => {
+withService({ authorizer: authorization(asked) })("who takes the read path", (it) => {
   const reads = [
     "/namespaces",
     "/namespaces/personal/deployments",

@@ -19,7 +19,7 @@ const logged = new PassThrough()
 
 const traced = (url: string, ratio = 1) => {
   const settings = { ...observing, otlpEndpoint: url, tracesSamplerArg: ratio }
-  return TestService.layer({ authorization: Observability.authorization(settings, Authorization.layerAllowAll) }).pipe(
+  return TestService.layer({ authorizer: Observability.authorization(settings, Authorization.layerAllowAll) }).pipe(
     Layer.provide(observed(undefined, { otlpEndpoint: url, tracesSamplerArg: ratio }))
   )
 }

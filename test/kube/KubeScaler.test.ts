@@ -3,7 +3,7 @@ import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
-import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
@@ -60,9 +60,9 @@ describe("KubeScaler", () => {
   it.effect.each([
     { code: 404, tag: "NotFound" },
     { code: 401, tag: "ClusterUnavailable" },
-    { code: 403, tag: "ClusterForbade" },
-    { code: 400, tag: "ClusterForbade" },
-    { code: 422, tag: "ClusterForbade" },
+    { code: 403, tag: "Unauthorized" },
+    { code: 400, tag: "Unauthorized" },
+    { code: 422, tag: "Unauthorized" },
     { code: 429, tag: "ClusterUnavailable" },
     { code: 500, tag: "ClusterUnavailable" },
     { code: 503, tag: "ClusterUnavailable" }
@@ -78,8 +78,8 @@ describe("KubeScaler", () => {
   it.effect("gives the cluster's own reason for refusing", () =>
     Effect.gen(function* () {
       const { result } = yield* scaling([answered(403, "nginx is frozen")])
-      assert(result._tag === "Failure" && result.failure._tag === "ClusterForbade")
-      assert.strictEqual(result.failure.reason, "nginx is frozen")
+      assert(result._tag === "Failure" && result.failure._tag === "Unauthorized")
+      assert.strictEqual(result.failure.detail, "The cluster refused the write: nginx is frozen")
     })
   )
 

@@ -2,11 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as ClusterWrites from "../../src/limits/ClusterWrites.ts"
-import { RequestContext, unmatched } from "../../src/identity/RequestContext.ts"
+import { RequestContext } from "../../src/identity/RequestContext.ts"
 import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { ClusterUnavailable } from "../../src/contract/Problems.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
-import { ReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
@@ -36,13 +36,10 @@ const makeCluster = Effect.sync(() => {
 
 const writeAs = (user: string, replicas: number) =>
   Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, ReplicaCount.make(replicas))).pipe(
-    Effect.provideService(RequestContext, {
-      id: "test",
-      identity: { user, groups: [], serialNumber: "1", issuer: "CN=ca", expiresAt: Infinity, spiffeIds: [] },
-      receivedAt: 0,
-      malformed: undefined,
-      matched: unmatched()
-    })
+    Effect.updateService(RequestContext, (context) => ({
+      ...context,
+      identity: { user, groups: [], serialNumber: "1", issuer: "CN=ca", expiresAt: Infinity, spiffeIds: [] }
+    }))
   )
 
 const limits = { maxClusterWrites: 2, maxQueuedWrites: 4 }
@@ -115,7 +112,7 @@ describe("ClusterWrites", () => {
           assert.strictEqual(cluster.asked.length, before + 2)
           const first = cluster.asked[before]
           assert.isDefined(first)
-          yield* Deferred.fail(first.taken, new ClusterUnavailable({ detail: "test", retryAfterSeconds: 1 }))
+          yield* Deferred.fail(first.taken, new ClusterUnavailable({ detail: "test" }))
           yield* TestClock.adjust(0)
           yield* Fiber.interruptAll(fibers)
           assert.strictEqual(cluster.open(), 0)

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
-import { maxReplicaCount } from "../../src/contract/ReplicaCount.ts"
+import { maxReplicaCount } from "../../src/contract/Names.ts"
 import { isOlder, ResourceVersion } from "../../src/model/ResourceVersion.ts"
-import { ReplicaCountParameter } from "../../src/contract/Api.ts"
+import { ReplicaCountText } from "../../src/contract/Names.ts"
 
 const accepts = (schema: Schema.Codec<unknown, unknown>, value: unknown) =>
   Result.isSuccess(Schema.decodeUnknownResult(schema)(value))
@@ -28,17 +28,16 @@ describe("names", () => {
 
 describe("replica counts in a path", () => {
   it("are decimal integers 0..2147483647 and nothing else", () => {
-    for (const text of ["0", "1", "10", String(maxReplicaCount)])
-      assert.isTrue(accepts(ReplicaCountParameter, text), text)
+    for (const text of ["0", "1", "10", String(maxReplicaCount)]) assert.isTrue(accepts(ReplicaCountText, text), text)
     for (const text of ["", "-0", "+1", "00", "01", "1.0", "1e1", " 1", "1\n", "２", "2147483648", "9".repeat(40), 1]) {
-      assert.isFalse(accepts(ReplicaCountParameter, text), String(text))
+      assert.isFalse(accepts(ReplicaCountText, text), String(text))
     }
   })
   it.prop(
     "come out as they went in",
     [Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxReplicaCount }))],
     ([count]) => {
-      assert.strictEqual(Number(Schema.decodeUnknownSync(ReplicaCountParameter)(String(count))), count)
+      assert.strictEqual(Number(Schema.decodeUnknownSync(ReplicaCountText)(String(count))), count)
     }
   )
 })

@@ -19,7 +19,7 @@ const line = (decision: string) =>
   `authorization_decisions_total{resource="namespaces",verb="list",decision="${decision}"} 1\n`
 
 describe("AuthorizationMetrics", () => {
-  const unavailable = Effect.fail(new ClusterUnavailable({ detail: "", retryAfterSeconds: 1 }))
+  const unavailable = Effect.fail(new ClusterUnavailable({ detail: "" }))
   const denied = Effect.fail(refused(identity("jane"), access))
   const results: ReadonlyArray<readonly [string, Effect.Effect<void, ClusterUnavailable | Unauthorized>]> = [
     ["allowed", Effect.void],

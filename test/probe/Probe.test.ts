@@ -37,8 +37,7 @@ const probe = (options: Partial<Probe.ProbeOptions> = {}, who = "admin") =>
 
 /** A cluster that takes its time, and then no write. */
 const slow = Layer.succeed(DeploymentScaler, {
-  scale: () =>
-    Effect.delay(Effect.fail(new ClusterUnavailable({ detail: "too late", retryAfterSeconds: 1 })), "600 millis")
+  scale: () => Effect.delay(Effect.fail(new ClusterUnavailable({ detail: "too late" })), "600 millis")
 })
 
 const outcomes = (results: ReadonlyArray<Probe.StepResult>) =>
@@ -100,7 +99,7 @@ describe("a run of the synthetic queries", () => {
       ])
     }).pipe(
       Effect.provide(
-        service({ authorization: Authorization.layerScripted((_, { resource }) => resource !== "replica_count") })
+        service({ authorizer: Authorization.layerScripted((_, { resource }) => resource !== "replica_count") })
       )
     )
   )

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, FileSystem, Queue, Result, Schema, Stream } from "effect"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { reloading } from "../../src/settings/FileReload.ts"
 
 class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}

@@ -1,5 +1,5 @@
 import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"

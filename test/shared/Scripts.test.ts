@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as Scripts from "../../src/shared/Scripts.ts"
 import * as SharedRedis from "../../src/shared/SharedRedis.ts"

@@ -6,7 +6,7 @@
  * and how many connections have been opened.
  */
 import { Config, Effect, Schema } from "effect"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { connect as connectTcp, type Socket } from "node:net"
 import { constants, setPriority } from "node:os"
 import { connect as connectTls } from "node:tls"

@@ -1,80 +1,78 @@
 import { layer } from "@effect/vitest"
-import { Context, Duration, Effect, type FileSystem, Layer, type Path } from "effect"
-import { HttpServer } from "effect/http"
-import { NetAddress } from "effect/net"
-import { NodeServices } from "@effect/platform-node"
-import * as Cluster from "../../src/Cluster.ts"
-import { Lifecycle } from "../../src/http/Lifecycle.ts"
-import * as Server from "../../src/server/Server.ts"
+import { ConfigProvider, Context, Duration, Effect, Layer } from "effect"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { PassThrough } from "node:stream"
+import { Authorization } from "../../src/authorization/Authorization.ts"
 import { ClusterCache } from "../../src/cache/ClusterCache.ts"
-import type { AccessReviewer } from "../../src/model/AccessReviewer.ts"
-import type { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
-import type { SettingError } from "../../src/settings/SettingError.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
-import { KubeConfig, type KubeConfigError } from "../../src/kube/KubeConfig.ts"
-import type { KubeWatchOptions } from "../../src/kube/KubeWatch.ts"
-import { Audit, type AuditRecord } from "../../src/observability/Audit.ts"
-import { Authorization } from "../../src/authorization/Authorization.ts"
-import type { FileReloadOptions } from "../../src/settings/FileReload.ts"
-import { ClientIdentity } from "../../src/identity/Identity.ts"
-import { RateLimit, type RateLimitSettings } from "../../src/limits/RateLimit.ts"
+import { Lifecycle } from "../../src/http/Lifecycle.ts"
 import { ServerTls } from "../../src/identity/ServerTls.ts"
-import type { TlsSettings } from "../../src/identity/Tls.ts"
+import { KubeConfig, type KubeConfigError } from "../../src/kube/KubeConfig.ts"
+import { KubeWatch, type KubeWatchOptions } from "../../src/kube/KubeWatch.ts"
+import { RateLimit, type RateLimitSettings } from "../../src/limits/RateLimit.ts"
+import type { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
+import { Audit, type AuditRecord } from "../../src/observability/Audit.ts"
+import * as Server from "../../src/server/Server.ts"
+import * as Service from "../../src/Service.ts"
+import type { FileReloadOptions } from "../../src/settings/FileReload.ts"
+import * as Settings from "../../src/settings/Settings.ts"
 import { file } from "./Pki.ts"
 
-/** What a test changes of the settings. */
-export interface Overrides extends Partial<Server.ServerSettings>, Partial<TlsSettings> {
-  /** How changes of the TLS files are noticed, where not by default. */
+/** What a test changes of the service: settings, by their names in the program, and parts. */
+export interface Overrides extends Partial<Settings.Settings> {
+  /** How changes of the TLS files are noticed. */
   readonly reload?: FileReloadOptions
-  /** What of the cluster is watched, and how; all of it by default. */
+  /** What of the cluster is watched, and how. */
   readonly watch?: KubeWatchOptions
-  /** How the service finds the embedded cluster at `url`; by an endpoint and a token by default. */
+  /** How the service finds the embedded cluster at `url`; by default an endpoint and a token. */
   readonly kubeConfig?: (url: string) => Layer.Layer<KubeConfig, KubeConfigError>
-  /** How the embedded cluster is made, where not by default. */
+  /** How the embedded cluster is made. */
   readonly kube?: EmbeddedKubeOptions
-  /** Who may do what; everybody who is identified may do everything, where a test does not say. */
-  readonly authorization?: Layer.Layer<Authorization, SettingError, AccessReviewer | FileSystem.FileSystem | Path.Path>
-  /** How much each client may ask; without limit, where a test does not say. */
+  /** The authorizer; by default identified callers may do everything. */
+  readonly authorizer?: Service.Parts["authorization"]
+  /** The budgets of clients; by default there is no limit. */
   readonly rateLimit?: RateLimitSettings
   /** Where the audit records go. */
   readonly auditRecords?: Array<AuditRecord>
-  /** Whether accepted writes are recorded as Events. */
-  readonly auditEvents?: boolean
-  /** Takes the place of the scaler that writes to the cluster. */
+  /** Replaces the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
-  /** Runs before the service starts; it is then not waited for until it has synced. */
+  /** Runs before the service starts; the test then does not wait for the first sync. */
   readonly unsynced?: Effect.Effect<void, never, EmbeddedKube>
 }
 
-const defaults: Server.ServerSettings = {
-  host: "127.0.0.1",
-  port: 0,
-  maxTargetBytes: 2048,
-  maxHeaderBytes: 8192,
-  maxBodyBytes: 4096,
-  maxConnections: 2048,
-  maxConnectionsPerAddress: 2048,
-  maxPipelinedRequests: 16,
-  maxInFlight: 1024,
-  maxClusterWrites: 64,
-  maxQueuedWrites: 256,
-  readyMaxStaleness: undefined,
-  tlsHandshakeTimeout: Duration.seconds(5),
-  headersTimeout: Duration.seconds(10),
-  requestTimeout: Duration.seconds(15),
-  responseTimeout: Duration.seconds(30),
-  keepAliveTimeout: Duration.seconds(65),
-  shutdownTimeout: Duration.seconds(5)
-}
+/** The program's settings, as an environment with the test certificates gives them. */
+const testSettings = Effect.provideService(
+  Settings.load,
+  ConfigProvider.ConfigProvider,
+  ConfigProvider.fromEnv({
+    env: {
+      HOST: "127.0.0.1",
+      PORT: "0",
+      MAX_CONNECTIONS_PER_ADDRESS: "2048",
+      DRAIN_PERIOD: "0s",
+      TLS_CERT_FILE: file("server.crt"),
+      TLS_KEY_FILE: file("server.key"),
+      TLS_CLIENT_CA_FILE: file("ca.crt")
+    }
+  })
+)
 
-const tlsDefaults: TlsSettings = {
-  tlsCertFile: file("server.crt"),
-  tlsKeyFile: file("server.key"),
-  tlsClientCaFile: file("ca.crt"),
-  tlsCrlFile: undefined,
-  tlsClientAuth: "optional",
-  tlsCiphers: "TLS_AES_128_GCM_SHA256"
+/** The parts of the service over the embedded cluster at `url`, with those that a test replaces. */
+const parts = (settings: Settings.Settings, overrides: Overrides, url: string): Service.Parts => {
+  const made = Service.parts(settings, { stream: new PassThrough().resume(), terminal: false })
+  return {
+    ...made,
+    kubeConfig: overrides.kubeConfig?.(url) ?? KubeConfig.layerEndpoint({ url, token: "test" }),
+    watch: KubeWatch.layerOptions({ namespaces: settings.kubeNamespaces, ...overrides.watch }),
+    scaler: overrides.scaler ?? made.scaler,
+    tls: ServerTls.layer(settings, overrides.reload),
+    authorization: overrides.authorizer ?? Authorization.layerAllowAll,
+    rateLimit: overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
+    audit: Audit.layerMemory(overrides.auditRecords ?? []),
+    // A test that observes provides its own observers.
+    observability: Layer.empty
+  }
 }
 
 /** The whole service on a free port, over an embedded cluster that the test can change and break. */
@@ -93,34 +91,17 @@ export class TestService extends Context.Service<
       Effect.gen(function* () {
         const { url } = yield* EmbeddedKube
         if (overrides.unsynced !== undefined) yield* overrides.unsynced
-        const services = yield* Layer.build(
-          Server.layer({ ...defaults, ...overrides }).pipe(
-            Layer.provideMerge(
-              Layer.mergeAll(
-                Layer.provideMerge(
-                  overrides.authorization ?? Authorization.layerAllowAll,
-                  Layer.provide(
-                    Cluster.layerOptions({ auditEvents: overrides.auditEvents, ...overrides.watch }),
-                    overrides.kubeConfig?.(url) ?? KubeConfig.layerEndpoint({ url, token: "test" })
-                  )
-                ),
-                Layer.provideMerge(
-                  ClientIdentity.layerTls,
-                  ServerTls.layer({ ...tlsDefaults, ...overrides }, overrides.reload)
-                ),
-                Lifecycle.layer(Duration.zero),
-                overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
-                Audit.layerMemory(overrides.auditRecords ?? []),
-                overrides.scaler ?? Layer.empty
-              )
-            )
-          )
-        )
-        const { address } = Context.get(services, HttpServer.HttpServer)
+        const settings = {
+          ...(yield* Effect.orDie(testSettings)),
+          shutdownTimeout: Duration.seconds(5),
+          kubeNamespaces: overrides.watch?.namespaces,
+          ...overrides
+        }
+        const services = yield* Layer.build(Service.layer(settings, parts(settings, overrides, url)))
         const cache = Context.get(services, ClusterCache)
         if (overrides.unsynced === undefined) yield* cache.awaitSynced
         return {
-          port: NetAddress.isInetAddress(address) ? address.port : 0,
+          port: Context.get(services, Server.Server).port,
           cache,
           lifecycle: Context.get(services, Lifecycle),
           tls: Context.get(services, ServerTls)

@@ -1,0 +1,225 @@
+/**
+ * The whole service as one layer, made of named parts. The program launches it; tests and benchmarks launch the same one
+ * with parts replaced.
+ */
+import { Console, Effect, type FileSystem, Layer, type Path } from "effect"
+import { resolve } from "node:path"
+import packageJson from "../package.json" with { type: "json" }
+import type { Authorization } from "./authorization/Authorization.ts"
+import * as ClusterAuthorization from "./authorization/ClusterAuthorization.ts"
+import * as PolicyAuthorization from "./authorization/PolicyAuthorization.ts"
+import { ClusterCache } from "./cache/ClusterCache.ts"
+import type { ListenFailed } from "./embedded/EmbeddedKube.ts"
+import { Lifecycle } from "./http/Lifecycle.ts"
+import * as CertificateExpiry from "./identity/CertificateExpiry.ts"
+import { ClientIdentity } from "./identity/Identity.ts"
+import { ServerTls } from "./identity/ServerTls.ts"
+import * as Tls from "./identity/Tls.ts"
+import * as InformerObserver from "./kube/InformerObserver.ts"
+import * as KubeAccessReviewer from "./kube/KubeAccessReviewer.ts"
+import { KubeApi } from "./kube/KubeApi.ts"
+import { KubeConfig, type KubeConfigError } from "./kube/KubeConfig.ts"
+import * as KubeEventRecorder from "./kube/KubeEventRecorder.ts"
+import * as KubeHttp from "./kube/KubeHttp.ts"
+import * as KubeScaler from "./kube/KubeScaler.ts"
+import { KubeWatch } from "./kube/KubeWatch.ts"
+import * as NamespacedScaler from "./kube/NamespacedScaler.ts"
+import { RateLimit } from "./limits/RateLimit.ts"
+import type { AccessReviewer } from "./model/AccessReviewer.ts"
+import type { DeploymentScaler } from "./model/DeploymentScaler.ts"
+import { EventRecorder } from "./model/EventRecorder.ts"
+import { Audit } from "./observability/Audit.ts"
+import * as CacheMetrics from "./observability/CacheMetrics.ts"
+import * as Observability from "./observability/Observability.ts"
+import * as ProcessMetrics from "./observability/ProcessMetrics.ts"
+import { cannotListen } from "./server/CannotListen.ts"
+import * as CurlExamples from "./server/CurlExamples.ts"
+import * as MetricsServer from "./server/MetricsServer.ts"
+import * as Server from "./server/Server.ts"
+import type { SettingError } from "./settings/SettingError.ts"
+import type { Settings } from "./settings/Settings.ts"
+
+type Platform = FileSystem.FileSystem | Path.Path
+
+/** Where the cluster is. The embedded cluster is loaded only where it is asked for. */
+const kubeConfig = ({ kubeconfig, kubeContext, kubeSource }: Settings): Layer.Layer<KubeConfig, StartError> =>
+  kubeSource === "embedded"
+    ? Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("./embedded/DemoCluster.ts")),
+          ({ layer }) => layer
+        )
+      )
+    : KubeConfig.layer({
+        source: kubeSource,
+        ...(kubeconfig === undefined ? {} : { kubeconfigPath: kubeconfig }),
+        ...(kubeContext === undefined ? {} : { context: kubeContext })
+      })
+
+/** The cache of an instance that watches the cluster itself. */
+const watched = (namespaces: Settings["kubeNamespaces"]) =>
+  Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events, namespaces)))
+
+/** Informers that are not timed: their events reach the cache by way of Redis, as part of something else. */
+const untimed = Layer.effect(
+  InformerObserver.InformerObserver,
+  Effect.map(InformerObserver.InformerObserver, (observer) => ({ ...observer, emitting: () => {} }))
+)
+
+/** The cache of an instance that shares one watch of the cluster through Redis. Redis is loaded only where it is used. */
+const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const SharedCache = yield* Effect.promise(() => import("./shared/SharedCache.ts"))
+      const {
+        kubeNamespaces: namespaces,
+        redisCaFile: caFile,
+        redisKeyPrefix: keyPrefix,
+        watcherLease: lease
+      } = settings
+      const options = { url, caFile, keyPrefix, lease, namespaces }
+      yield* SharedCache.checkCaFile(options)
+      return settings.role === "server"
+        ? ClusterCache.layer(SharedCache.events(options), namespaces)
+        : Layer.unwrap(
+            Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(SharedCache.eventsOf(options, events), namespaces))
+          ).pipe(Layer.provide(untimed))
+    })
+  )
+
+/** Whatever keeps the service from starting. */
+export type StartError = SettingError | KubeConfigError | ListenFailed
+
+/** The parts that the service is made of. */
+export interface Parts {
+  /** Address and credentials of the cluster. */
+  readonly kubeConfig: Layer.Layer<KubeConfig, StartError>
+  /** The cluster's events. */
+  readonly watch: Layer.Layer<KubeWatch, never, KubeApi>
+  /** Writes to the cluster. */
+  readonly scaler: Layer.Layer<DeploymentScaler, never, KubeApi>
+  /** Events of accepted writes. */
+  readonly recorder: Layer.Layer<EventRecorder, never, KubeApi>
+  /** The server's certificate, and whom it trusts. */
+  readonly tls: Layer.Layer<ServerTls, SettingError, Platform>
+  /** The authorizer. */
+  readonly authorization: Layer.Layer<Authorization, SettingError, AccessReviewer | Platform>
+  /** The budgets of clients. */
+  readonly rateLimit: Layer.Layer<RateLimit>
+  /** The record of writes. */
+  readonly audit: Layer.Layer<Audit>
+  /** Log, metrics and traces. */
+  readonly observability: Layer.Layer<never>
+}
+
+/** The parts that the settings select. `output`: where the request log goes. */
+export const parts = (settings: Settings, output: Observability.Output): Parts => ({
+  kubeConfig: kubeConfig(settings),
+  watch: KubeWatch.layerOptions({ namespaces: settings.kubeNamespaces }),
+  scaler:
+    settings.kubeNamespaces === undefined
+      ? KubeScaler.layer
+      : Layer.provide(NamespacedScaler.layer(settings.kubeNamespaces), KubeScaler.layer),
+  recorder: settings.auditEvents ? KubeEventRecorder.layer : EventRecorder.layerNone,
+  tls: ServerTls.layer(settings),
+  authorization:
+    settings.policyFile === undefined
+      ? ClusterAuthorization.layer(settings)
+      : PolicyAuthorization.layer(settings.policyFile),
+  rateLimit: RateLimit.layer(settings),
+  audit: Audit.layerLog,
+  observability: Observability.layer(settings, output)
+})
+
+/** Cluster → informers → cache, and the way back for writes and access reviews. */
+const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Parts) =>
+  CacheMetrics.layerGauges.pipe(
+    Layer.provideMerge(
+      settings.redisUrl === undefined ? watched(settings.kubeNamespaces) : shared(settings, settings.redisUrl)
+    ),
+    Layer.provide(watch),
+    Layer.merge(Layer.mergeAll(scaler, recorder, KubeAccessReviewer.layer)),
+    Layer.provide(KubeApi.layer),
+    Layer.provide(KubeHttp.layer),
+    Layer.provide(kubeConfig)
+  )
+
+/** The service for as long as the layer's scope is open: it serves from the moment the layer is built. */
+export const layer = (settings: Settings, made: Parts) =>
+  Server.layer(settings).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Layer.provideMerge(Observability.authorization(settings, made.authorization), cluster(settings, made)),
+        Layer.provideMerge(Layer.merge(ClientIdentity.layerTls, CertificateExpiry.layer(settings)), made.tls),
+        made.rateLimit,
+        made.audit,
+        Lifecycle.layer(settings.drainPeriod)
+      )
+    ),
+    Layer.provide(made.observability),
+    Layer.catchTag("ListenError", ({ cause }) =>
+      Layer.effectContext(Effect.fail(cannotListen("PORT", settings.host, settings.port, cause)))
+    )
+  )
+
+/** Once shutdown has begun, the next signal ends the process at once. */
+const exitOnNextSignal = Effect.sync(() => {
+  const exit = () => process.exit(1)
+  process.once("SIGTERM", exit)
+  process.once("SIGINT", exit)
+})
+
+/** Drains first of all when the scope closes: the port stays open for the drain period. */
+const drainAtEnd = Effect.flatMap(Lifecycle, ({ beginShutdown }) =>
+  Effect.addFinalizer(() =>
+    Effect.all([exitOnNextSignal, ProcessMetrics.shutdownBegun, Effect.logInfo("Shutting down"), beginShutdown], {
+      discard: true
+    })
+  )
+)
+
+const metricsServer = ({ host, metricsPort }: Settings) =>
+  metricsPort === undefined
+    ? Layer.empty
+    : Layer.effectDiscard(
+        Effect.flatMap(MetricsServer.MetricsServer, ({ port }) =>
+          Effect.logInfo("Serving metrics").pipe(Effect.annotateLogs({ host, metricsPort: port }))
+        )
+      ).pipe(
+        Layer.provide(MetricsServer.layer(host, metricsPort)),
+        Layer.catchTag("ServeError", ({ cause }) =>
+          Layer.effectContext(Effect.fail(cannotListen("METRICS_PORT", host, metricsPort, cause)))
+        )
+      )
+
+/** Says that the service serves, and that it is ready once it is; then waits for the defect that ends it. */
+const running = Effect.fnUntraced(function* (settings: Settings) {
+  const { port } = yield* Server.Server
+  const { awaitSynced, failed } = yield* ClusterCache
+  const { current } = yield* ServerTls
+  yield* drainAtEnd
+  yield* Effect.logInfo("Serving").pipe(
+    Effect.annotateLogs({
+      version: packageJson.version,
+      host: settings.host,
+      port,
+      source: settings.kubeSource,
+      cache: settings.cache,
+      role: settings.role,
+      authorization: settings.authorization,
+      certificateDaysLeft: Tls.daysLeft(current().expiresAt, Date.now())
+    })
+  )
+  const examples =
+    settings.examplesDir === undefined
+      ? Effect.void
+      : Console.log(CurlExamples.text(`https://localhost:${port}`, resolve(settings.examplesDir)))
+  yield* Effect.forkScoped(Effect.andThen(awaitSynced, Effect.andThen(Effect.logInfo("Ready"), examples)))
+  return yield* failed
+}, Effect.scoped)
+
+/** Runs the service until it is interrupted, or until a defect ends it. */
+export const run = (settings: Settings, output: Observability.Output) => {
+  const service = layer(settings, parts(settings, output))
+  return running(settings).pipe(Effect.provide(Layer.provideMerge(metricsServer(settings), service)))
+}

@@ -1,0 +1,114 @@
+/** What the OpenAPI document tells beyond the schemas: identity by mutual TLS, response headers, licence and server. */
+import { Predicate } from "effect"
+import { OpenApi } from "effect/http-api"
+
+type Json = Readonly<Record<string, unknown>>
+
+const scheme = "mutualTLS"
+
+const requestId = {
+  description: "The caller's `X-Request-Id` if it is 1-128 of `[A-Za-z0-9._-]`, else a new one.",
+  required: true,
+  schema: { type: "string" }
+}
+
+const age = {
+  description: "Whole seconds since the cluster was last heard; 0 while the watch is live.",
+  required: true,
+  schema: { type: "integer", minimum: 0 }
+}
+
+const text = (description: string) => ({ description, schema: { type: "string" } })
+
+const retryAfter = {
+  "Retry-After": {
+    description: "Whole seconds after which the request may succeed.",
+    required: true,
+    schema: { type: "integer", minimum: 1 }
+  }
+}
+
+const rateLimit = {
+  RateLimit: text("The bucket's state (draft-ietf-httpapi-ratelimit-headers-10)."),
+  "RateLimit-Policy": text("The bucket's size and window (draft-ietf-httpapi-ratelimit-headers-10).")
+}
+
+const headersOf = (status: string, isRead: boolean): Json => ({
+  "X-Request-Id": requestId,
+  ...(isRead && status === "200" ? { Age: age } : {}),
+  ...(status === "429" || status === "503" ? retryAfter : {}),
+  ...(status === "429" ? rateLimit : {})
+})
+
+const entriesOf = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
+  Predicate.isObject(value) ? Object.entries(value) : []
+
+/** What an operation is: a read carries `Age`; a probe needs no identity. */
+export type OperationKind = "read" | "probe" | "other"
+
+/** Annotates an operation with its summary, description, security requirement and response headers. */
+export const describeOperation = (summary: string, description: string, kind: OperationKind = "other") =>
+  OpenApi.annotations({
+    summary,
+    description,
+    transform: (operation: Json) => ({
+      ...operation,
+      security: kind === "probe" ? [] : [{ [scheme]: [] }],
+      responses: Object.fromEntries(
+        entriesOf(operation["responses"]).map(([status, response]) => [
+          status,
+          { ...Object.fromEntries(entriesOf(response)), headers: headersOf(status, kind === "read") }
+        ])
+      )
+    })
+  })
+
+// Effect names the wire form of a class after it, with this suffix.
+const withoutSuffix = (name: string): string => name.replace(/Encoded$/, "")
+
+/**
+ * A schema with the names that readers know, and open to new members: a client must ignore members that it does not know.
+ */
+const published = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(published)
+  if (!Predicate.isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name, member]) => name !== "additionalProperties" || member !== false)
+      .map(([name, member]) => [
+        name,
+        name === "$ref" && typeof member === "string" ? withoutSuffix(member) : published(member)
+      ])
+  )
+}
+
+const publishedSchemas = (components: unknown): Json =>
+  Object.fromEntries(
+    entriesOf(Predicate.hasProperty(components, "schemas") ? components.schemas : undefined)
+      .map(([name, schema]) => [withoutSuffix(name), published(schema)] as const)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+  )
+
+/** Annotates an API with what its document needs beside the endpoints. */
+export const describeApi = (title: string, description: string) =>
+  OpenApi.annotations({
+    title,
+    version: "1.0.0",
+    description,
+    license: { name: "MIT", url: "https://opensource.org/license/mit" },
+    servers: [{ url: "/", description: "The server that this document comes from." }],
+    transform: (document: Json) => ({
+      ...document,
+      paths: published(document["paths"]),
+      components: {
+        schemas: publishedSchemas(document["components"]),
+        securitySchemes: {
+          [scheme]: {
+            type: scheme,
+            description: "A client certificate of the company's CA: CN the user, each O a group."
+          }
+        }
+      },
+      security: [{ [scheme]: [] }]
+    })
+  })

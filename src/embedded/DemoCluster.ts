@@ -1,0 +1,14 @@
+import { Effect, Layer } from "effect"
+import { randomBytes } from "node:crypto"
+import { KubeConfig } from "../kube/KubeConfig.ts"
+import { demoAccess } from "./DemoAccess.ts"
+import { EmbeddedKube } from "./EmbeddedKube.ts"
+import { demoSeed } from "./Seed.ts"
+
+/** The demo cluster in this process, reached over its socket like any other, with a token made for this run. */
+export const layer = Layer.suspend(() => {
+  const token = randomBytes(16).toString("hex")
+  return Layer.unwrap(Effect.map(EmbeddedKube, ({ url }) => KubeConfig.layerEndpoint({ url, token }))).pipe(
+    Layer.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: [token], decideAccess: demoAccess }))
+  )
+})

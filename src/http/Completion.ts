@@ -1,0 +1,103 @@
+/** The edge: whatever a request ended with becomes a response here, and log and metrics see the error as a value. */
+import { Cause, Clock, Effect, Exit, Layer } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { Completed } from "../contract/Middleware.ts"
+import { Internal, isProblem, type Problem } from "../contract/Problems.ts"
+import { RequestContext } from "../identity/RequestContext.ts"
+import { clientGone, RequestObserver } from "../observability/RequestObserver.ts"
+import { toResponse } from "./ErrorResponse.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+
+/** An endpoint as its path template, and the parameters that the router found in the path. */
+export interface Match {
+  readonly route: string | undefined
+  readonly params: Readonly<Record<string, string | undefined>>
+}
+
+/** The match of a request that no endpoint served. */
+export const unmatched: Match = { route: undefined, params: {} }
+
+const internal = new Internal({
+  detail: "The service failed to answer; the request id finds the cause in its log."
+})
+
+/** The error that a request failed with: one of the contract, or `Internal` for a defect. */
+export const problemOf = (cause: Cause.Cause<unknown>): Problem => {
+  for (const reason of cause.reasons) if (Cause.isFailReason(reason) && isProblem(reason.error)) return reason.error
+  return internal
+}
+
+const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
+  body._tag === "Uint8Array" ? body.contentLength : 0
+
+/** Gives the response that a request ends with, and tells the observer. An abandoned request stays interrupted. */
+export type Complete = (
+  exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>,
+  context: RequestContext,
+  match: Match
+) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+
+/** The completion of requests over the observer of the effect's context. */
+export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(function* () {
+  const lifecycle = yield* Lifecycle
+  const observer = yield* RequestObserver
+  const clock = yield* Clock.Clock
+
+  const observe = (context: RequestContext, match: Match, status: number, problem?: Problem, responseBytes = 0) => {
+    observer.completed({
+      id: context.id,
+      identity: context.identity,
+      remoteAddress: context.identity === undefined ? context.remoteAddress : undefined,
+      method: context.method,
+      target: context.target,
+      ...match,
+      status,
+      code: problem?.code,
+      receivedAt: context.receivedAt,
+      durationMillis: Number(clock.currentTimeNanosUnsafe() - context.startedNanos) / 1e6,
+      requestBytes: context.requestBytes,
+      responseBytes,
+      traceId: context.traceId
+    })
+  }
+
+  return (exit, context, match) => {
+    const respond = (response: HttpServerResponse.HttpServerResponse, problem?: Problem) => {
+      observe(context, match, response.status, problem, context.method === "HEAD" ? 0 : bodyBytes(response))
+      const headers = { "x-request-id": context.id }
+      // Clients leave before the port closes, and come back with a new handshake where the old verdict no longer holds.
+      const closes = context.isOutdated || lifecycle.isShuttingDown()
+      return HttpServerResponse.setHeaders(response, closes ? { ...headers, connection: "close" } : headers)
+    }
+    if (Exit.isSuccess(exit)) return Effect.succeed(respond(exit.value))
+    if (Cause.hasInterruptsOnly(exit.cause)) {
+      observe(context, match, clientGone)
+      return Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(Cause.isInterruptReason)))
+    }
+    const problem = problemOf(exit.cause)
+    const response = respond(toResponse(problem, context.id), problem)
+    return problem === internal
+      ? Effect.logError("A request ended in a defect", exit.cause).pipe(
+          Effect.annotateLogs({ requestId: context.id }),
+          Effect.as(response)
+        )
+      : Effect.succeed(response)
+  }
+})
+
+/** Completes the requests of every endpoint. The outermost middleware: it sees the errors of all others. */
+export const layer = Layer.effect(
+  Completed,
+  Effect.map(
+    make,
+    (complete) => (handled) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const context = yield* RequestContext
+          const { params, route } = yield* HttpRouter.RouteContext
+          const exit = yield* Effect.exit(restore(handled))
+          return yield* complete(exit, context, { route: route.path, params })
+        })
+      )
+  )
+)
