@@ -10,6 +10,7 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { cannotListen } from "../server/CannotListen.ts"
 import * as MetricsServer from "../server/MetricsServer.ts"
 import * as Client from "../client/Client.ts"
+import { readPem } from "../settings/PemFile.ts"
 import { SettingError } from "../settings/SettingError.ts"
 import * as Logging from "../observability/Logging.ts"
 import * as Probe from "./Probe.ts"
@@ -19,24 +20,13 @@ import * as ProbeMetrics from "./ProbeMetrics.ts"
 /** A step failed: what makes the exit status of one run. */
 class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {}) {}
 
-const readFile = Effect.fnUntraced(function* (setting: string, path: string | undefined) {
-  const fileSystem = yield* FileSystem.FileSystem
-  const refused = (problem: string) =>
-    new SettingError({ setting, value: path, problem, fix: "Name a PEM file that this process may read." })
-  if (path === undefined) return yield* Effect.fail(refused("a PEM file is needed"))
-  return yield* Effect.mapError(fileSystem.readFileString(path), ({ reason }) =>
-    refused(`the file cannot be read (${reason._tag})`)
-  )
-})
-
-/** The client's files, read for each run: they may have been renewed since. */
-const credentials = Effect.fnUntraced(function* (settings: ProbeSettings) {
-  return {
-    ca: yield* readFile(declared.caFile.name, settings.caFile),
-    cert: yield* readFile(declared.certFile.name, settings.certFile),
-    key: yield* readFile(declared.keyFile.name, settings.keyFile)
-  }
-})
+/** The client's files. They are read for each run, because they may have been renewed since. */
+const credentials = (settings: ProbeSettings) =>
+  Effect.all({
+    ca: readPem(declared.caFile, settings.caFile),
+    cert: readPem(declared.certFile, settings.certFile),
+    key: readPem(declared.keyFile, settings.keyFile)
+  })
 
 /** Complete or as it was before, whenever it is read. */
 const writeTextfile = Effect.fnUntraced(function* (path: string) {
