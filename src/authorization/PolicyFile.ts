@@ -1,4 +1,5 @@
 import { Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
+import { closestMatch } from "leven"
 import { Policy } from "./Policy.ts"
 import { type Flaw, parseYaml, type YamlText } from "./YamlText.ts"
 
@@ -32,29 +33,13 @@ const written = (path: ReadonlyArray<PropertyKey>): string =>
     ""
   )
 
-/** How many characters must change to make one word the other. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
-}
-
 const unknownKey = (key: string, ast: SchemaAST.AST): string => {
   const known = SchemaAST.isObjects(ast) ? ast.propertySignatures.map(({ name }) => String(name)) : []
-  const [nearest] = known
-    .map((name) => ({ name, away: distance(key.slice(0, 40).toLowerCase(), name.toLowerCase()) }))
-    .filter(({ away, name }) => away <= 2 && away < name.length / 2)
-    .sort((a, b) => a.away - b.away)
+  const byLowerCase = new Map(known.map((name) => [name.toLowerCase(), name]))
+  const nearest = closestMatch(key.slice(0, 40).toLowerCase(), [...byLowerCase.keys()], { maxDistance: 2 })
   return nearest === undefined
     ? `unknown key; the known ones are ${known.join(", ")}`
-    : `unknown key; did you mean ${nearest.name}?`
+    : `unknown key; did you mean ${byLowerCase.get(nearest)}?`
 }
 
 const wrongType = (ast: SchemaAST.AST, input: unknown): string => {
