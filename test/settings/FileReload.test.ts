@@ -34,7 +34,10 @@ const followed = Effect.fnUntraced(function* (
     )
   )
   yield* Effect.sleep(50)
-  return { fileSystem, folder, first, next: Queue.take(queue), seen: Queue.size(queue) }
+  /** Renames a file over `a`: a poll could read a file that is written in place while it is still empty. */
+  const replace = (text: string) =>
+    Effect.andThen(fileSystem.writeFileString(`${folder}/new`, text), fileSystem.rename(`${folder}/new`, `${folder}/a`))
+  return { fileSystem, folder, first, next: Queue.take(queue), replace, seen: Queue.size(queue) }
 })
 
 describe("reloading", () => {
@@ -66,8 +69,8 @@ describe("reloading", () => {
 
   it.live("retries contents that could not be loaded, and reports them once", () =>
     Effect.gen(function* () {
-      const { fileSystem, folder, next, seen } = yield* followed(one, "20 millis")
-      yield* fileSystem.writeFileString(`${folder}/a`, "bad for now")
+      const { next, replace, seen } = yield* followed(one, "20 millis")
+      yield* replace("bad for now")
       assert.strictEqual(yield* next, "refused bad for now")
       yield* Effect.sleep(200)
       assert.strictEqual(yield* seen, 0)
@@ -80,10 +83,10 @@ describe("reloading", () => {
 
   it.live("loads the next good contents after a defect", () =>
     Effect.gen(function* () {
-      const { fileSystem, folder, next } = yield* followed(one, "20 millis")
-      yield* fileSystem.writeFileString(`${folder}/a`, "a defect")
+      const { next, replace } = yield* followed(one, "20 millis")
+      yield* replace("a defect")
       yield* Effect.sleep(100)
-      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      yield* replace("two")
       assert.strictEqual(yield* next, "two")
     }).pipe(Effect.provide(NodeServices.layer))
   )

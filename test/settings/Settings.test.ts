@@ -146,6 +146,16 @@ describe("settings", () => {
     })
   )
 
+  it("mention only settings that exist in their descriptions", () => {
+    const all = Object.values(Config.settings)
+    const names = new Set<string>(all.map(({ name }) => name))
+    for (const { description, name } of all) {
+      for (const [, mentioned = ""] of description.matchAll(/`([A-Z]+(?:_[A-Z]+)+)/g)) {
+        assert.isTrue(names.has(mentioned), `${name} mentions ${mentioned}`)
+      }
+    }
+  })
+
   it("docs/observability.md has the table of the probe's settings", () => {
     const page = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8").replaceAll(/\s+/g, " ")
     for (const row of ProbeConfig.markdown().split("\n").slice(2)) assert.include(page, row.replaceAll(/\s+/g, " "))
