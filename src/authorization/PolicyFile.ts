@@ -1,19 +1,19 @@
-import { Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
+import { Data, Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
 import { closestMatch } from "leven"
 import { Policy } from "./Policy.ts"
 import { type Flaw, parseYaml, type YamlText } from "./YamlText.ts"
 
-/** The largest policy file, in bytes: some thousands of rules. Requests wait while it is parsed, a second at most. */
+/** The largest policy file, in bytes: some thousand rules. Parsing one blocks requests for up to a second. */
 export const maxPolicyBytes = 262_144
 
-/** How many of a file's problems are told. */
+/** How many problems of a file are reported. */
 export const maxProblems = 20
 
-/** A policy file that cannot be used: the first problems, in the order of the file, and how many more there are. */
-export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
-  problems: Schema.Array(Schema.String),
-  more: Schema.Number
-}) {
+/** A policy file that cannot be used: the first problems, in the order of the file, and the number of further ones. */
+export class PolicyError extends Data.TaggedError("PolicyError")<{
+  readonly problems: ReadonlyArray<string>
+  readonly more: number
+}> {
   override get message(): string {
     return this.problems.join("; ") + (this.more === 0 ? "" : `; and ${this.more} more`)
   }
@@ -21,7 +21,7 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
 
 const whole = (problem: string) => new PolicyError({ problems: [problem], more: 0 })
 
-/** A value as a problem quotes it: in one line, and short. */
+/** Quotes a value in one short line. */
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 60 ? `${text.slice(0, 60)}...` : text
@@ -106,8 +106,8 @@ const located = (name: string, flaws: ReadonlyArray<Flaw | Located>): PolicyErro
 }
 
 /**
- * Decodes a policy from the text of a YAML or JSON file; `name` is what the problems call the file. Each names line,
- * column and field: `policy.yaml:7:5 rules[1].verbs[0]: "delete" is not one of list, get, set`.
+ * Decodes a policy from YAML or JSON. Each problem names the file `name`, line, column and field:
+ * `policy.yaml:7:5 rules[1].verbs[0]: "delete" is not one of list, get, set`.
  */
 export const decodePolicy = (name: string, text: string): Result.Result<Policy, PolicyError> => {
   if (Buffer.byteLength(text) > maxPolicyBytes)
@@ -118,7 +118,7 @@ export const decodePolicy = (name: string, text: string): Result.Result<Policy, 
   )
 }
 
-/** Reads and decodes a policy file. Fails with a `PolicyError`, also where there is no such file. */
+/** Reads and decodes a policy file. */
 export const loadPolicy = Effect.fnUntraced(function* (
   file: string
 ): Effect.fn.Return<Policy, PolicyError, FileSystem.FileSystem | Path.Path> {

@@ -1,8 +1,5 @@
-/**
- * The synthetic queries as a program of their own: once, with the result as its exit status, or in a loop, with the results
- * at `/metrics`.
- */
-import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule, Schema } from "effect"
+/** The program of the synthetic queries: runs once, with the result as exit status, or in a loop, with results at `/metrics`. */
+import { Cause, Context, Data, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { PrometheusMetrics } from "effect/observability"
@@ -17,8 +14,8 @@ import * as Probe from "./Probe.ts"
 import { load, type ProbeSettings, settings as declared } from "./ProbeConfig.ts"
 import * as ProbeMetrics from "./ProbeMetrics.ts"
 
-/** A step failed: what makes the exit status of one run. */
-class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {}) {}
+/** A step failed. Makes the exit status of a single run. */
+class ProbeFailed extends Data.TaggedError("ProbeFailed") {}
 
 /** The client's files. They are read for each run, because they may have been renewed since. */
 const credentials = (settings: ProbeSettings) =>
@@ -28,14 +25,14 @@ const credentials = (settings: ProbeSettings) =>
     key: readPem(declared.keyFile, settings.keyFile)
   })
 
-/** Complete or as it was before, whenever it is read. */
+/** Writes the text file atomically, because its collector may read it at any time. */
 const writeTextfile = Effect.fnUntraced(function* (path: string) {
   const fileSystem = yield* FileSystem.FileSystem
   yield* fileSystem.writeFileString(`${path}.tmp`, yield* PrometheusMetrics.format())
   yield* fileSystem.rename(`${path}.tmp`, path)
 })
 
-/** One record: how long each step took, and what became of the last. */
+/** Logs the duration of each step, and the problem of a step that failed. */
 const log = (results: ReadonlyArray<Probe.StepResult>) => {
   const failed = results.find(({ problem }) => problem !== undefined)
   return (failed === undefined ? Effect.logInfo("probe succeeded") : Effect.logError("probe failed")).pipe(
@@ -46,7 +43,7 @@ const log = (results: ReadonlyArray<Probe.StepResult>) => {
   )
 }
 
-/** One run on connections of its own, recorded, logged and written; gives whether every step succeeded. */
+/** Runs, records and logs the steps on new connections. Returns whether every step succeeded. */
 const probe = Effect.fnUntraced(function* (settings: ProbeSettings) {
   const files = yield* credentials(settings)
   const results = yield* Effect.flatMap(Client.make(settings.url), (client) => Probe.run(client, settings)).pipe(
@@ -76,7 +73,7 @@ const loop = Effect.fnUntraced(function* (settings: ProbeSettings) {
     })
   )
   yield* probe(settings).pipe(
-    // A file that is being replaced may be missing for a moment.
+    // A file that is being replaced is missing for a moment.
     Effect.tapError((error) =>
       Effect.logError("the run could not be made").pipe(Effect.annotateLogs({ error: error.message }))
     ),
