@@ -355,35 +355,34 @@ const replaceNamespaces = (
   }
 }
 
-const replaceDeployments = (
-  view: ClusterView,
-  items: ReadonlyArray<DeploymentObject>,
-  resourceVersion: ResourceVersion,
-  only: NamespaceName | undefined
-): ClusterView => {
-  const listed = new Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>()
-  const put = (entry: DeploymentEntry) => {
-    const names = listed.get(entry.namespace)
-    if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
-    else names.set(entry.name, entry)
-  }
+type Listed = Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>
+
+const put = (listed: Listed, entry: DeploymentEntry): void => {
+  const names = listed.get(entry.namespace)
+  if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
+  else names.set(entry.name, entry)
+}
+
+/** The entries of a list, by namespace and name. Reuses the entries of the view that have not changed. */
+const entriesOf = (view: ClusterView, items: ReadonlyArray<DeploymentObject>): Listed => {
+  const listed: Listed = new Map()
   for (const item of items) {
     // A paged list can contain an object twice.
     const before = listed.get(item.namespace)?.get(item.name)
     if (before !== undefined && isOlder(item.resourceVersion, before.resourceVersion)) continue
     const held = heldDeployment(view, item)
     const isHeld = held?.resourceVersion === item.resourceVersion && held.replicas === item.replicas && !held.written
-    put(isHeld ? held : entryOf(item, false, held))
+    put(listed, isHeld ? held : entryOf(item, false, held))
   }
-  const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
-  if (!History.wentBack(history, resourceVersion)) {
-    // Keeps the writes that the list does not contain yet.
-    for (const held of only === undefined
-      ? deploymentsOf(view.namespaces)
-      : (view.namespaces.get(only)?.deployments ?? [])) {
-      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(held)
-    }
-  }
+  return listed
+}
+
+/** The namespaces of the view with the listed deployments, in all of them or in `only` one. */
+const withListed = (
+  view: ClusterView,
+  listed: Listed,
+  only: NamespaceName | undefined
+): ReadonlyMap<NamespaceName, NamespaceEntry> => {
   const next = new Map<NamespaceName, NamespaceEntry>()
   for (const held of view.namespaces) {
     const names = listed.get(held.name)
@@ -399,7 +398,25 @@ const replaceDeployments = (
   for (const [name, names] of listed) {
     if (!next.has(name)) next.set(name, withDeployments(name, undefined, sortedByName(names)))
   }
-  const replaced = withNamespaces(view, next)
+  return next
+}
+
+const replaceDeployments = (
+  view: ClusterView,
+  items: ReadonlyArray<DeploymentObject>,
+  resourceVersion: ResourceVersion,
+  only: NamespaceName | undefined
+): ClusterView => {
+  const listed = entriesOf(view, items)
+  const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
+  if (!History.wentBack(history, resourceVersion)) {
+    const before = only === undefined ? deploymentsOf(view.namespaces) : (view.namespaces.get(only)?.deployments ?? [])
+    for (const held of before) {
+      // The list does not contain this write yet.
+      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(listed, held)
+    }
+  }
+  const replaced = withNamespaces(view, withListed(view, listed, only))
   if (only === undefined) {
     return { ...replaced, deploymentsSynced: true, deploymentHistory: History.listed(resourceVersion) }
   }
