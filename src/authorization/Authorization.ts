@@ -5,11 +5,8 @@ import type { ReplicaCount } from "../contract/Names.ts"
 import type { Identity } from "../identity/Identity.ts"
 
 /**
- * What a caller asks to do.
- *
- * - `list namespaces`: endpoint 1; `list deployments`: endpoint 2; `get`, `set`: a replica count.
- * - `get metrics`: what the service tells of itself.
- * - `ANY` for the namespace asks across all of them, `ANY` for the deployment for all deployments.
+ * An action that a caller requests. `ANY` for the namespace covers all namespaces, `ANY` for the deployment all
+ * deployments.
  */
 export type Access =
   | { readonly verb: "list"; readonly resource: "namespaces" }
@@ -29,7 +26,7 @@ export type Access =
       readonly replicas: ReplicaCount
     }
 
-/** An access in words: which verb on what. It is what a refused client is told, and never which rule refused it. */
+/** Describes an access for the client: the verb and the object, never the rule that denied it. */
 export const describe = (access: Access): string => {
   switch (access.resource) {
     case "namespaces":
@@ -48,18 +45,18 @@ export const describe = (access: Access): string => {
   }
 }
 
-/** The refusal of an access. */
+/** The error of a denied access. */
 export const refused = (identity: Identity, access: Access): Unauthorized =>
   new Unauthorized({ detail: `${identity.user} may not ${describe(access)}.` })
 
 /**
- * Whether a caller may do what it asks.
+ * Authorizes accesses.
  *
- * `check` succeeds if so; fails with `Unauthorized` if not, and with `ClusterUnavailable`
- * where the cluster decides and cannot be asked: nothing is ever allowed for want of an answer.
+ * `check` succeeds if the access is allowed, and fails with `Unauthorized` if it is denied. It fails with
+ * `ClusterUnavailable` if the cluster decides and does not answer: a missing answer never allows anything.
  *
- * `alreadyAllows` tells what is known at `nowMillis`, in milliseconds since the epoch, without asking anybody: `true`, and
- * `check` would succeed; `false` says nothing. It is a plain function, for it is part of every read.
+ * `alreadyAllows` is the part of `check` that needs no I/O, at `nowMillis` since the epoch. `true` means that `check` would
+ * succeed; `false` means nothing. It is a plain function, because every read calls it.
  */
 export class Authorization extends Context.Service<
   Authorization,
@@ -68,14 +65,14 @@ export class Authorization extends Context.Service<
     readonly check: (identity: Identity, access: Access) => Effect.Effect<void, Unauthorized | ClusterUnavailable>
   }
 >()("kube-resource-api/authorization/Authorization") {
-  /** Allows what `decide` says, for tests. */
+  /** Allows what `decide` allows. For tests. */
   static readonly layerScripted = (decide: (identity: Identity, access: Access) => boolean) =>
     Layer.succeed(Authorization, {
       alreadyAllows: decide,
       check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))
     })
 
-  /** Allows everything to everybody who is identified. */
+  /** Allows everything to every identified client. */
   static readonly layerAllowAll = Authorization.layerScripted(() => true)
 
   /** Allows nothing. */

@@ -7,41 +7,41 @@ import {
   type PathAccess,
   type ResourceAccess
 } from "../model/AccessReviewer.ts"
+import type { Settings } from "../settings/Settings.ts"
 import { ClusterUnavailable } from "../contract/Problems.ts"
 import { type Access, Authorization, refused } from "./Authorization.ts"
 import type { Identity } from "../identity/Identity.ts"
 import * as KeptAnswers from "./KeptAnswers.ts"
 
-/** How long and how many of the cluster's answers of either kind are kept; the words are those of the settings. */
-export interface ClusterAuthorizationSettings {
-  readonly authorizationCacheAllow: Duration.Duration
-  readonly authorizationCacheDeny: Duration.Duration
-  readonly authorizationCacheSize: number
-}
+/** The settings of the cached answers. */
+export type ClusterAuthorizationSettings = Pick<
+  Settings,
+  "authorizationCacheAllow" | "authorizationCacheDeny" | "authorizationCacheSize"
+>
 
-/** How many questions the cluster is asked at once; the others wait their turn. */
+/** Concurrent access reviews. Others wait in a queue. */
 export const maxConcurrentReviews = 32
 
-/** How many questions may be asked or wait at once; beyond it a caller is told at once to try again. */
+/** Reviews in flight and in the queue. A further one fails at once, and its client is told to retry. */
 export const maxPendingReviews = 1024
 
-/** How many of them may be one subject's, so that one with many leaves places for the others. */
+/** The share of one subject, which leaves places for the others. */
 export const maxPendingReviewsOfOne = maxPendingReviews / 2
 
-/** How long a caller waits for the cluster's answer, its turn included. */
-const patience = Duration.seconds(5)
+/** The timeout of a review, including its time in the queue. */
+const reviewTimeout = Duration.seconds(5)
 
 const noAnswer = new ClusterUnavailable({
-  detail: "The cluster decides what callers may do, and did not answer in time."
+  detail: "The cluster authorizes requests, and did not answer in time."
 })
 
 const tooMany = new ClusterUnavailable({
-  detail: "The cluster decides what callers may do, and too many questions wait for its answer."
+  detail: "The cluster authorizes requests, and too many requests are waiting for its answer."
 })
 
-/** Questions to the cluster what callers may do, by outcome: allowed, denied or failed. */
+/** Access reviews by the cluster, by outcome. */
 export const accessReviews = Metric.counter("access_reviews_total", {
-  description: "Questions to the cluster what callers may do, by outcome: allowed, denied or failed.",
+  description: "Access reviews by the cluster, by outcome: allowed, denied or failed.",
   incremental: true
 })
 const outcomes = {
@@ -50,9 +50,9 @@ const outcomes = {
   failed: Metric.withAttributes(accessReviews, { outcome: "failed" })
 }
 
-/** Decisions that the cluster need not be asked for, and those that it is. */
+/** Lookups in the cache of answers. */
 const cache = Metric.counter("access_review_cache_total", {
-  description: "Decisions by the cluster's RBAC, by whether its answer was kept from before: hit or miss.",
+  description: "Lookups in the cache of the cluster's answers, by result: hit or miss.",
   incremental: true
 })
 const lookups = {
@@ -60,7 +60,7 @@ const lookups = {
   miss: Metric.withAttributes(cache, { result: "miss" })
 }
 
-/** An identity as the cluster is asked about it. `key`: the same for the same user and groups, and for no others. */
+/** An identity as a subject of access reviews. `key` is unique for a user and a set of groups. */
 interface Subject extends AccessSubject {
   readonly key: string
 }
@@ -68,25 +68,25 @@ interface Subject extends AccessSubject {
 const isReserved = (name: string): boolean => name.startsWith("system:")
 
 /**
- * The subject for an identity; `undefined` where its certificate claims a name that begins with `system:`. Those are
- * Kubernetes' own, such as `system:masters`, who may do everything: the authority that signs this service's clients need
- * not be the one that the cluster trusts with them.
+ * The subject for an identity; `undefined` if a name in its certificate begins with `system:`. Kubernetes reserves those
+ * names, such as `system:masters`, which may do everything. The authority that issues this service's client certificates
+ * need not be the one that the cluster trusts with them.
  */
 const subjectOf = (identity: Identity): Subject | undefined => {
   if (isReserved(identity.user) || identity.groups.some(isReserved)) return undefined
-  // kube-apiserver adds this group to every user that it has authenticated.
+  // kube-apiserver adds this group to every authenticated user.
   const groups = [...new Set([...identity.groups, "system:authenticated"])].sort()
   return {
     user: identity.user,
     groups,
-    // Names may hold any character and be long: JSON keeps them apart, the digest keeps the keys short.
+    // Names can be long and contain any character. JSON separates them, the digest bounds the key.
     key: createHash("sha256")
       .update(JSON.stringify([identity.user, groups]))
       .digest("base64")
   }
 }
 
-/** No two accesses that the cluster is asked about differently have the same key: neither names nor `ANY` hold a slash. */
+/** The cache key of an access, unique for each review: no name contains a slash. */
 const keyOf = (access: Access): string => {
   switch (access.resource) {
     case "namespaces":
@@ -100,7 +100,7 @@ const keyOf = (access: Access): string => {
   }
 }
 
-/** An access in the cluster's words. */
+/** An access as Kubernetes RBAC attributes. */
 export const clusterAccess = (access: Access): ResourceAccess | PathAccess => {
   switch (access.resource) {
     case "namespaces":
@@ -137,13 +137,13 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
   const denyMillis = Duration.toMillis(settings.authorizationCacheDeny)
 
   const subjects = new WeakMap<Identity, Subject | "reserved">()
-  // Apart, so that no denied question, of which anybody can make up any number, takes the place of an allow.
+  // Separate caches, because anybody can make up any number of denied accesses, which must not evict an allow.
   const allows = KeptAnswers.make(settings.authorizationCacheSize)
   const denies = KeptAnswers.make(settings.authorizationCacheSize)
 
   const keep = (subject: Subject, key: string, allowed: boolean, now: number): void => {
     const [answers, others, millis] = allowed ? [allows, denies, allowMillis] : [denies, allows, denyMillis]
-    // If it was answered otherwise before, that time is over; but the clock may be set back.
+    // An opposite answer has expired, but would be valid again if the clock were set back.
     others.drop(key)
     if (millis > 0) answers.keep(subject.key, key, now + millis)
   }
@@ -162,7 +162,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
     turns
       .withPermit(subject.key)(reviewer.review(question))
       .pipe(
-        Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(noAnswer) }),
+        Effect.timeoutOrElse({ duration: reviewTimeout, orElse: () => Effect.fail(noAnswer) }),
         Effect.tap((allowed) =>
           Effect.clockWith((clock) => {
             keep(subject, key, allowed, clock.currentTimeMillisUnsafe())
@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
         Effect.ensuring(Effect.sync(() => leave(subject)))
       )
 
-  /** Asks in a fiber of its own: whoever asks the same meanwhile waits for the same answer, and no caller's end ends it. */
+  /** Reviews in a fiber of its own: concurrent callers share it, and an interrupted caller does not interrupt it. */
   const ask = (key: string, subject: Subject, access: Access): Effect.Effect<boolean, ClusterUnavailable> =>
     Effect.flatMap(FiberMap.size(pending), (waiting) => {
       const asked = FiberMap.getUnsafe(pending, key)
@@ -192,7 +192,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
     subjects.set(identity, "reserved")
     return Effect.andThen(
       Effect.logWarning(
-        "A client's certificate names a user or group that begins with system:, which is Kubernetes' own; it may do nothing"
+        "Denying a client whose certificate names a user or group that begins with system:, which Kubernetes reserves"
       ).pipe(Effect.annotateLogs({ user: identity.user, serialNumber: identity.serialNumber })),
       refuse(identity, access)
     )
@@ -227,10 +227,10 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
 })
 
 /**
- * The cluster's own RBAC decides, by what an `AccessReviewer` says of the certificate's user and groups. Answers are kept
- * as kube-apiserver keeps those of its webhook authorizer, so reads do not each reach the cluster; failures are not kept,
- * and fail the check with `ClusterUnavailable`. Where the cluster is away, an answer holds until its time is over.
- * Subjects take turns to be asked about, and none can use up what is kept or may wait.
+ * Authorizes by the cluster's RBAC: an `AccessReviewer` reviews the certificate's user and groups. Answers are cached as
+ * kube-apiserver caches those of its webhook authorizer, so that most reads do not reach the cluster. A failed review is
+ * not cached, and fails the check with `ClusterUnavailable`. Subjects are served in turn, and none can fill the cache or
+ * the queue.
  */
 export const layer = (settings: ClusterAuthorizationSettings): Layer.Layer<Authorization, never, AccessReviewer> =>
   Layer.effect(Authorization, make(settings))

@@ -1,6 +1,6 @@
-/** Answers of one kind, by question, each of them for a subject and for a time. */
+/** A cache of answers of one kind, by question. An answer belongs to a subject and expires. */
 export interface KeptAnswers {
-  /** Whether this question's answer is kept, and its time is not over. */
+  /** Whether the question has an answer that has not expired. */
   readonly holds: (question: string, nowMillis: number) => boolean
   readonly keep: (subject: string, question: string, untilMillis: number) => void
   readonly drop: (question: string) => void
@@ -17,17 +17,17 @@ interface Answer {
 }
 
 /**
- * Keeps at most `capacity` answers. Where all places are taken, a subject that has half of them gives its own oldest for
- * its next; for another's, whoever has more than half gives the oldest, and where nobody has, the oldest of all goes. So
- * a subject that is alone may use every place, and one with many questions leaves half of them to the others.
+ * Keeps at most `capacity` answers. A full cache evicts the oldest answer of the subject itself if it holds half of the
+ * places, else of the subject that holds more than half, else of all. So a subject that is alone may use every place, and
+ * one with many questions leaves half of them to the others.
  */
 export const make = (capacity: number): KeptAnswers => {
-  // Not effect's Cache, which moves each entry that is hit to the end of its map: with 9,000 entries that costs 10 µs a
-  // hit, and a third of a whole read. Here nothing moves; what was decided first is the first to go.
+  // Effect's Cache moves an entry to the end of its map on each hit. With 9,000 entries that costs 10 µs, a third of a
+  // whole read. Here a hit moves nothing: the order is that of insertion.
   const answers = new Map<string, Answer>()
   const holders = new Map<string, Holder>()
   const half = Math.ceil(capacity / 2)
-  // Who was the last to hold more than half. No two can at once, so nobody else does.
+  // The last subject to hold more than half of the places. No two can at once.
   let largest: Holder | undefined
 
   const drop = (question: string): void => {

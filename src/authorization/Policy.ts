@@ -1,6 +1,4 @@
-/**
- * The policy: who may do what, as a file says it. Rules only ever allow; what none allows is denied.
- */
+/** The schema of the policy file. Rules only allow; an access that no rule allows is denied. */
 import { Schema } from "effect"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import { maxReplicaCount, ReplicaCount } from "../contract/Names.ts"
@@ -12,7 +10,7 @@ const quoted = (text: string): string => JSON.stringify(text.length > 60 ? `${te
 const starProblem = (pattern: string): string | undefined =>
   pattern.slice(0, -1).includes("*") ? `${quoted(pattern)}: a * stands only at the end` : undefined
 
-/** A pattern of names of Kubernetes: a name, or the beginning of names and `*`; `*` by itself is all. */
+/** A pattern of Kubernetes names: a name, a prefix followed by `*`, or `*` for all. */
 const namePattern = (kind: string, is: (text: string) => boolean) =>
   Schema.String.check(
     message((pattern) => {
@@ -20,7 +18,7 @@ const namePattern = (kind: string, is: (text: string) => boolean) =>
       const misplaced = starProblem(pattern)
       if (misplaced !== undefined) return misplaced
       const front = pattern.endsWith("*") ? pattern.slice(0, -1) : undefined
-      // What can be completed to a name by anything can be completed by an "a".
+      // A prefix that any text completes to a name is completed by "a".
       const possible = front === undefined ? is(pattern) : front === "" || is(front) || is(`${front}a`)
       return possible
         ? undefined
@@ -45,7 +43,7 @@ const count = Schema.Number.check(
   )
 )
 
-/** What a rule may allow beside the metrics. */
+/** The verbs of a rule. */
 export const verbs = ["list", "get", "set"] as const
 
 const Subjects = Schema.Struct({
@@ -68,7 +66,7 @@ const RuleFields = Schema.Struct({
   metrics: Schema.optionalKey(Schema.Boolean)
 })
 
-/** What is wrong with a rule whose every field is right by itself. */
+/** The problems of a rule whose fields are valid by themselves. */
 const ruleProblems = (rule: typeof RuleFields.Type): ReadonlyArray<Schema.FilterIssue> => {
   const problems: Array<Schema.FilterIssue> = []
   const at = (field: string, issue: string) => problems.push({ path: [field], issue })
@@ -94,12 +92,12 @@ const ruleProblems = (rule: typeof RuleFields.Type): ReadonlyArray<Schema.Filter
 }
 
 /**
- * One rule: whoever matches any of `users` or any of `groups` may do each of `verbs` to what matches both `namespaces`
- * and `deployments`, and to set a count only from `minReplicas` to `maxReplicas`. `metrics`: may read `/metrics` too.
+ * A rule. It allows a caller that matches any of `users` or `groups` each of `verbs` on objects that match both `namespaces`
+ * and `deployments`, and limits the counts to set to `minReplicas..maxReplicas`. `metrics` allows to read `/metrics`.
  */
 export const Rule = RuleFields.check(Schema.makeFilter(ruleProblems))
 export type Rule = typeof Rule.Type
 
-/** A whole policy. */
+/** A policy. */
 export const Policy = Schema.Struct({ rules: Schema.Array(Rule) })
 export type Policy = typeof Policy.Type

@@ -1,37 +1,37 @@
-import { Effect, type FileSystem, Layer, Metric, type Path, Result, Stream } from "effect"
-import { SettingError } from "../settings/SettingError.ts"
+import { Effect, type FileSystem, Layer, Metric, type Path } from "effect"
+import { applyLater, type FileReloadOptions, reloading } from "../settings/FileReload.ts"
+import type { SettingError } from "../settings/SettingError.ts"
+import { settings } from "../settings/Settings.ts"
 import { Authorization, refused } from "./Authorization.ts"
-import { type FileReloadOptions, reloading } from "../settings/FileReload.ts"
 import type { Policy } from "./Policy.ts"
 import { decider } from "./PolicyDecision.ts"
 import { loadPolicy, type PolicyError } from "./PolicyFile.ts"
 
-/** Policy files read again after a change, by outcome: accepted or refused. */
+/** Changes of the policy file, by outcome. */
 export const policyReloads = Metric.counter("policy_reloads_total", {
-  description: "Policy files read again after a change, by outcome: accepted or refused.",
+  description: "Changes of the policy file, by outcome: accepted, or refused while the previous policy stays in force.",
   incremental: true
 })
-const accepted = Metric.withAttributes(policyReloads, { outcome: "accepted" })
-const refusals = Metric.withAttributes(policyReloads, { outcome: "refused" })
+
 /** Rules of the policy in force. */
 export const policyRules = Metric.gauge("policy_rules", { description: "Rules of the policy in force." })
 
-/** How many problems a line for a person holds; the log of a reload holds more. */
-const told = 3
+/** How many problems the error at the start lists. The log of a later refusal lists more. */
+const listed = 3
 
 const cannotStart = (file: string) => (error: PolicyError) => {
-  const more = error.problems.length - told + error.more
-  return new SettingError({
-    setting: "POLICY_FILE",
-    value: file,
-    problem: error.problems.slice(0, told).join("; ") + (more > 0 ? `; and ${more} more` : ""),
-    fix: "docs/authorization.md tells what a policy is written like."
-  })
+  const more = error.problems.length - listed + error.more
+  return settings.policyFile.error(
+    file,
+    error.problems.slice(0, listed).join("; ") + (more > 0 ? `; and ${more} more` : ""),
+    "docs/authorization.md describes the format."
+  )
 }
 
 /**
- * A policy file decides, default deny. It is loaded again when it changes; a new file that cannot be used is refused,
- * logged and counted, and the rules before it stay. Fails with a `SettingError` where the first cannot be used.
+ * Authorizes by a policy file, and denies by default. The file is loaded again when it changes. A change that cannot be
+ * used is logged and counted, and the previous policy stays in force. Fails with a `SettingError` if the file cannot be
+ * used at the start.
  */
 export const layer = (
   file: string,
@@ -40,36 +40,25 @@ export const layer = (
   Layer.effect(
     Authorization,
     Effect.gen(function* () {
-      const { first, later } = yield* Effect.mapError(reloading([file], loadPolicy(file), options), cannotStart(file))
-      let decide = decider(first)
-      const inForce = (policy: Policy) =>
-        Effect.sync(() => {
-          decide = decider(policy)
-        }).pipe(Effect.andThen(Metric.update(policyRules, policy.rules.length)))
-
-      yield* Metric.update(policyRules, first.rules.length)
-      // So that a series is there before there is anything to count.
-      yield* Metric.update(accepted, 0)
-      yield* Metric.update(refusals, 0)
-      yield* Effect.logInfo("The policy is in force").pipe(Effect.annotateLogs({ file, rules: first.rules.length }))
-      yield* Effect.forkScoped(
-        Stream.runForEach(
-          later,
-          Result.match({
-            onSuccess: (policy) =>
-              inForce(policy).pipe(
-                Effect.andThen(Metric.update(accepted, 1)),
-                Effect.andThen(Effect.logInfo("The new policy is in force")),
-                Effect.annotateLogs({ file, rules: policy.rules.length })
-              ),
-            onFailure: ({ more, problems }) =>
-              Metric.update(refusals, 1).pipe(
-                Effect.andThen(Effect.logError("The new policy file is refused; the rules before it stay in force")),
-                Effect.annotateLogs({ file, problems, more })
-              )
-          })
+      const reloaded = yield* Effect.mapError(reloading([file], loadPolicy(file), options), cannotStart(file))
+      let decide = decider(reloaded.first)
+      const inForce = (policy: Policy, message: string) =>
+        Metric.update(policyRules, policy.rules.length).pipe(
+          Effect.andThen(Effect.logInfo(message)),
+          Effect.annotateLogs({ file, rules: policy.rules.length })
         )
-      )
+      yield* inForce(reloaded.first, "The policy is in force")
+      yield* applyLater(reloaded, policyReloads, {
+        accepted: (policy) =>
+          Effect.suspend(() => {
+            decide = decider(policy)
+            return inForce(policy, "The new policy is in force")
+          }),
+        refused: ({ more, problems }) =>
+          Effect.logError("The new policy file is refused; the previous policy stays in force").pipe(
+            Effect.annotateLogs({ file, problems, more })
+          )
+      })
       return Authorization.of({
         alreadyAllows: (identity, access) => decide(identity, access),
         check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))

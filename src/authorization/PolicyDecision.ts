@@ -1,12 +1,10 @@
-/**
- * A policy made ready to decide: what can be worked out once for a policy, or once for an identity, is.
- */
+/** Decides by a policy. Whatever depends only on the policy or the identity is computed once, because reads wait for it. */
 import { maxReplicaCount } from "../contract/Names.ts"
 import type { Access } from "./Authorization.ts"
 import type { Identity } from "../identity/Identity.ts"
 import type { Policy, Rule } from "./Policy.ts"
 
-/** Some patterns. `all`: one of them is `*` by itself; several that together match everything are not that. */
+/** Compiled patterns. `all` means that one of them is `*`. */
 interface Patterns {
   readonly all: boolean
   readonly exact: ReadonlySet<string>
@@ -19,7 +17,7 @@ const patterns = (written: ReadonlyArray<string> = []): Patterns => ({
   prefixes: written.filter((pattern) => pattern.endsWith("*") && pattern !== "*").map((pattern) => pattern.slice(0, -1))
 })
 
-/** Whether one of the patterns matches. `ANY`, being upper case, is matched by `*` alone. */
+/** Whether one of the patterns matches. Only `*` matches `ANY`, which is upper case. */
 const match = (self: Patterns, name: string): boolean => {
   if (self.all || self.exact.has(name)) return true
   for (const prefix of self.prefixes) if (name.startsWith(prefix)) return true
@@ -27,7 +25,7 @@ const match = (self: Patterns, name: string): boolean => {
 }
 
 interface Grant {
-  /** Its rule's place in the policy. */
+  /** The index of its rule in the policy. */
   readonly index: number
   readonly users: Patterns
   readonly groups: Patterns
@@ -51,7 +49,7 @@ const grant = (rule: Rule, index: number): Grant => ({
 
 type Asked = Exclude<Access, { readonly resource: "namespaces" | "metrics" }>
 
-/** Grants by the namespaces that they name, and those that have patterns. */
+/** Grants, indexed by the namespaces that they name; those with patterns apart. */
 interface Grants {
   readonly named: ReadonlyMap<string, ReadonlyArray<Grant>>
   readonly patterned: ReadonlyArray<Grant>
@@ -69,7 +67,7 @@ const grants = (all: ReadonlyArray<Grant>): Grants => {
   return { named, patterned: all.filter(({ namespaces }) => namespaces.all || namespaces.prefixes.length > 0) }
 }
 
-/** Whether a grant whose namespaces match covers the rest of an access too. */
+/** Whether a grant whose namespaces match covers the rest of the access. */
 const holds = (one: Grant, access: Asked): boolean => {
   switch (access.verb) {
     case "list":
@@ -88,7 +86,7 @@ const covers = (self: Grants, access: Asked): boolean => {
   return false
 }
 
-/** What is granted to those for whom the same rules are, by what they ask for. */
+/** The grants of identities that the same rules apply to, by verb. */
 interface Permission {
   readonly namespaces: boolean
   readonly metrics: boolean
@@ -123,9 +121,8 @@ const allows = (self: Permission, access: Access): boolean => {
 const keptPermissions = 1000
 
 /**
- * Decides by a policy: whether one rule by itself allows the whole of an access. What an identity is granted is worked
- * out at its first question and kept as long as the identity lives, which is as long as its connection; those for whom
- * the same rules are share it.
+ * Decides whether a single rule allows the whole of an access. The permission of an identity is computed at its first access
+ * and kept as long as the identity, which lives as long as its connection. Identities with the same rules share it.
  */
 export const decider = (policy: Policy): ((identity: Identity, access: Access) => boolean) => {
   const all = policy.rules.map(grant)

@@ -1,18 +1,19 @@
-import { Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
+import { Data, Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
+import { closestMatch } from "leven"
 import { Policy } from "./Policy.ts"
 import { type Flaw, parseYaml, type YamlText } from "./YamlText.ts"
 
-/** The largest policy file, in bytes: some thousands of rules. Requests wait while it is parsed, a second at most. */
+/** The largest policy file, in bytes: some thousand rules. Parsing one blocks requests for up to a second. */
 export const maxPolicyBytes = 262_144
 
-/** How many of a file's problems are told. */
+/** How many problems of a file are reported. */
 export const maxProblems = 20
 
-/** A policy file that cannot be used: the first problems, in the order of the file, and how many more there are. */
-export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
-  problems: Schema.Array(Schema.String),
-  more: Schema.Number
-}) {
+/** A policy file that cannot be used: the first problems, in the order of the file, and the number of further ones. */
+export class PolicyError extends Data.TaggedError("PolicyError")<{
+  readonly problems: ReadonlyArray<string>
+  readonly more: number
+}> {
   override get message(): string {
     return this.problems.join("; ") + (this.more === 0 ? "" : `; and ${this.more} more`)
   }
@@ -20,7 +21,7 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
 
 const whole = (problem: string) => new PolicyError({ problems: [problem], more: 0 })
 
-/** A value as a problem quotes it: in one line, and short. */
+/** Quotes a value in one short line. */
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 60 ? `${text.slice(0, 60)}...` : text
@@ -32,29 +33,13 @@ const written = (path: ReadonlyArray<PropertyKey>): string =>
     ""
   )
 
-/** How many characters must change to make one word the other. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
-}
-
 const unknownKey = (key: string, ast: SchemaAST.AST): string => {
   const known = SchemaAST.isObjects(ast) ? ast.propertySignatures.map(({ name }) => String(name)) : []
-  const [nearest] = known
-    .map((name) => ({ name, away: distance(key.slice(0, 40).toLowerCase(), name.toLowerCase()) }))
-    .filter(({ away, name }) => away <= 2 && away < name.length / 2)
-    .sort((a, b) => a.away - b.away)
+  const byLowerCase = new Map(known.map((name) => [name.toLowerCase(), name]))
+  const nearest = closestMatch(key.slice(0, 40).toLowerCase(), [...byLowerCase.keys()], { maxDistance: 2 })
   return nearest === undefined
     ? `unknown key; the known ones are ${known.join(", ")}`
-    : `unknown key; did you mean ${nearest.name}?`
+    : `unknown key; did you mean ${byLowerCase.get(nearest)}?`
 }
 
 const wrongType = (ast: SchemaAST.AST, input: unknown): string => {
@@ -121,8 +106,8 @@ const located = (name: string, flaws: ReadonlyArray<Flaw | Located>): PolicyErro
 }
 
 /**
- * Decodes a policy from the text of a YAML or JSON file; `name` is what the problems call the file. Each names line,
- * column and field: `policy.yaml:7:5 rules[1].verbs[0]: "delete" is not one of list, get, set`.
+ * Decodes a policy from YAML or JSON. Each problem names the file `name`, line, column and field:
+ * `policy.yaml:7:5 rules[1].verbs[0]: "delete" is not one of list, get, set`.
  */
 export const decodePolicy = (name: string, text: string): Result.Result<Policy, PolicyError> => {
   if (Buffer.byteLength(text) > maxPolicyBytes)
@@ -133,7 +118,7 @@ export const decodePolicy = (name: string, text: string): Result.Result<Policy, 
   )
 }
 
-/** Reads and decodes a policy file. Fails with a `PolicyError`, also where there is no such file. */
+/** Reads and decodes a policy file. */
 export const loadPolicy = Effect.fnUntraced(function* (
   file: string
 ): Effect.fn.Return<Policy, PolicyError, FileSystem.FileSystem | Path.Path> {

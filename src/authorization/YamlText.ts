@@ -1,25 +1,25 @@
 import { Result } from "effect"
 import { isMap, isNode, isScalar, isSeq, LineCounter, type Pair, parseAllDocuments, visit, type YAMLMap } from "yaml"
 
-/** Where something stands in a text. Lines and columns count from 1, `offset` from 0. */
+/** A position in a text. Lines and columns count from 1, `offset` from 0. */
 export interface Position {
   readonly offset: number
   readonly line: number
   readonly column: number
 }
 
-/** Something wrong with a text, and where. */
+/** A problem of a text, with its position. */
 export interface Flaw {
   readonly position: Position
   readonly problem: string
 }
 
-/** A YAML text as a value, and where its parts stand. */
+/** A parsed YAML text, with the positions of its parts. */
 export interface YamlText {
   readonly value: unknown
-  /** Where the value at a path stands; where there is none, the nearest that holds it. */
+  /** The position of the value at a path, or of its nearest ancestor. */
   readonly valueAt: (path: ReadonlyArray<PropertyKey>) => Position
-  /** Where the key of a mapping's entry stands; `path` ends with it. */
+  /** The position of a mapping's key, the last element of `path`. */
   readonly keyAt: (path: ReadonlyArray<PropertyKey>) => Position
 }
 
@@ -52,7 +52,7 @@ const parse = (text: string): Result.Result<YamlText, ReadonlyArray<Flaw>> => {
     merge: false,
     resolveKnownTags: false,
     stringKeys: true,
-    // Checked below: the parser's own check compares every key with every other.
+    // Checked below, because the parser's own check is quadratic.
     uniqueKeys: false,
     prettyErrors: false
   })
@@ -67,7 +67,7 @@ const parse = (text: string): Result.Result<YamlText, ReadonlyArray<Flaw>> => {
   }
   if (flaws.length > 0) return Result.fail(flaws)
   visit(document, {
-    // What an alias stands for may be of any size, and has a place of its own in the text.
+    // Aliases can expand to any size, and their values have no position of their own.
     Alias: (_, alias) => {
       flaws.push({ position: ofNode(alias), problem: `the alias *${alias.source} is not taken: write its value` })
     },
@@ -111,15 +111,12 @@ const parse = (text: string): Result.Result<YamlText, ReadonlyArray<Flaw>> => {
   })
 }
 
-/**
- * Parses one YAML document, which JSON is too. Refuses what a reader would not expect to be there: duplicate keys,
- * aliases, tags, further documents.
- */
+/** Parses one YAML or JSON document. Rejects what would surprise a reader: duplicate keys, aliases, tags, more documents. */
 export const parseYaml = (text: string): Result.Result<YamlText, ReadonlyArray<Flaw>> =>
   Result.flatMap(
     Result.try({
       try: () => parse(text),
-      // The parser goes down as deep as the text does, and so does what reads its result.
+      // The parser is recursive, and so are its readers: deep nesting overflows the stack.
       catch: (error): ReadonlyArray<Flaw> => [
         { position: start, problem: error instanceof RangeError ? "nested too deeply" : "this cannot be parsed" }
       ]

@@ -1,14 +1,14 @@
 /**
- * A response body as the cache keeps it: a string while short (it leaves in one piece with the response's head), bytes
- * from `longText` characters on (they leave without being copied and encoded for each request). Names and counts are
- * ASCII, so `length` is the content length in bytes for both.
+ * A rendered response body. A short one is a string, which Node sends in one piece with the header block. One of `longText`
+ * characters or more is bytes, which are not copied and encoded for each request. Names and counts are ASCII, so `length`
+ * is the content length of both.
  */
 export type Body = string | Uint8Array
 
 /** The length, in characters, from which a body is kept as bytes. */
 export const longText = 16_384
 
-/** Where a body is kept once rendered. Views that show the same share one, so it is rendered once for all of them. */
+/** Memoizes a body. Views that show the same share one, so it is rendered once. */
 export interface BodyMemo {
   body: Body | undefined
 }
@@ -16,12 +16,12 @@ export interface BodyMemo {
 /** A memo with nothing rendered yet. */
 export const emptyMemo = (): BodyMemo => ({ body: undefined })
 
-/** One body of ASCII `pieces`, end to end. */
+/** Concatenates ASCII `pieces`. */
 export const fromPieces = (pieces: ReadonlyArray<string>): Body => {
   let length = 0
   for (const piece of pieces) length += piece.length
   if (length < longText) return pieces.join("")
-  // Not from the shared pool of small buffers: what lives long would keep its neighbours' slab alive.
+  // Not from Node's buffer pool: a long-lived buffer would keep its neighbours' slab alive.
   const bytes = Buffer.allocUnsafeSlow(length)
   let offset = 0
   for (const piece of pieces) offset += bytes.write(piece, offset, "latin1")

@@ -1,13 +1,13 @@
 /**
- * What the service knows of the cluster, as a persistent structure: `apply` takes an event and gives the next view, which
- * shares all that did not change; the view before stays as it was.
+ * The state of the cluster, as a persistent data structure: `apply` returns a new view, which shares whatever an event did
+ * not change.
  *
- * Rendering: a deployment's own body and the text of each block of deployments are rendered when they change. The bodies
- * that list many deployments are joined from those texts at their first read after a change of what they show, and kept:
- * that read costs one copy of the body, and a burst of changes costs one join instead of one each.
+ * Rendering: a deployment's own body and the text of each block of deployments are rendered when they change. A list of
+ * many deployments is joined from those texts at its first read after a change, and memoized. A burst of changes thus costs
+ * one join.
  *
- * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so
- * deployments may come before their namespace or outlive it: they are kept, and not shown without it.
+ * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so deployments
+ * can arrive before their namespace and outlive it. They are kept, but not shown without it.
  */
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
@@ -20,24 +20,24 @@ import * as History from "./History.ts"
 import { namespaceEntry, type NamespaceEntry, noDeployments, pushCounts, pushNames } from "./NamespaceEntry.ts"
 import { anySpot, SortedBlocks, type Spot, untexted } from "./SortedBlocks.ts"
 
-/** One state of what is known of the cluster. Its parts are for this module; read it with the functions below. */
+/** The state of the cluster. The functions below read it; its parts are private to this module. */
 export interface ClusterView {
   /** Whether the namespaces have been listed. */
   readonly namespacesSynced: boolean
-  /** Whether the deployments have been listed: those of the cluster, or those of each namespace that is watched. */
+  /** Whether the deployments have been listed, of the cluster or of each watched namespace. */
   readonly deploymentsSynced: boolean
-  /** The watched namespaces whose deployments have not been listed; empty where the whole cluster is watched. */
+  /** The watched namespaces whose deployments have not been listed; empty if the whole cluster is watched. */
   readonly unlisted: ReadonlySet<NamespaceName>
-  /** How many namespaces there are. */
+  /** The number of namespaces. */
   readonly namespaceCount: number
-  /** How many deployments are in them. */
+  /** The number of deployments in them. */
   readonly deploymentCount: number
   readonly namespaces: SortedBlocks<NamespaceEntry, undefined>
   readonly byName: DeploymentsByName.DeploymentsByName
   readonly namespaceHistory: History.History
-  /** Of the whole cluster's deployments. */
+  /** The history of deployments, if the whole cluster is watched. */
   readonly deploymentHistory: History.History
-  /** Of the deployments of each namespace that is watched by itself: its lists say nothing of the others. */
+  /** The history of deployments of each namespace that is watched by itself. */
   readonly namespaceHistories: ReadonlyMap<NamespaceName, History.History>
   readonly bodies: Bodies
 }
@@ -50,7 +50,7 @@ interface Bodies {
 
 const freshBodies = (): Bodies => ({ namespaces: emptyMemo(), names: emptyMemo(), counts: emptyMemo() })
 
-/** The view before anything is known. */
+/** The view before any event, if the whole cluster is watched. */
 export const empty: ClusterView = {
   namespacesSynced: false,
   deploymentsSynced: false,
@@ -65,7 +65,7 @@ export const empty: ClusterView = {
   bodies: freshBodies()
 }
 
-/** The view before anything is known of these namespaces, each of which is watched by itself. */
+/** The view before any event, if these namespaces are watched, each by itself. */
 export const emptyOf = (namespaces: ReadonlyArray<NamespaceName>): ClusterView => ({
   ...empty,
   unlisted: new Set(namespaces),
@@ -76,8 +76,8 @@ export const emptyOf = (namespaces: ReadonlyArray<NamespaceName>): ClusterView =
 export const isSynced = (view: ClusterView): boolean => view.namespacesSynced && view.deploymentsSynced
 
 /**
- * The view after `event`. It never goes back: an event that is older than what is held, or that repeats it, gives `view`
- * itself; so do `Heard` and `Lost`. Versions that are not decimal do not compare, and count as newer.
+ * The view after `event`. It never goes back: an event that is older than the view, or repeats it, returns `view` itself,
+ * as do `Heard` and `Lost`. Versions that are not decimal do not compare, and count as newer.
  */
 export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
   switch (event._tag) {
@@ -100,8 +100,8 @@ export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
 }
 
 /**
- * The view after this service wrote `object`, which the cluster accepted: shown at once, and taken back by no older event,
- * nor by a list from before the write. A deployment that is known to be newer, or to be gone since, stays so.
+ * The view after a write of this service that the cluster accepted. The write is visible at once. Neither an older event nor
+ * a list from before the write reverts it. It does not revert a newer version or a later deletion.
  */
 export const written = (view: ClusterView, object: DeploymentObject): ClusterView => {
   const held = heldDeployment(view, object)
@@ -129,16 +129,16 @@ export const namespacesBody = (view: ClusterView): Body => {
   ))
 }
 
-/** Where a namespace, and a deployment in it, were found the last time; for whoever asks again and again. */
+/** Where a namespace and a deployment were last found, for repeated lookups. */
 export interface Spots {
   readonly namespace: Spot
   readonly deployment: Spot
 }
 
-/** Spots where nothing has been found yet. */
+/** Spots before the first lookup. */
 export const anySpots = (): Spots => ({ namespace: anySpot(), deployment: anySpot() })
 
-/** The names of the namespace's deployments; undefined if there is no such namespace. */
+/** The names of the namespace's deployments; `undefined` if the namespace does not exist. */
 export const deploymentsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
   const namespace = shown(view, name, spots)
   return namespace && (namespace.namesBody.body ??= render((pieces) => pushNames(pieces, namespace)))
@@ -148,7 +148,7 @@ export const deploymentsBody = (view: ClusterView, name: NamespaceName, spots?: 
 export const allDeploymentsBody = (view: ClusterView): Body =>
   (view.bodies.names.body ??= render((pieces) => pushAll(pieces, view, pushNames)))
 
-/** The replica count of one deployment; undefined if there is no such deployment. */
+/** The replica count of a deployment; `undefined` if it does not exist. */
 export const replicaCountBody = (
   view: ClusterView,
   namespace: NamespaceName,
@@ -156,7 +156,7 @@ export const replicaCountBody = (
   spots?: Spots
 ): Body | undefined => shown(view, namespace, spots)?.deployments.get(deployment, spots?.deployment)?.body
 
-/** The replica counts of the namespace's deployments; undefined if there is no such namespace. */
+/** The replica counts of the namespace's deployments; `undefined` if the namespace does not exist. */
 export const replicaCountsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
   const namespace = shown(view, name, spots)
   return namespace && (namespace.countsBody.body ??= render((pieces) => pushCounts(pieces, namespace)))
@@ -166,7 +166,7 @@ export const replicaCountsBody = (view: ClusterView, name: NamespaceName, spots?
 export const allReplicaCountsBody = (view: ClusterView): Body =>
   (view.bodies.counts.body ??= render((pieces) => pushAll(pieces, view, pushCounts)))
 
-/** The replica counts of the deployments of this name, in all namespaces that have one; undefined if none has. */
+/** The replica counts of all deployments of this name; `undefined` if there is none. */
 export const replicaCountEverywhereBody = (view: ClusterView, deployment: DeploymentName): Body | undefined =>
   DeploymentsByName.body(view.byName, deployment)
 
@@ -207,7 +207,7 @@ const pushAll = (
 const heldDeployment = (view: ClusterView, { namespace, name }: DeploymentRef): DeploymentEntry | undefined =>
   view.namespaces.get(namespace)?.deployments.get(name)
 
-// A slash is in no name.
+// No name contains a slash.
 const keyOf = ({ namespace, name }: DeploymentRef): string => `${namespace}/${name}`
 
 const historyOf = (view: ClusterView, { namespace }: Pick<DeploymentRef, "namespace">): History.History =>
@@ -355,35 +355,34 @@ const replaceNamespaces = (
   }
 }
 
-const replaceDeployments = (
-  view: ClusterView,
-  items: ReadonlyArray<DeploymentObject>,
-  resourceVersion: ResourceVersion,
-  only: NamespaceName | undefined
-): ClusterView => {
-  const listed = new Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>()
-  const put = (entry: DeploymentEntry) => {
-    const names = listed.get(entry.namespace)
-    if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
-    else names.set(entry.name, entry)
-  }
+type Listed = Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>
+
+const put = (listed: Listed, entry: DeploymentEntry): void => {
+  const names = listed.get(entry.namespace)
+  if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
+  else names.set(entry.name, entry)
+}
+
+/** The entries of a list, by namespace and name. Reuses the entries of the view that have not changed. */
+const entriesOf = (view: ClusterView, items: ReadonlyArray<DeploymentObject>): Listed => {
+  const listed: Listed = new Map()
   for (const item of items) {
-    // A list that was read in pages can hold an object twice.
+    // A paged list can contain an object twice.
     const before = listed.get(item.namespace)?.get(item.name)
     if (before !== undefined && isOlder(item.resourceVersion, before.resourceVersion)) continue
     const held = heldDeployment(view, item)
     const isHeld = held?.resourceVersion === item.resourceVersion && held.replicas === item.replicas && !held.written
-    put(isHeld ? held : entryOf(item, false, held))
+    put(listed, isHeld ? held : entryOf(item, false, held))
   }
-  const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
-  if (!History.wentBack(history, resourceVersion)) {
-    // The list was read before these writes.
-    for (const held of only === undefined
-      ? deploymentsOf(view.namespaces)
-      : (view.namespaces.get(only)?.deployments ?? [])) {
-      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(held)
-    }
-  }
+  return listed
+}
+
+/** The namespaces of the view with the listed deployments, in all of them or in `only` one. */
+const withListed = (
+  view: ClusterView,
+  listed: Listed,
+  only: NamespaceName | undefined
+): ReadonlyMap<NamespaceName, NamespaceEntry> => {
   const next = new Map<NamespaceName, NamespaceEntry>()
   for (const held of view.namespaces) {
     const names = listed.get(held.name)
@@ -399,7 +398,25 @@ const replaceDeployments = (
   for (const [name, names] of listed) {
     if (!next.has(name)) next.set(name, withDeployments(name, undefined, sortedByName(names)))
   }
-  const replaced = withNamespaces(view, next)
+  return next
+}
+
+const replaceDeployments = (
+  view: ClusterView,
+  items: ReadonlyArray<DeploymentObject>,
+  resourceVersion: ResourceVersion,
+  only: NamespaceName | undefined
+): ClusterView => {
+  const listed = entriesOf(view, items)
+  const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
+  if (!History.wentBack(history, resourceVersion)) {
+    const before = only === undefined ? deploymentsOf(view.namespaces) : (view.namespaces.get(only)?.deployments ?? [])
+    for (const held of before) {
+      // The list does not contain this write yet.
+      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(listed, held)
+    }
+  }
+  const replaced = withNamespaces(view, withListed(view, listed, only))
   if (only === undefined) {
     return { ...replaced, deploymentsSynced: true, deploymentHistory: History.listed(resourceVersion) }
   }
@@ -430,7 +447,7 @@ const sortedByName = <A>(byName: ReadonlyMap<string, A>): ReadonlyArray<A> =>
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, value]) => value)
 
-/** The view with all namespaces swapped; as it was if they are the same. */
+/** The view with other namespaces; `view` itself if they are the same. */
 const withNamespaces = (view: ClusterView, next: ReadonlyMap<NamespaceName, NamespaceEntry>): ClusterView => {
   let same = next.size === view.namespaces.size
   for (const held of view.namespaces) same &&= next.get(held.name) === held

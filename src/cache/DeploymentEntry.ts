@@ -1,15 +1,15 @@
 import type { DeploymentObject } from "../model/ReadModel.ts"
 import type { Rendering } from "./SortedBlocks.ts"
 
-/** A deployment as the view keeps it. */
+/** A deployment of the view. */
 export interface DeploymentEntry extends DeploymentObject {
-  /** The body that gives its replica count. */
+  /** The rendered body with its replica count. */
   readonly body: string
-  /** Whether it is known only from a write that no list and no watch event has confirmed yet. */
+  /** Whether it comes from a write that no list or watch event has confirmed yet. */
   readonly written: boolean
 }
 
-/** The entry for `object`, keeping of `held`, the one in whose place it comes, all that is still right. */
+/** The entry for `object`. Reuses the strings of `held`, the entry that it replaces. */
 export const entryOf = (
   { namespace, name, replicas, resourceVersion }: DeploymentObject,
   written: boolean,
@@ -33,11 +33,11 @@ export const entryOf = (
         written
       }
 
-// JSON.stringify and join give flat strings; a template would leave a tree of its parts behind each body.
+// JSON.stringify makes a flat string. A template literal would keep a tree of its parts alive.
 const bodyOf = (namespace: string, deployment: string, replica_count: number): string =>
   JSON.stringify({ namespace, deployment, replica_count })
 
-/** What a block of deployments of one namespace adds to the lists. Names need no escape: they are DNS-1123 names. */
+/** The text of a block of deployments for lists. DNS-1123 names need no escaping. */
 export interface DeploymentsText {
   /** Names, between `["` and `"]`, with `","` between blocks. */
   readonly names: string
@@ -47,11 +47,11 @@ export interface DeploymentsText {
 
 const namesOf = (entries: ReadonlyArray<DeploymentEntry>): string => entries.map(({ name }) => name).join('","')
 
-// An item of the list is a deployment's own body without its namespace, which comes first in it.
+// An item of the list is a deployment's body without the namespace, which is its first member.
 const countsOf = (entries: ReadonlyArray<DeploymentEntry>): string =>
   entries.map(({ namespace, body }) => body.slice(namespace.length + '{"namespace":"",'.length)).join(",{")
 
-/** The rendering of blocks of deployments. */
+/** Renders blocks of deployments. */
 export const deploymentsRendering: Rendering<DeploymentEntry, DeploymentsText> = {
   render: (entries) => ({ names: namesOf(entries), counts: countsOf(entries) }),
   rerender: (text, entries, held, next) =>

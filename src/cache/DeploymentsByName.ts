@@ -1,11 +1,11 @@
 /**
- * The deployments of all namespaces by name. A name that only one namespace has costs one reference; one that several
- * have keeps the list of them, and their body once it has been read.
+ * The deployments of all namespaces, by name. A name that is unique costs one reference. A name in several namespaces
+ * costs the list of its deployments, and the rendered body once it has been read.
  */
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
 import type { DeploymentEntry } from "./DeploymentEntry.ts"
-import { SortedBlocks, untexted } from "./SortedBlocks.ts"
+import { lowerBound, SortedBlocks, untexted } from "./SortedBlocks.ts"
 
 /** The deployments of one name in two namespaces or more, sorted by namespace. */
 interface Namesakes {
@@ -17,7 +17,7 @@ interface Namesakes {
 /** The index of deployments by name. */
 export type DeploymentsByName = SortedBlocks<DeploymentEntry | Namesakes, undefined>
 
-/** The index of `entries`, which come sorted by namespace. */
+/** The index of `entries`, which are sorted by namespace. */
 export const from = (entries: Iterable<DeploymentEntry>): DeploymentsByName => {
   const groups = new Map<string, DeploymentEntry | Array<DeploymentEntry>>()
   for (const entry of entries) {
@@ -34,7 +34,7 @@ export const from = (entries: Iterable<DeploymentEntry>): DeploymentsByName => {
   return SortedBlocks.from(sorted, untexted)
 }
 
-/** The index with `entry` added, or put in the place of the one of its namespace and name. */
+/** The index with `entry`, which replaces the entry of the same namespace and name. */
 export const set = (index: DeploymentsByName, entry: DeploymentEntry): DeploymentsByName => {
   const held = index.get(entry.name)
   if (held === undefined) return index.set(entry)
@@ -42,7 +42,7 @@ export const set = (index: DeploymentsByName, entry: DeploymentEntry): Deploymen
     if (held.namespace === entry.namespace) return index.set(entry)
     return index.set(namesakes(entry.name, held.namespace < entry.namespace ? [held, entry] : [entry, held]))
   }
-  const at = indexOfNamespace(held.entries, entry.namespace)
+  const at = lowerBound(held.entries, ({ namespace }) => namespace, entry.namespace)
   const there = held.entries[at]
   if (there?.namespace === entry.namespace) {
     const memo = there.body === entry.body ? held.memo : emptyMemo()
@@ -61,7 +61,7 @@ export const remove = (index: DeploymentsByName, { namespace, name }: Deployment
   return index.set(left.length === 1 && only !== undefined ? only : namesakes(held.name, left))
 }
 
-/** The body that gives the replica counts of all deployments of this name; undefined if there is none. */
+/** The body with the replica counts of all deployments of this name; `undefined` if there is none. */
 export const body = (index: DeploymentsByName, name: string): Body | undefined => {
   const held = index.get(name)
   if (held === undefined) return undefined
@@ -69,19 +69,6 @@ export const body = (index: DeploymentsByName, name: string): Body | undefined =
   return (held.memo.body ??= fromPieces(
     held.entries.flatMap((entry, index) => [index === 0 ? "[" : ",", entry.body]).concat("]")
   ))
-}
-
-/** The index of the first of `entries`, sorted by namespace, that is not before `namespace`. */
-const indexOfNamespace = (entries: ReadonlyArray<DeploymentEntry>, namespace: string): number => {
-  let low = 0
-  let high = entries.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    const entry = entries[middle]
-    if (entry !== undefined && entry.namespace < namespace) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 const namesakes = (name: string, entries: ReadonlyArray<DeploymentEntry>): Namesakes => ({

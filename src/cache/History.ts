@@ -1,8 +1,8 @@
 /**
- * What is remembered of the past of one watched resource, so that old news of an object that is gone is told from news.
+ * The history of one watched resource. It tells late events about deleted objects from new objects.
  *
- * The last list speaks for all up to its version. After it, each deletion leaves a tombstone until the next list; when
- * they become many, the oldest half is given up and their latest version speaks for them all.
+ * An object that the last list did not contain was absent at that list's version. Each later deletion leaves a tombstone
+ * until the next list. Of many tombstones the older half is dropped, and their latest version stands for all of them.
  */
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import { SortedBlocks, untexted } from "./SortedBlocks.ts"
@@ -16,11 +16,11 @@ interface Tombstone {
 
 type Tombstones = SortedBlocks<Tombstone, undefined>
 
-/** The past of one resource. */
+/** The history of one resource. */
 export interface History {
-  /** The newest version that a list or a watch event has told. */
+  /** The newest version of any list or watch event. */
   readonly highest: ResourceVersion | undefined
-  /** An object that is absent was absent at this version too. */
+  /** The version at which every absent object was absent. */
   readonly floor: ResourceVersion | undefined
   readonly recent: Tombstones
   readonly older: Tombstones
@@ -28,23 +28,23 @@ export interface History {
 
 const noTombstones: Tombstones = SortedBlocks.from<Tombstone, undefined>([], untexted)
 
-/** Before anything was told. */
+/** The history before any event. */
 export const empty: History = { highest: undefined, floor: undefined, recent: noTombstones, older: noTombstones }
 
-/** The past as a list of this version tells it. */
+/** The history after a list of this version. */
 export const listed = (resourceVersion: ResourceVersion): History => ({
   ...empty,
   highest: resourceVersion,
   floor: resourceVersion
 })
 
-/** Takes note that a watch event told this version. */
+/** The history after a watch event of this version. */
 export const told = (history: History, resourceVersion: ResourceVersion): History => {
   const highest = later(history.highest, resourceVersion)
   return highest === history.highest ? history : { ...history, highest }
 }
 
-/** Takes note that the object of this name was gone at this version. */
+/** The history after the deletion of this object at this version. */
 export const buried = (history: History, name: string, resourceVersion: ResourceVersion): History => {
   const { highest, floor, recent, older } = told(history, resourceVersion)
   const tombstone = { name, resourceVersion: later(deletionOf(history, name), resourceVersion) }
@@ -54,7 +54,7 @@ export const buried = (history: History, name: string, resourceVersion: Resource
   return { highest, floor: raised, recent: noTombstones.set(tombstone), older: recent }
 }
 
-/** Whether this version of an object that is absent is from before it went. */
+/** Whether this version of an absent object precedes its deletion. */
 export const isPast = (history: History, name: string, resourceVersion: ResourceVersion): boolean => {
   const deletion = deletionOf(history, name)
   return (
@@ -63,7 +63,7 @@ export const isPast = (history: History, name: string, resourceVersion: Resource
   )
 }
 
-/** Whether a list of this version shows that the cluster itself went back, as one restored from a backup does. */
+/** Whether a list of this version shows that the cluster went back, as after a restore from a backup. */
 export const wentBack = (history: History, resourceVersion: ResourceVersion): boolean =>
   history.highest !== undefined && isOlder(resourceVersion, history.highest)
 

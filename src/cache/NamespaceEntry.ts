@@ -7,10 +7,10 @@ import { SortedBlocks } from "./SortedBlocks.ts"
 /** The deployments of one namespace. */
 export type Deployments = SortedBlocks<DeploymentEntry, DeploymentsText>
 
-/** A namespace as the view keeps it, with its deployments. */
+/** A namespace of the view, with its deployments. */
 export interface NamespaceEntry {
   readonly name: NamespaceName
-  /** The version of the namespace's object; undefined while only deployments of it are known, which are not shown. */
+  /** The version of the Namespace object; `undefined` if only deployments of it are known, which are not shown. */
   readonly resourceVersion: ResourceVersion | undefined
   readonly deployments: Deployments
   readonly namesBody: BodyMemo
@@ -20,21 +20,21 @@ export interface NamespaceEntry {
 /** No deployments. */
 export const noDeployments: Deployments = SortedBlocks.from([], deploymentsRendering)
 
-/** A namespace of which nothing has been rendered yet. */
+/** A namespace without memoized bodies. */
 export const namespaceEntry = (
   name: NamespaceName,
   resourceVersion: ResourceVersion | undefined,
   deployments: Deployments
 ): NamespaceEntry => ({ name, resourceVersion, deployments, namesBody: emptyMemo(), countsBody: emptyMemo() })
 
-/** Adds to `pieces` the list of the namespace's deployments. */
+/** Appends the list of the namespace's deployments to `pieces`. */
 export const pushNames = (pieces: Array<string>, { name, deployments }: NamespaceEntry): void => {
   pieces.push('{"namespace":"', name, '","deployments":[')
   deployments.blocks.forEach(({ text }, index) => pieces.push(index === 0 ? '"' : '","', text.names))
   pieces.push(deployments.size === 0 ? "]}" : '"]}')
 }
 
-/** Adds to `pieces` the list of the namespace's deployments with their replica counts. */
+/** Appends the list of the namespace's deployments with their replica counts to `pieces`. */
 export const pushCounts = (pieces: Array<string>, { name, deployments }: NamespaceEntry): void => {
   pieces.push('{"namespace":"', name, '","deployments":[')
   deployments.blocks.forEach(({ text }, index) => pieces.push(index === 0 ? "{" : ",{", text.counts))

@@ -1,19 +1,19 @@
-import { Cause, Effect, Schema } from "effect"
+import { Cause, Data, Effect } from "effect"
 
-/** The service did not do what its contract says. */
-export class Mismatch extends Schema.TaggedError<Mismatch>()("Mismatch", { message: Schema.String }) {}
+/** The service does not behave as its contract says. */
+export class Mismatch extends Data.TaggedError("Mismatch")<{ readonly message: string }> {}
 
-/** The check cannot be made here, and why. */
-export class LeftOut extends Schema.TaggedError<LeftOut>()("LeftOut", { message: Schema.String }) {}
+/** The check cannot run here; the message says why. */
+export class LeftOut extends Data.TaggedError("LeftOut")<{ readonly message: string }> {}
 
-/** One statement of the contract. `row`: the endpoint's number, a status or a word for the part of the contract. */
+/** A statement of the contract. `row` is the number of the endpoint, a status, or a word for the part of the contract. */
 export interface Check<R = never> {
   readonly row: string
   readonly says: string
   readonly run: Effect.Effect<void, Error, R>
 }
 
-/** How many checks came to what. */
+/** The number of checks by result. */
 export interface Tally {
   readonly passed: number
   readonly failed: number
@@ -24,7 +24,7 @@ const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\
 
 const line = (mark: string, { row, says }: Pick<Check, "row" | "says">) => `${mark.padEnd(5)}${row.padEnd(12)}${says}`
 
-/** Makes the checks one after the other, a line for each, and tells how many came to what. */
+/** Runs the checks in order, prints a line for each, and counts the results. */
 export const runAll = <R>(checks: ReadonlyArray<Check<R>>): Effect.Effect<Tally, never, R> =>
   Effect.gen(function* () {
     let [passed, failed, leftOut] = [0, 0, 0]
@@ -50,18 +50,18 @@ export const runAll = <R>(checks: ReadonlyArray<Check<R>>): Effect.Effect<Tally,
     return { passed, failed, leftOut }
   })
 
-/** Fails with `Mismatch` unless it is so. */
+/** Fails with `Mismatch` unless the condition holds. */
 export const expect = (isSo: boolean, message: string): Effect.Effect<void, Mismatch> =>
   isSo ? Effect.void : Effect.fail(new Mismatch({ message }))
 
-/** Fails with `Mismatch` unless both are the same JSON. */
+/** Fails with `Mismatch` unless both values have the same JSON. */
 export const expectSame = (what: string, got: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
   expect(
     JSON.stringify(got) === JSON.stringify(expected),
     `${what}\nexpected ${JSON.stringify(expected)}\ngot      ${JSON.stringify(got)?.slice(0, 2000)}`
   )
 
-/** Tries again until it succeeds; after `millis` it fails with what the last try said. */
+/** Retries a check until it succeeds. After `millis` it fails with the last error. */
 export const eventually = <E, R>(check: Effect.Effect<void, E, R>, millis: number): Effect.Effect<void, E, R> =>
   Effect.suspend(() => {
     const until = Date.now() + millis

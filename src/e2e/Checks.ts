@@ -1,20 +1,22 @@
 /**
- * The contract, row by row, as it can be seen from outside of any instance over any cluster. The checks are made in
- * order: what a client is refused for asking too often comes last.
+ * The contract, as a client can check it on any instance and any cluster. The order matters: the check of rate limits is
+ * last, because the client is refused after it.
  */
 import { Effect, Schema } from "effect"
 import { type Check, eventually, expect, expectSame, LeftOut } from "./Check.ts"
+import { settings as serviceSettings } from "../settings/Settings.ts"
 import { ScratchCluster } from "./ScratchCluster.ts"
 import { type Answer, type Caller, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
+import { settings } from "./Settings.ts"
 
-/** The namespaces that the suite makes for itself. */
+/** The namespaces that the suite creates. */
 export interface Scratch {
   /** Holds `kafka` with 3 replicas, `nginx` with 2 and `resource.access` with the cluster's default. */
   readonly one: string
   /** Holds `nginx` with 5 replicas. */
   readonly two: string
   readonly empty: string
-  /** There is none of this name. */
+  /** The name of a namespace that does not exist. */
   readonly absent: string
   readonly patienceMillis: number
 }
@@ -43,14 +45,14 @@ const textOf = ({ body, status }: Answer) => `${status} ${body.slice(0, 500)}`
 const expectStatus = (answer: Answer, status: number) =>
   expect(answer.status === status, `expected ${status}, got ${textOf(answer)}`)
 
-/** The answer is the contract's problem of this status and code, and tells nothing of the service's inside. */
+/** Checks that a response is the problem of this status and code, and does not reveal internals of the service. */
 const expectProblem = Effect.fnUntraced(function* (answer: Answer, status: number, code: string) {
   yield* expectStatus(answer, status)
   yield* expectSame("Content-Type", answer.headers["content-type"], "application/problem+json")
   const problem = yield* Effect.mapError(decodeProblem(answer.body), (error) => new Error(error.message))
   yield* expectSame("code, status", [problem.code, problem.status], [code, status])
   yield* expectSame("instance", problem.instance, answer.headers["x-request-id"])
-  yield* expect(!/node_modules|\.[cm]?[jt]s:\d|\n\s+at /.test(answer.body), `shows its inside: ${answer.body}`)
+  yield* expect(!/node_modules|\.[cm]?[jt]s:\d|\n\s+at /.test(answer.body), `reveals internals: ${answer.body}`)
 })
 
 const problem = (
@@ -87,7 +89,7 @@ const count = (namespace: string, deployment: string) =>
 
 const one = (namespace: string, deployment: string, replica_count: number) => ({ namespace, deployment, replica_count })
 
-/** The entries of an array body that are about the suite's own namespaces, once the whole is seen to be sorted. */
+/** Checks that an array body is sorted, and returns the entries of the suite's own namespaces. */
 const ownEntries = Effect.fnUntraced(function* (path: string, { one, two, empty }: Scratch) {
   const answer = yield* ask(path)
   yield* expectStatus(answer, 200)
@@ -105,7 +107,7 @@ const everywhere = (
   expected: ReadonlyArray<unknown>
 ): Check<Services> => ({
   row,
-  says: `GET ${path}, sorted, an entry for each namespace of the suite`,
+  says: `GET ${path} is sorted, with an entry for each namespace of the suite`,
   run: eventually(
     Effect.flatMap(ownEntries(path, scratch), (entries) => expectSame("entries", entries, expected)),
     scratch.patienceMillis
@@ -115,7 +117,7 @@ const everywhere = (
 const transport: Checks = [
   {
     row: "TLS",
-    says: "TLS 1.3 and one of its three cipher suites",
+    says: "negotiates TLS 1.3 with one of its three cipher suites",
     run: Effect.gen(function* () {
       const service = yield* ServiceUnderTest
       const { cipher, protocol } = yield* service.handshake({})
@@ -125,7 +127,7 @@ const transport: Checks = [
   },
   {
     row: "TLS",
-    says: "TLS 1.2 is refused",
+    says: "rejects TLS 1.2",
     run: Effect.gen(function* () {
       const service = yield* ServiceUnderTest
       const outcome = yield* Effect.exit(service.handshake({ minVersion: "TLSv1.2", maxVersion: "TLSv1.2" }))
@@ -134,10 +136,10 @@ const transport: Checks = [
   }
 ]
 
-/** What a client without a certificate is answered; left out where it gets no connection. */
+/** The response to a client without a certificate; left out if the handshake fails. */
 const ofNobody = (path: string, question: Question = {}) =>
   Effect.catchTag(ask(path, { ...question, as: "nobody" }), "NoAnswer", (error) =>
-    Effect.fail(new LeftOut({ message: `TLS_CLIENT_AUTH=require? ${error.message}` }))
+    Effect.fail(new LeftOut({ message: `is ${serviceSettings.tlsClientAuth.name}=require? ${error.message}` }))
   )
 
 const probes: Checks = (["admin", "nobody"] as const).flatMap((as) =>
@@ -158,7 +160,7 @@ const writes = (scratch: Scratch): Checks => {
   const path = count(scratch.one, "nginx")
   const put = (replicas: number): Check<Services> => ({
     row: "4",
-    says: `PUT ${path}/${replicas} answers {}, the cluster has it, and the next GET on the connection shows it`,
+    says: `PUT ${path}/${replicas} answers {}, the cluster stores it, and the next GET on the connection shows it`,
     run: Effect.gen(function* () {
       const answer = yield* ask(`${path}/${replicas}`, { method: "PUT" })
       yield* expectSame("status, body", [answer.status, answer.body], [200, "{}"])
@@ -173,7 +175,7 @@ const writes = (scratch: Scratch): Checks => {
     put(4),
     {
       row: "4",
-      says: "twenty PUTs in a row: no GET after one shows the count before it",
+      says: "after each of twenty PUTs, GET shows its count",
       run: Effect.gen(function* () {
         for (let replicas = 10; replicas < 30; replicas++) {
           yield* expectStatus(yield* ask(`${path}/${replicas}`, { method: "PUT" }), 200)
@@ -183,7 +185,7 @@ const writes = (scratch: Scratch): Checks => {
     },
     {
       row: "3",
-      says: "what others set in the cluster is seen",
+      says: "a count that others set in the cluster becomes visible",
       run: Effect.gen(function* () {
         const cluster = yield* ScratchCluster
         yield* cluster.setReplicas(scratch.one, "nginx", 2)
@@ -192,7 +194,7 @@ const writes = (scratch: Scratch): Checks => {
     },
     {
       row: "410",
-      says: "a deployment that is deleted is gone: NotFound",
+      says: "a deleted deployment: NotFound",
       run: Effect.gen(function* () {
         const cluster = yield* ScratchCluster
         yield* cluster.deleteDeployment(scratch.one, "kafka")
@@ -245,7 +247,7 @@ const refusals = (scratch: Scratch): Checks => {
     ]),
     ...problem("414", "UriTooLong", [
       [`/namespaces?${"x".repeat(9000)}`, {}, "a target of 9,000 bytes"],
-      [`/namespaces?${"x".repeat(80_000)}`, {}, "a target that is longer than the parser's own buffer"],
+      [`/namespaces?${"x".repeat(80_000)}`, {}, "a target longer than the parser's buffer"],
       [`/nothing?${"x".repeat(9000)}`, { as: "nobody" }, "before 404 and 403"]
     ]),
     ...problem("431", "HeaderFieldsTooLarge", [
@@ -253,7 +255,7 @@ const refusals = (scratch: Scratch): Checks => {
     ]),
     {
       row: "408",
-      says: "headers that do not arrive: RequestTimeout",
+      says: "an incomplete header block: RequestTimeout",
       run: Effect.gen(function* () {
         const service = yield* ServiceUnderTest
         const got = yield* service.unfinished("GET /namespaces HTTP/1.1\r\nHost: x\r\n")
@@ -263,7 +265,7 @@ const refusals = (scratch: Scratch): Checks => {
     },
     {
       row: "id",
-      says: "X-Request-Id is the caller's if it is 1-128 of [A-Za-z0-9._-], else a new one",
+      says: "X-Request-Id is the caller's if it matches [A-Za-z0-9._-]{1,128}, else a new one",
       run: Effect.gen(function* () {
         const given = (id: string, path: string) =>
           Effect.map(ask(path, { headers: { "x-request-id": id } }), ({ headers }) => String(headers["x-request-id"]))
@@ -316,11 +318,12 @@ const strangers = (scratch: Scratch): Checks => {
       .filter(([target]) => !target.includes("%zz"))
       .map(([target, question]) => ({
         row: "401",
-        says: `${question.method ?? "GET"} ${target} of a client that may not: Unauthorized`,
+        says: `${question.method ?? "GET"} ${target} of a denied client: Unauthorized`,
         run: Effect.gen(function* () {
           const service = yield* ServiceUnderTest
           if (!service.knows("denied")) {
-            return yield* new LeftOut({ message: "E2E_DENIED_CERT_FILE and E2E_DENIED_KEY_FILE name no such client" })
+            const { deniedCertFile, deniedKeyFile } = settings
+            return yield* new LeftOut({ message: `set ${deniedCertFile.name} and ${deniedKeyFile.name}` })
           }
           return yield* expectProblem(yield* ask(target, { ...question, as: "denied" }), 401, "Unauthorized")
         })
@@ -332,12 +335,12 @@ const strangers = (scratch: Scratch): Checks => {
     })),
     {
       row: "404",
-      says: "an unknown path without a certificate: 404 before 403",
+      says: "an unknown path without a certificate: UnknownEndpoint, not Unidentified",
       run: Effect.flatMap(ofNobody("/nothing/%zz"), (answer) => expectProblem(answer, 404, "UnknownEndpoint"))
     },
     {
       row: "429",
-      says: "a client without a certificate that asks without end: TooManyRequests, with Retry-After",
+      says: "requests without a certificate beyond the rate limit: TooManyRequests, with Retry-After",
       run: Effect.gen(function* () {
         for (let nth = 0; nth < 300; nth++) {
           const answer = yield* ofNobody("/namespaces")
@@ -349,21 +352,23 @@ const strangers = (scratch: Scratch): Checks => {
             )
           }
         }
-        return yield* new LeftOut({ message: "300 requests did not reach RATE_LIMIT_UNIDENTIFIED" })
+        return yield* new LeftOut({
+          message: `300 requests did not exceed ${serviceSettings.rateLimitUnidentified.name}`
+        })
       })
     },
     ...[
-      ["500", "Internal: only a defect shows it"],
-      ["503", "NotReady, ClusterUnavailable: only a start or an outage of the cluster shows them"]
+      ["500", "Internal: only a defect causes it"],
+      ["503", "NotReady, ClusterUnavailable: only a start or an outage of the cluster causes them"]
     ].map(([row = "", says = ""]) => ({
       row,
       says,
-      run: Effect.fail(new LeftOut({ message: "it cannot be brought about from outside" }))
+      run: Effect.fail(new LeftOut({ message: "a client cannot cause it" }))
     }))
   ]
 }
 
-/** Every check, over these namespaces. */
+/** All checks, over these namespaces. */
 export const all = (scratch: Scratch): Checks => {
   const { empty, one: first, two: second } = scratch
   return [

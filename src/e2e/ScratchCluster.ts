@@ -1,12 +1,12 @@
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Data, Effect, Layer, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
 import { KubeHttp } from "../kube/KubeHttp.ts"
 
-/** The cluster did not do what the suite needs of it. */
-export class ClusterFailed extends Schema.TaggedError<ClusterFailed>()("ClusterFailed", {
-  operation: Schema.String,
-  problem: Schema.String
-}) {
+/** An operation on the cluster failed. */
+export class ClusterFailed extends Data.TaggedError("ClusterFailed")<{
+  readonly operation: string
+  readonly problem: string
+}> {
   override get message(): string {
     return `The cluster could not ${this.operation}: ${this.problem}`
   }
@@ -17,7 +17,7 @@ const Scale = Schema.Struct({
 })
 const decodeScale = Schema.decodeUnknownEffect(Schema.fromJsonString(Scale))
 
-// A paused deployment has its desired count and makes no pods for it.
+// A paused deployment has a desired count and creates no pods.
 const deploymentOf = (name: string, replicas: number | undefined) => ({
   apiVersion: "apps/v1",
   kind: "Deployment",
@@ -100,14 +100,14 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** The cluster from its own side: what the suite sets up in it, and what it holds after a write. */
+/** The cluster behind the service: the suite creates objects in it and reads what a write has stored. */
 export class ScratchCluster extends Context.Service<
   ScratchCluster,
   {
     readonly createNamespace: (name: string) => Effect.Effect<void, ClusterFailed>
-    /** Succeeds too where there is none. */
+    /** Also succeeds if it does not exist. */
     readonly deleteNamespace: (name: string) => Effect.Effect<void, ClusterFailed>
-    /** A deployment that makes no pods; `replicas` undefined leaves the count to the cluster's default. */
+    /** Creates a deployment without pods. `undefined` leaves the count to the cluster's default. */
     readonly createDeployment: (
       namespace: string,
       name: string,
@@ -115,10 +115,10 @@ export class ScratchCluster extends Context.Service<
     ) => Effect.Effect<void, ClusterFailed>
     readonly deleteDeployment: (namespace: string, name: string) => Effect.Effect<void, ClusterFailed>
     readonly setReplicas: (namespace: string, name: string, replicas: number) => Effect.Effect<void, ClusterFailed>
-    /** The desired count that the cluster holds. */
+    /** The desired count that the cluster stores. */
     readonly replicas: (namespace: string, name: string) => Effect.Effect<number, ClusterFailed>
   }
->()("kube-resource-api/e2e/ScratchCluster") {
-  /** Over the cluster that `KubeHttp` reaches. */
-  static readonly layer: Layer.Layer<ScratchCluster, never, KubeHttp> = Layer.effect(ScratchCluster, make)
-}
+>()("kube-resource-api/e2e/ScratchCluster") {}
+
+/** The cluster that `KubeHttp` reaches. */
+export const layer: Layer.Layer<ScratchCluster, never, KubeHttp> = Layer.effect(ScratchCluster, make)

@@ -1,27 +1,27 @@
-import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Context, Data, Duration, Effect, Layer } from "effect"
 import { Agent, request as httpsRequest } from "node:https"
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls"
 import type { ClientCertificate, Settings } from "./Settings.ts"
 
-/** Who asks: a client that may do everything, one that may do nothing, or one that shows no certificate. */
+/** A client that may do everything, one that may do nothing, or one without a certificate. */
 export type Caller = "admin" | "denied" | "nobody"
 
-/** An answer as it came over the wire; header names are lower case. */
+/** A response. Header names are in lower case. */
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
   readonly body: string
 }
 
-/** What is asked: a request target exactly as it goes over the wire. */
+/** The options of a request. */
 export interface Question {
   readonly as?: Caller
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** There was no answer; `problem` is what the connection said. */
-export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { problem: Schema.String }) {
+/** There was no response; `problem` is the error of the connection. */
+export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly problem: string }> {
   override get message(): string {
     return `no answer: ${this.problem}`
   }
@@ -44,7 +44,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
   const host = settings.url.hostname
   const port = Number(settings.url.port === "" ? 443 : settings.url.port)
 
-  // One connection for each caller: behind a balancer all of its requests meet the same instance.
+  // One connection for each caller, so that a load balancer sends all of its requests to the same instance.
   const pool = (caller: Caller) =>
     Effect.acquireRelease(
       Effect.sync(() => new Agent({ keepAlive: true, maxSockets: 1, ...options(certificates[caller]) })),
@@ -118,20 +118,21 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
   })
 })
 
-/** The instance, or the instances behind one address, that the suite asks. */
+/** The service that the suite checks: an instance, or several behind one address. */
 export class ServiceUnderTest extends Context.Service<
   ServiceUnderTest,
   {
     readonly ask: (path: string, question?: Question) => Effect.Effect<Answer, NoAnswer>
-    /** A new connection with these TLS options; gives what was agreed on. */
+    /** Opens a connection with these TLS options and returns what was negotiated. */
     readonly handshake: (
       options: ConnectionOptions
     ) => Effect.Effect<{ readonly protocol: string; readonly cipher: string }, NoAnswer>
-    /** Sends this and nothing more; gives all that came back until the server closed. */
+    /** Sends only this text, and returns all that the server sends until it closes. */
     readonly unfinished: (sent: string) => Effect.Effect<string, NoAnswer>
-    /** Whether the suite has been given a certificate of this caller. */
+    /** Whether the settings name a certificate of this caller. */
     readonly knows: (caller: Caller) => boolean
   }
->()("kube-resource-api/e2e/ServiceUnderTest") {
-  static readonly layer = (settings: Settings) => Layer.effect(ServiceUnderTest, make(settings))
-}
+>()("kube-resource-api/e2e/ServiceUnderTest") {}
+
+/** The service that the settings name. */
+export const layer = (settings: Settings) => Layer.effect(ServiceUnderTest, make(settings))

@@ -1,6 +1,6 @@
 /**
- * The conformance suite: walks every row of the contract against a running instance and the cluster that it serves, in
- * namespaces of its own that it deletes again. Exit status 0 if nothing failed.
+ * The conformance suite: checks the contract on a running instance and the cluster that it serves, in namespaces that it
+ * creates and deletes. The exit status is 0 if no check failed.
  */
 import { Cause, Console, Effect, Layer, References } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -10,16 +10,16 @@ import { KubeConfig } from "../kube/KubeConfig.ts"
 import * as KubeHttp from "../kube/KubeHttp.ts"
 import { Mismatch, runAll } from "./Check.ts"
 import { all, type Scratch } from "./Checks.ts"
-import { ScratchCluster } from "./ScratchCluster.ts"
-import { ServiceUnderTest } from "./ServiceUnderTest.ts"
+import * as ScratchCluster from "./ScratchCluster.ts"
+import * as ServiceUnderTest from "./ServiceUnderTest.ts"
 import * as Settings from "./Settings.ts"
 
 const prepare = Effect.fnUntraced(function* ({ empty, one, two }: Scratch) {
-  const cluster = yield* ScratchCluster
+  const cluster = yield* ScratchCluster.ScratchCluster
   for (const namespace of [one, two, empty]) {
     yield* Effect.acquireRelease(cluster.createNamespace(namespace), () =>
       Effect.catch(cluster.deleteNamespace(namespace), (error) =>
-        Console.error(`${error.message}; delete the namespace ${namespace} by hand.`)
+        Console.error(`${error.message}. Delete the namespace ${namespace} yourself.`)
       )
     )
   }
@@ -41,7 +41,7 @@ const suite = Effect.fnUntraced(function* (settings: Settings.Settings) {
   yield* Console.log(`${settings.url.origin}, in namespaces ${name}-*`)
   const tally = yield* Effect.scoped(Effect.andThen(prepare(scratch), runAll(all(scratch))))
   yield* Console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.leftOut} left out`)
-  if (tally.failed > 0) return yield* new Mismatch({ message: "The service does not keep its contract." })
+  if (tally.failed > 0) return yield* new Mismatch({ message: "The service does not conform to its contract." })
   return undefined
 })
 

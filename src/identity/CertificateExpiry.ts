@@ -1,28 +1,27 @@
 import { Clock, Duration, Effect, Layer, Metric, Schedule, Stream } from "effect"
+import type { Settings } from "../settings/Settings.ts"
 import { ServerTls } from "./ServerTls.ts"
 import type { Expiry } from "./Tls.ts"
 
-/** When the first certificate, or revocation list, of each TLS file expires, in seconds since the epoch. */
+/** The first expiry in each TLS file. */
 export const certificateExpiry = Metric.gauge("tls_certificate_expiry_timestamp_seconds", {
-  description: "When the first certificate, or revocation list, of each TLS file expires, in seconds since the epoch."
+  description: "The first expiry of a certificate or revocation list in each TLS file, in seconds since the epoch."
 })
 
-/** How long before an expiry it is warned of. */
-export interface ExpirySettings {
-  readonly tlsExpiryWarning: Duration.Duration
-}
+/** The settings of the warnings. */
+export type ExpirySettings = Pick<Settings, "tlsExpiryWarning">
 
 const checkEvery = Duration.hours(1)
 const warnEvery = Duration.toMillis(Duration.days(1))
 
-/** How much of its time a short-lived certificate has left when it is warned of, at the most. */
+/** A short-lived certificate is near its expiry in this last part of its lifetime. */
 const lastPart = 1 / 4
 
 const isNear = ({ expiresAt, since }: Expiry, warning: Duration.Duration, now: number): boolean =>
   expiresAt - now < Math.min(Duration.toMillis(warning), (expiresAt - since) * lastPart) || expiresAt <= now
 
 const consequences = {
-  server: "clients will refuse the server",
+  server: "clients will reject the server",
   client_ca: "its clients will no longer be identified",
   crl: "no client of its authority will be identified until there is a newer list"
 } as const satisfies Record<Expiry["file"], string>
@@ -30,13 +29,13 @@ const consequences = {
 const warn = ({ expiresAt, file, path, setting }: Expiry, now: number) =>
   Effect.logWarning(
     expiresAt <= now
-      ? `${setting}=${path}: it has expired: ${consequences[file]}`
-      : `${setting}=${path}: it expires soon; then ${consequences[file]}`
+      ? `${setting}=${path} has expired: ${consequences[file]}`
+      : `${setting}=${path} expires soon; then ${consequences[file]}`
   ).pipe(Effect.annotateLogs({ expires: new Date(expiresAt).toISOString(), file }))
 
 /**
- * Shows when the TLS files expire, as a gauge, and warns in the log, once a day for each file, when one of them is near
- * it: within the setting's time, or in the last quarter of its own where that is shorter.
+ * Publishes the expiry of the TLS files as a gauge. Logs a warning once a day for each file that is near its expiry: within
+ * the time of the setting, or in the last quarter of its own lifetime if that is shorter.
  */
 export const layer = (settings: ExpirySettings) =>
   Layer.effectDiscard(

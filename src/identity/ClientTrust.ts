@@ -1,27 +1,27 @@
 /**
- * Judges a client's certificate by certificate authorities and revocation lists, as OpenSSL does at the handshake: for
- * the connections that are open, and the TLS sessions that are resumed, when those change.
+ * Verifies a client's certificate against certificate authorities and revocation lists, as OpenSSL does in the handshake.
+ * Open connections and resumed TLS sessions are verified again when those files change; OpenSSL would not do it.
  *
- * It only ever narrows OpenSSL's verdict, and leaves to it what cannot change with the files: the purpose of the
- * certificate, path lengths, name constraints.
+ * The check only narrows OpenSSL's verdict. Purpose, path lengths and name constraints, which do not change with the files,
+ * are left to OpenSSL. docs/decisions/0001-client-trust.md says why this is not a new handshake instead.
  */
 import { Result } from "effect"
 import type { X509Certificate } from "node:crypto"
 import type { RevocationList } from "./RevocationList.ts"
 
-/** A verdict in favour of a certificate. */
+/** The verdict on a certificate that is trusted. */
 export interface Trusted {
-  /** The first moment at which it holds no longer, in milliseconds since the epoch: a certificate or a list expires. */
+  /** When the verdict expires with a certificate or a list, in milliseconds since the epoch. */
   readonly until: number
-  /** The authorities between the certificate and the one that is trusted for itself. */
+  /** The authorities between the certificate and the trust anchor. */
   readonly intermediates: ReadonlyArray<X509Certificate>
 }
 
-/** What client certificates are judged by. A change of the files makes another one. */
+/** Trust in client certificates. Each change of the files makes a new value. */
 export interface ClientTrust {
   /**
-   * Whether `certificate` is to be trusted at `now` (milliseconds since the epoch), with the help of the `intermediates`
-   * that came with it; `undefined` if not.
+   * Verifies `certificate` at `now` (milliseconds since the epoch), using the `intermediates` that came with it.
+   * `undefined`: the certificate is not trusted.
    */
   readonly judge: (
     certificate: X509Certificate,
@@ -32,14 +32,14 @@ export interface ClientTrust {
 
 interface Authority {
   readonly certificate: X509Certificate
-  /** A self-signed certificate of the file: what OpenSSL requires at the end of a chain. */
+  /** Whether it is self-signed and in the file, which OpenSSL requires of the end of a chain. */
   readonly isAnchor: boolean
 }
 
 const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
   issuer.ca &&
   certificate.checkIssued(issuer) &&
-  // Whatever a client sends as an authority must cost it no more than its identity.
+  // A client may send anything as an authority. A key that throws must cost only this client's identity.
   Result.getOrElse(
     Result.try(() => certificate.verify(issuer.publicKey)),
     () => false
@@ -48,7 +48,7 @@ const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): bool
 const validAt = (certificate: X509Certificate, now: number): boolean =>
   certificate.validFromDate.getTime() <= now && now < certificate.validToDate.getTime()
 
-/** The newest of each scope: an authority's earlier list says no more than its later one. */
+/** The newest list of each scope, which replaces the earlier ones. */
 export const newest = (lists: ReadonlyArray<RevocationList>): ReadonlyArray<RevocationList> => {
   const byScope = new Map<string, RevocationList>()
   for (const list of lists) {
@@ -58,7 +58,7 @@ export const newest = (lists: ReadonlyArray<RevocationList>): ReadonlyArray<Revo
   return [...byScope.values()]
 }
 
-/** The trust that comes of a file of authorities and, where there is one, a file of revocation lists. */
+/** Trust in the clients of some authorities. `lists` is `undefined` if revocation is not checked. */
 export const make = (
   authorities: ReadonlyArray<X509Certificate>,
   lists: ReadonlyArray<RevocationList> | undefined
@@ -74,7 +74,7 @@ export const make = (
     return found
   }
 
-  /** Until when the issuer's lists let the certificate pass; `undefined`: revoked, or no list of now tells. */
+  /** How long the certificate is known not to be revoked; `undefined`: revoked, or the issuer has no current list. */
   const unrevokedUntil = (certificate: X509Certificate, issuer: X509Certificate, now: number): number | undefined => {
     if (lists === undefined) return Number.POSITIVE_INFINITY
     const found = listsBy(issuer, lists)
@@ -104,7 +104,7 @@ export const make = (
             now
           )
       if (above === undefined) continue
-      // Only now is the issuer known to be one: before, it may be whatever the client sent.
+      // Only now is the issuer trusted. Looking for its lists costs a signature check for each list.
       const unrevoked = unrevokedUntil(certificate, issuer.certificate, now)
       if (unrevoked === undefined) continue
       return {

@@ -6,12 +6,12 @@ import type { ClientTrust } from "./ClientTrust.ts"
 import { ServerTls } from "./ServerTls.ts"
 
 /**
- * Who a client is, read from its verified certificate exactly as Kubernetes reads X.509 client certificates: the
- * subject's CN is the user, each O a group.
+ * A client, as its verified certificate names it. Kubernetes reads X.509 client certificates in the same way: the subject's
+ * CN is the user, each O a group.
  *
- * - `serialNumber`: hexadecimal; `issuer`: the issuer's distinguished name, one line.
- * - `expiresAt`: milliseconds since the epoch; past it the identity holds no longer.
- * - `spiffeIds`: the certificate's `spiffe://` URI alternative names.
+ * - `serialNumber` is hexadecimal, `issuer` the issuer's distinguished name on one line.
+ * - `expiresAt` is in milliseconds since the epoch.
+ * - `spiffeIds` are the `spiffe://` URIs among the alternative names.
  */
 export interface Identity {
   readonly user: string
@@ -25,12 +25,12 @@ export interface Identity {
 const all = (field: string | ReadonlyArray<string> | undefined): ReadonlyArray<string> =>
   field === undefined ? [] : typeof field === "string" ? [field] : field
 
-// Node writes "TYPE:value, TYPE:value" with each value as a JSON string where it could be taken for more than one.
+// Node prints "TYPE:value, TYPE:value". It quotes a value, as a JSON string, that could be read as several.
 const alternativeName = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
 
 /**
- * The `spiffe://` URIs among a certificate's alternative names, in the text that Node makes of them. A URI that Node
- * had to quote is no SPIFFE ID, and neither is anything in a text that is not wholly of that form.
+ * The `spiffe://` URIs in Node's text of the alternative names. A URI that Node had to quote is not a SPIFFE ID. A text
+ * that does not match as a whole has none.
  */
 const spiffeIds = (alternativeNames: string | undefined): ReadonlyArray<string> => {
   if (alternativeNames === undefined) return []
@@ -45,10 +45,10 @@ const spiffeIds = (alternativeNames: string | undefined): ReadonlyArray<string> 
   return found
 }
 
-/** The identity in a certificate that has been verified already; `undefined` where it names no user. */
+/** The identity in a verified certificate; `undefined` if it names no user. */
 export const fromCertificate = (certificate: X509Certificate): Identity | undefined => {
   const subject = certificate.toLegacyObject().subject
-  // Go's pkix.Name keeps the last CN it meets, and Kubernetes reads that one.
+  // Go's pkix.Name, which Kubernetes uses, keeps the last CN.
   const user = all(subject.CN).at(-1)
   if (user === undefined || user === "") return undefined
   return {
@@ -61,7 +61,7 @@ export const fromCertificate = (certificate: X509Certificate): Identity | undefi
   }
 }
 
-/** What is known of a connection, as long as the same trust holds and `until` has not come. */
+/** The verdict on a connection's certificate. It holds for one trust, and until `until`. */
 interface Known {
   readonly trust: ClientTrust
   readonly until: number
@@ -71,7 +71,7 @@ interface Known {
 
 const longestChain = 10
 
-/** The authorities that came with a certificate. */
+/** The authorities that the client sent with its certificate. */
 const above = (certificate: X509Certificate): ReadonlyArray<X509Certificate> => {
   const found: Array<X509Certificate> = []
   let next = certificate.issuerCertificate
@@ -82,17 +82,16 @@ const above = (certificate: X509Certificate): ReadonlyArray<X509Certificate> => 
   return found
 }
 
-// A company has few of them; the bound is there so that nothing grows without one.
+// A company has few intermediate authorities. This only bounds the memory.
 const mostIntermediates = 256
 
 /**
- * Tells who sends the requests of a connection, or `undefined` where the client showed no valid certificate.
+ * Identifies the client of a connection.
  *
- * - `of`: `now` is milliseconds since the epoch. An identity ends with its certificate, and with the authority or the
- *   revocation list that stood for it, while its connection lives.
- * - `isOutdated`: whether the connection, whose client is not identified, had better be closed: a new handshake may tell
- *   otherwise, or refuse it.
- * - `connected`: to be told of each connection once its handshake is done.
+ * - `of` gives the identity at `now` (milliseconds since the epoch), or `undefined` without a valid certificate. An identity
+ *   can end during a connection: when its certificate, an authority or a revocation list expires, or the trust changes.
+ * - `isOutdated` says whether to close the connection of an unidentified client, because a new handshake may end otherwise.
+ * - `connected` must be called for each connection after its handshake.
  */
 export class ClientIdentity extends Context.Service<
   ClientIdentity,
@@ -103,14 +102,14 @@ export class ClientIdentity extends Context.Service<
   }
 >()("kube-resource-api/identity/ClientIdentity") {
   /**
-   * Reads the certificate that the TLS handshake verified, once for each connection, and judges it by what clients are
-   * trusted by now: then, and again whenever that changes.
+   * Identifies clients by the certificate of the TLS handshake. The certificate is verified once for each connection, and
+   * again when the trust changes or the verdict expires.
    */
   static readonly layerTls = Layer.effect(
     ClientIdentity,
     Effect.map(ServerTls, (tls) => {
       const known = new WeakMap<TLSSocket, Known>()
-      // A resumed session brings its certificate back, but not the authorities that came with it the first time.
+      // A resumed session has the client's certificate, but not the authorities that the client sent with it.
       const intermediates = new Map<string, X509Certificate>()
       const remember = (certificate: X509Certificate) => {
         if (intermediates.has(certificate.fingerprint256)) return
@@ -129,7 +128,7 @@ export class ClientIdentity extends Context.Service<
         const certificate = socket.getPeerX509Certificate()
         if (certificate === undefined) return unidentified(false)
         const before = known.get(socket)
-        // What OpenSSL has refused is not looked at again here; by another trust it may think otherwise.
+        // OpenSSL's rejection is final for this connection. A new handshake may end otherwise once the trust has changed.
         if (!socket.authorized) return unidentified(before !== undefined && (before.outdated || before.trust !== trust))
         const sent = above(certificate)
         const trusted = trust.judge(certificate, sent.length === 0 ? [...intermediates.values()] : sent, now)
@@ -155,7 +154,7 @@ export class ClientIdentity extends Context.Service<
     })
   )
 
-  /** Everybody is `identity`; with `undefined`, nobody is anybody. For tests. */
+  /** Identifies every client as `identity`. For tests. */
   static readonly layerConstant = (identity: Identity | undefined) =>
     Layer.succeed(ClientIdentity, { of: () => identity, isOutdated: () => false, connected: () => undefined })
 }

@@ -1,6 +1,7 @@
 /**
- * Certificate revocation lists (RFC 5280, section 5), which OpenSSL applies at the handshake and Node does not read
- * otherwise: for connections that were open before a list came.
+ * Certificate revocation lists (RFC 5280, section 5). OpenSSL applies them in the handshake and Node does not parse them,
+ * so they are decoded here: to check a list before it is used, to publish its expiry, and to verify open connections.
+ * See docs/decisions/0001-client-trust.md.
  */
 import { AsnConvert } from "@peculiar/asn1-schema"
 import {
@@ -12,28 +13,28 @@ import {
 import { Result } from "effect"
 import { constants, type KeyObject, verify } from "node:crypto"
 
-/** One revocation list. Times are milliseconds since the epoch; `nextUpdate` is infinite where the list names none. */
+/** A revocation list. Times are milliseconds since the epoch; `nextUpdate` is infinite if the list names none. */
 export interface RevocationList {
   readonly pem: string
   readonly thisUpdate: number
   readonly nextUpdate: number
-  /** Which part of an authority's certificates it is about, where not all of them; lists of one scope replace each other. */
+  /** The part of the authority's certificates that it covers; empty: all. A list replaces earlier ones of its scope. */
   readonly scope: string
-  /** Whether it revokes the certificate with this serial number, in the hexadecimal form of Node's certificates. */
+  /** Whether it revokes this serial number, given in the hexadecimal form of `X509Certificate`. */
   readonly revokes: (serialNumber: string) => boolean
-  /** Whether the authority with this public key signed it. */
+  /** Whether this public key's authority signed it. */
   readonly isSignedBy: (authority: KeyObject) => boolean
 }
 
 const pemBlock = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g
 
-/** The lists in a PEM file, each still in PEM. */
+/** The lists in a PEM file, each as a PEM text. */
 export const pemBlocks = (pem: string): ReadonlyArray<string> => pem.match(pemBlock) ?? []
 
-// Revoked certificates are a few elements each; the decoder's own limit would refuse a list of four thousand.
+// A revoked certificate takes a few nodes. The decoder's default limit would reject a list of four thousand.
 const berOptions = { maxNodes: 50_000_000, maxContentLength: 0x7fff_ffff }
 
-/** A DER integer as Node prints serial numbers, but for leading zeros. */
+/** A DER integer as Node prints serial numbers, without leading zeros. */
 const serialNumberOf = (integer: ArrayBuffer): string => {
   const hex = Buffer.from(integer).toString("hex")
   const unsigned = BigInt(`0x${hex}`)
@@ -51,13 +52,13 @@ const hashed =
   (signed, key, signature) =>
     verify(hash, signed, key, signature)
 const pure: Signature = (signed, key, signature) => verify(null, signed, key, signature)
-// Its parameters name the hash; which of the three it is shows by trying.
+// The algorithm's parameters name the hash. Trying the three is shorter than decoding them.
 const pss: Signature = (signed, key, signature) =>
   ["sha256", "sha384", "sha512"].some((hash) =>
     verify(hash, signed, { key, padding: constants.RSA_PKCS1_PSS_PADDING }, signature)
   )
 
-/** How the signatures of each algorithm are verified; what is not here, SHA-1 above all, is refused. */
+/** The verification of each signature algorithm. Others, such as those with SHA-1, are rejected. */
 const signatures: ReadonlyMap<string, Signature> = new Map([
   ["1.2.840.10045.4.3.2", hashed("sha256")],
   ["1.2.840.10045.4.3.3", hashed("sha384")],
@@ -75,7 +76,7 @@ const unreadable = "the file holds a revocation list that cannot be read"
 const parse = (der: Buffer) =>
   Result.try({ try: () => AsnConvert.parse(der, CertificateList, { berOptions }), catch: () => unreadable })
 
-/** Reads one list; fails with what is wrong with it, in words that quote none of it. */
+/** Decodes a list. The failure is the problem in words, which do not quote the list. */
 export const decode = (pem: string): Result.Result<RevocationList, string> =>
   Result.gen(function* () {
     const { signature, signatureAlgorithm, tbsCertList, tbsCertListRaw } = yield* parse(
@@ -116,7 +117,7 @@ export const decode = (pem: string): Result.Result<RevocationList, string> =>
       revokes: (serialNumber) => revoked.has(withoutLeadingZeros(serialNumber)),
       isSignedBy: (authority) =>
         Result.getOrElse(
-          // A key of another kind than the signature's is not its key.
+          // `verify` throws if the key is of another kind than the signature.
           Result.try(() => verifySignature(Buffer.from(tbsCertListRaw), authority, Buffer.from(signature))),
           () => false
         )

@@ -1,34 +1,32 @@
-import { Context, Effect, Layer, Metric, Result, Stream, SubscriptionRef } from "effect"
-import { type FileReloadOptions, reloading } from "../settings/FileReload.ts"
+import { Context, Effect, Layer, Metric, type Stream, SubscriptionRef } from "effect"
+import { applyLater, type FileReloadOptions, reloading } from "../settings/FileReload.ts"
 import * as Tls from "./Tls.ts"
 
-/** Changes of the TLS files, by what became of them. */
+/** Changes of the TLS files, by outcome. */
 export const tlsReloads = Metric.counter("tls_reloads_total", {
-  description: "Changes of the TLS files, by outcome: accepted, or refused while the files before stay in use.",
+  description: "Changes of the TLS files, by outcome: accepted, or refused while the previous files stay in use.",
   incremental: true
 })
 
-const counted = (outcome: "accepted" | "refused") => Metric.withAttributes(tlsReloads, { outcome })
-
 /**
- * The TLS files as they are used now. They are followed for as long as the layer is: what they become is taken whole, or
- * refused whole where anything is wrong with it, and then what was stays.
+ * The TLS files in use. They are watched while the layer lives. A change is accepted as a whole, or refused as a whole if
+ * anything is wrong with it; then the previous files stay in use.
  *
- * - `current`: what holds now; a plain function, for each request asks.
- * - `changes`: what holds now, then whatever takes its place.
+ * - `current` gives the files in use. It is a plain function, because each request calls it.
+ * - `changes` emits the files in use, then each change.
  */
 export class ServerTls extends Context.Service<
   ServerTls,
   { readonly current: () => Tls.TlsMaterial; readonly changes: Stream.Stream<Tls.TlsMaterial> }
 >()("kube-resource-api/identity/ServerTls") {
-  /** The files that the settings name. Fails with a `SettingError` where the first ones cannot be used. */
+  /** Uses the files that the settings name. Fails with a `SettingError` if they cannot be used at the start. */
   static readonly layer = (settings: Tls.TlsSettings, options: FileReloadOptions = {}) =>
     Layer.effect(
       ServerTls,
       Effect.gen(function* () {
         const { tlsCertFile, tlsClientCaFile, tlsCrlFile, tlsKeyFile } = settings
         let previous: Tls.TlsMaterial | undefined
-        const { first, later } = yield* reloading(
+        const reloaded = yield* reloading(
           [tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsCrlFile].filter((path) => path !== undefined),
           Effect.tap(
             Effect.suspend(() => Tls.load(settings, previous)),
@@ -36,28 +34,18 @@ export class ServerTls extends Context.Service<
           ),
           options
         )
-        const inUse = yield* SubscriptionRef.make<Tls.TlsMaterial>(first)
-        yield* Effect.forEach(["accepted", "refused"] as const, (outcome) => Metric.update(counted(outcome), 0))
-        const take = (material: Tls.TlsMaterial) =>
-          Metric.update(counted("accepted"), 1).pipe(
-            Effect.andThen(SubscriptionRef.set(inUse, material)),
-            Effect.andThen(Effect.logInfo("The TLS files have changed and are in use")),
-            Effect.annotateLogs({ certificateExpires: new Date(material.expiresAt).toISOString() })
-          )
-        yield* Effect.forkScoped(
-          Stream.runForEach(later, (loaded) =>
-            Result.match(loaded, {
-              onSuccess: take,
-              onFailure: (error) =>
-                Effect.andThen(
-                  Metric.update(counted("refused"), 1),
-                  Effect.logError(
-                    `The TLS files have changed and cannot be used; those before stay in use: ${error.message}`
-                  )
-                )
-            })
-          )
-        )
+        const inUse = yield* SubscriptionRef.make<Tls.TlsMaterial>(reloaded.first)
+        yield* applyLater(reloaded, tlsReloads, {
+          accepted: (material) =>
+            SubscriptionRef.set(inUse, material).pipe(
+              Effect.andThen(Effect.logInfo("The TLS files have changed and are in use")),
+              Effect.annotateLogs({ certificateExpires: new Date(material.expiresAt).toISOString() })
+            ),
+          refused: (error) =>
+            Effect.logError(
+              `The TLS files have changed and cannot be used; the previous files stay in use: ${error.message}`
+            )
+        })
         return { current: () => SubscriptionRef.getUnsafe(inUse), changes: SubscriptionRef.changes(inUse) }
       })
     )

@@ -1,31 +1,31 @@
-import { Clock, Duration, Effect, FileSystem, Option, Result } from "effect"
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
+/** The TLS files: reads them, and checks that they can be used together before they are. */
+import { Clock, Duration, Effect, Option, Result } from "effect"
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import { createSecureContext, type SecureContextOptions } from "node:tls"
-import { SettingError } from "../settings/SettingError.ts"
+import { readPem } from "../settings/PemFile.ts"
+import type { Setting } from "../settings/Setting.ts"
+import { type Settings, settings as names } from "../settings/Settings.ts"
 import * as ClientTrust from "./ClientTrust.ts"
 import * as RevocationList from "./RevocationList.ts"
 
-/** The files and choices that TLS is made from; the words are those of the settings. */
-export interface TlsSettings {
-  readonly tlsCertFile: string | undefined
-  readonly tlsKeyFile: string | undefined
-  readonly tlsClientCaFile: string | undefined
-  readonly tlsCrlFile: string | undefined
-  readonly tlsClientAuth: "optional" | "require"
-  readonly tlsCiphers: string
-}
+/** The settings of TLS. */
+export type TlsSettings = Pick<
+  Settings,
+  "tlsCertFile" | "tlsKeyFile" | "tlsClientCaFile" | "tlsCrlFile" | "tlsClientAuth" | "tlsCiphers"
+>
 
-/** When the first of a file's certificates, or revocation lists, expires; times are milliseconds since the epoch. */
+/** The first expiry among a file's certificates or revocation lists. Times are milliseconds since the epoch. */
 export interface Expiry {
   readonly file: "server" | "client_ca" | "crl"
+  /** The name of the setting that names the file. */
   readonly setting: string
   readonly path: string | undefined
-  /** When that certificate or list began to be valid. */
+  /** The start of that certificate's or list's validity. */
   readonly since: number
   readonly expiresAt: number
 }
 
-/** What the HTTPS server is created with, checked: PEM texts, and what client certificates are judged by. */
+/** What the HTTPS server is created with: checked PEM texts, and the trust in client certificates. */
 export interface TlsMaterial {
   readonly cert: string
   readonly key: string
@@ -33,7 +33,7 @@ export interface TlsMaterial {
   readonly lists: ReadonlyArray<RevocationList.RevocationList>
   readonly ciphers: string
   readonly requireClientCertificate: boolean
-  /** When the server's certificate expires, in milliseconds since the epoch. */
+  /** The expiry of the server certificate, in milliseconds since the epoch. */
   readonly expiresAt: number
   readonly expiries: ReadonlyArray<Expiry>
   readonly trust: ClientTrust.ClientTrust
@@ -42,15 +42,15 @@ export interface TlsMaterial {
 type ContextParts = Pick<TlsMaterial, "cert" | "key" | "ca" | "lists" | "ciphers">
 
 /**
- * What a server's secure context is made from, at the start and at every change: whatever a change leaves out, Node sets
- * to its own default, and that allows older versions of TLS.
+ * The options of the server's secure context, at the start and at every change. They are complete: Node resets an option
+ * that a change leaves out to its default, and the default allows older versions of TLS.
  */
 export const contextOptions = ({ ca, cert, ciphers, key, lists }: ContextParts) =>
   ({
     cert,
     key,
     ca,
-    // Of one text with several lists Node reads the first alone.
+    // Node reads only the first list of a text.
     ...(lists.length === 0 ? {} : { crl: lists.map(({ pem }) => pem) }),
     ciphers,
     honorCipherOrder: true,
@@ -60,58 +60,45 @@ export const contextOptions = ({ ca, cert, ciphers, key, lists }: ContextParts) 
 
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
-const refuse = (setting: string, value: string | undefined, problem: string, fix: string) =>
-  Effect.fail(new SettingError({ setting, value, problem, fix }))
+/** A setting that names a file, and its value. */
+interface File {
+  readonly setting: Setting<string | undefined>
+  readonly path: string | undefined
+}
 
-const readPem = Effect.fnUntraced(function* (setting: string, path: string | undefined) {
-  if (path === undefined) {
-    return yield* refuse(
-      setting,
-      undefined,
-      "a PEM file is needed",
-      "Name one; `make certs` makes a set for development."
-    )
-  }
-  const fileSystem = yield* FileSystem.FileSystem
-  return yield* fileSystem
-    .readFileString(path)
-    .pipe(
-      Effect.catch((error) =>
-        refuse(
-          setting,
-          path,
-          error.reason._tag === "NotFound" ? "there is no such file" : `the file cannot be read (${error.reason._tag})`,
-          "Name a file that this process may read; `make certs` makes a set for development."
-        )
-      )
-    )
+const filesOf = (settings: TlsSettings) => ({
+  cert: { setting: names.tlsCertFile, path: settings.tlsCertFile },
+  key: { setting: names.tlsKeyFile, path: settings.tlsKeyFile },
+  ca: { setting: names.tlsClientCaFile, path: settings.tlsClientCaFile },
+  crl: { setting: names.tlsCrlFile, path: settings.tlsCrlFile }
 })
 
-const parse = <A>(setting: string, path: string | undefined, what: string, evaluate: () => A) =>
+type Files = ReturnType<typeof filesOf>
+
+const refuse = ({ path, setting }: File, problem: string, fix: string) => Effect.fail(setting.error(path, problem, fix))
+
+const read = ({ path, setting }: File) => readPem(setting, path)
+
+const parse = <A>(file: File, what: string, evaluate: () => A) =>
   Effect.try({
     try: evaluate,
-    // The parser's own words may quote the file, and a key is a secret: they are left out.
+    // The parser's message may quote the file, which may hold a private key.
     catch: () =>
-      new SettingError({
-        setting,
-        value: path,
-        problem: `the file holds no ${what}`,
-        fix: "It must be in PEM form, without a password."
-      })
+      file.setting.error(file.path, `the file holds no ${what}`, "It must be in PEM form, without a password.")
   })
 
-const certificates = (setting: string, path: string | undefined, pem: string) =>
+const certificates = (file: File, pem: string) =>
   Effect.flatMap(
-    parse(setting, path, "certificate whose key can be read", () =>
+    parse(file, "certificate whose key can be read", () =>
       (pem.match(pemBlock) ?? []).map((block) => {
         const certificate = new X509Certificate(block)
-        // Node decodes the key when it is asked for, and throws then.
+        // Node decodes the key on first use, and throws then.
         return certificate.publicKey.type === "public" ? certificate : undefined
       })
     ).pipe(Effect.map((found) => found.filter((certificate) => certificate !== undefined))),
     ([first, ...rest]) =>
       first === undefined
-        ? refuse(setting, path, "the file holds no certificate", "It must be in PEM form.")
+        ? refuse(file, "the file holds no certificate", "It must be in PEM form.")
         : Effect.succeed([first, ...rest] as const)
   )
 
@@ -125,102 +112,90 @@ const expired = (certificate: X509Certificate, now: number) =>
 // serverAuth and anyExtendedKeyUsage.
 const serverUses = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"])
 
-/** The server's certificate and key, checked against each other. */
-const loadServer = Effect.fnUntraced(function* (settings: TlsSettings, now: number) {
-  const cert = yield* readPem("TLS_CERT_FILE", settings.tlsCertFile)
-  const key = yield* readPem("TLS_KEY_FILE", settings.tlsKeyFile)
-  const chain = yield* certificates("TLS_CERT_FILE", settings.tlsCertFile, cert)
+/** Loads the server's certificate and key, and checks that they belong together. */
+const loadServer = Effect.fnUntraced(function* (files: Files, now: number) {
+  const cert = yield* read(files.cert)
+  const key = yield* read(files.key)
+  const chain = yield* certificates(files.cert, cert)
   const [leaf] = chain
   const stale = expired(leaf, now)
   if (Option.isSome(stale)) {
-    return yield* refuse(
-      "TLS_CERT_FILE",
-      settings.tlsCertFile,
-      stale.value,
-      "Renew it; `make certs` makes a new development set."
-    )
+    return yield* refuse(files.cert, stale.value, "Renew it; `make certs` makes a new development set.")
   }
-  // Node calls the extended key usage so; without one a certificate is for every use.
+  // Node's `keyUsage` is the extended key usage. A certificate without one is for every use.
   if (leaf.keyUsage !== undefined && !leaf.keyUsage.some((use) => serverUses.has(use))) {
     return yield* refuse(
-      "TLS_CERT_FILE",
-      settings.tlsCertFile,
+      files.cert,
       "the certificate is not for TLS servers",
       "Name one whose extended key usage has serverAuth."
     )
   }
-  const privateKey: KeyObject = yield* parse("TLS_KEY_FILE", settings.tlsKeyFile, "private key", () =>
-    createPrivateKey(key)
-  )
+  const privateKey = yield* parse(files.key, "private key", () => createPrivateKey(key))
   if (!leaf.checkPrivateKey(privateKey)) {
     return yield* refuse(
-      "TLS_KEY_FILE",
-      settings.tlsKeyFile,
-      `the key does not belong to the certificate in TLS_CERT_FILE=${settings.tlsCertFile}`,
-      "Name the key that the certificate was made with."
+      files.key,
+      `the key does not belong to the certificate in ${files.cert.setting.name}=${files.cert.path}`,
+      "Name the key of that certificate."
     )
   }
   return { cert, key, leaf, chain }
 })
 
-/** The authorities of client certificates: each a CA, and one of them valid at least. */
-const loadAuthorities = Effect.fnUntraced(function* (settings: TlsSettings, now: number) {
-  const ca = yield* readPem("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile)
-  const authorities = yield* certificates("TLS_CLIENT_CA_FILE", settings.tlsClientCaFile, ca)
+/** Loads the certificate authorities of clients. Each must be a CA, and at least one must be valid. */
+const loadAuthorities = Effect.fnUntraced(function* ({ ca: file }: Files, now: number) {
+  const ca = yield* read(file)
+  const authorities = yield* certificates(file, ca)
   if (authorities.some((authority) => !authority.ca)) {
     return yield* refuse(
-      "TLS_CLIENT_CA_FILE",
-      settings.tlsClientCaFile,
+      file,
       "the file holds a certificate that is no certificate authority",
       "Name the CA's own certificate (basicConstraints CA:TRUE), not one that it signed."
     )
   }
   const gone = expired(authorities[0], now)
-  // Beside a valid one an expired one does no harm, and must not keep a renewed server certificate from being used.
+  // An expired authority beside a valid one does no harm, and must not block a renewed server certificate.
   if (Option.isSome(gone) && authorities.every((authority) => Option.isSome(expired(authority, now)))) {
-    return yield* refuse(
-      "TLS_CLIENT_CA_FILE",
-      settings.tlsClientCaFile,
-      gone.value,
-      "No client could be identified: renew the CA."
-    )
+    return yield* refuse(file, gone.value, "No client could be identified: renew the CA.")
   }
   return { ca, authorities }
 })
 
-const listFix = "It must hold complete revocation lists (CRLs) of the authorities in TLS_CLIENT_CA_FILE, in PEM form."
-
-/** The revocation lists that count: of each authority its newest, and those of authorities that only clients may know. */
+/** Loads the revocation lists: the newest of each authority, and those of authorities that only clients may know. */
 const loadLists = Effect.fnUntraced(function* (
-  settings: TlsSettings,
+  { ca, crl: file }: Files,
   authorities: ReadonlyArray<X509Certificate>,
   known: ReadonlyArray<RevocationList.RevocationList>
 ) {
-  const path = settings.tlsCrlFile
-  if (path === undefined) return []
+  if (file.path === undefined) return []
+  const refuseList = (problem: string) =>
+    refuse(
+      file,
+      problem,
+      `It must hold complete revocation lists (CRLs) of the authorities in ${ca.setting.name}, in PEM form.`
+    )
   const lists: Array<RevocationList.RevocationList> = []
-  for (const pem of RevocationList.pemBlocks(yield* readPem("TLS_CRL_FILE", path))) {
-    // A list of many certificates takes long to decode, and most changes leave it as it was.
+  for (const pem of RevocationList.pemBlocks(yield* read(file))) {
+    // Decoding a long list takes long, and most changes of the files leave it as it was.
     const same = known.find((list) => list.pem === pem)
     const decoded = same === undefined ? RevocationList.decode(pem) : Result.succeed(same)
-    if (Result.isFailure(decoded)) return yield* refuse("TLS_CRL_FILE", path, decoded.failure, listFix)
+    if (Result.isFailure(decoded)) return yield* refuseList(decoded.failure)
     lists.push(decoded.success)
   }
-  if (lists.length === 0) return yield* refuse("TLS_CRL_FILE", path, "the file holds no revocation list", listFix)
+  if (lists.length === 0) return yield* refuseList("the file holds no revocation list")
   const signed = authorities.map(({ publicKey }) => lists.filter((list) => list.isSignedBy(publicKey)))
   if (signed.every((own) => own.length === 0)) {
-    return yield* refuse("TLS_CRL_FILE", path, "no authority in TLS_CLIENT_CA_FILE signed a list in it", listFix)
+    return yield* refuseList(`no authority in ${ca.setting.name} signed a list in it`)
   }
   const unlisted = signed.flatMap((own, at) => (own.length === 0 ? [at + 1] : []))
   if (unlisted.length > 0) {
     yield* Effect.logWarning(
-      `TLS_CRL_FILE=${path}: no list of some authorities in TLS_CLIENT_CA_FILE; none of their clients is identified`
+      `${file.setting.name}=${file.path}: no list of some authorities in ${ca.setting.name}; their clients are not identified`
     ).pipe(Effect.annotateLogs({ authorities: unlisted }))
   }
   const foreign = lists.filter((list) => signed.every((own) => !own.includes(list)))
   if (foreign.length > 0) {
     yield* Effect.logWarning(
-      `TLS_CRL_FILE=${path}: some lists are signed by no authority in TLS_CLIENT_CA_FILE; they count for intermediate authorities that clients send, if for any`
+      `${file.setting.name}=${file.path}: some lists are signed by no authority in ${ca.setting.name}; they apply only to intermediate authorities that clients send`
     ).pipe(Effect.annotateLogs({ lists: foreign.length }))
   }
   return [...new Set([...signed.flatMap(ClientTrust.newest), ...foreign])]
@@ -229,51 +204,48 @@ const loadLists = Effect.fnUntraced(function* (
 const sameItems = <A>(a: ReadonlyArray<A>, b: ReadonlyArray<A>): boolean =>
   a.length === b.length && a.every((item, at) => item === b[at])
 
-/** The first to expire; nothing where none ever does. */
+/** The first expiry; none if nothing ever expires. */
 const firstExpiry = (
-  of: Pick<Expiry, "file" | "setting" | "path">,
+  file: Expiry["file"],
+  { path, setting }: File,
   spans: ReadonlyArray<readonly [since: number, expiresAt: number]>
 ): ReadonlyArray<Expiry> => {
   const [first] = [...spans].sort(([, a], [, b]) => a - b)
   return first === undefined || first[1] === Number.POSITIVE_INFINITY
     ? []
-    : [{ ...of, since: first[0], expiresAt: first[1] }]
+    : [{ file, setting: setting.name, path, since: first[0], expiresAt: first[1] }]
 }
 
 const span = ({ validFromDate, validToDate }: X509Certificate) =>
   [validFromDate.getTime(), validToDate.getTime()] as const
 
 /**
- * Reads the TLS files and checks them: that each is there and holds what it should, that the key is the certificate's,
- * that the certificate is for servers and has not expired, that the client CAs are CAs and signed the revocation lists.
- * What has not changed since `previous` is taken over from it, the same `trust` above all. Fails with a `SettingError`
- * that names the setting, the file and the fix. No part of a file ever appears in an error or in the log.
+ * Reads and checks the TLS files: the key belongs to the certificate, the certificate is for servers and has not expired,
+ * the client CAs are CAs and signed the revocation lists. Keeps what has not changed since `previous`, above all its
+ * `trust`. Fails with a `SettingError` that names the setting, the file and the fix. Neither errors nor logs quote a file.
  */
 export const load = Effect.fnUntraced(function* (settings: TlsSettings, previous?: TlsMaterial) {
   const now = yield* Clock.currentTimeMillis
-  const { cert, chain, key, leaf } = yield* loadServer(settings, now)
-  const { authorities, ca } = yield* loadAuthorities(settings, now)
-  const lists = yield* loadLists(settings, authorities, previous?.lists ?? [])
+  const files = filesOf(settings)
+  const { cert, chain, key, leaf } = yield* loadServer(files, now)
+  const { authorities, ca } = yield* loadAuthorities(files, now)
+  const lists = yield* loadLists(files, authorities, previous?.lists ?? [])
   const parts: ContextParts = { cert, key, ca, lists, ciphers: settings.tlsCiphers }
-  // What OpenSSL itself refuses, such as a key that is too short.
-  yield* parse("TLS_CERT_FILE", settings.tlsCertFile, "certificate and key that TLS can use", () =>
+  // OpenSSL has requirements of its own, such as the length of a key.
+  yield* parse(files.cert, "certificate and key that TLS can use", () =>
     createSecureContext(contextOptions({ ...parts, lists: [] }))
   )
-  yield* parse("TLS_CRL_FILE", settings.tlsCrlFile, "revocation list that TLS can use", () =>
-    createSecureContext(contextOptions(parts))
-  )
+  yield* parse(files.crl, "revocation list that TLS can use", () => createSecureContext(contextOptions(parts)))
   return {
     ...parts,
     requireClientCertificate: settings.tlsClientAuth === "require",
     expiresAt: leaf.validToDate.getTime(),
     expiries: [
-      ...firstExpiry({ file: "server", setting: "TLS_CERT_FILE", path: settings.tlsCertFile }, chain.map(span)),
+      ...firstExpiry("server", files.cert, chain.map(span)),
+      ...firstExpiry("client_ca", files.ca, authorities.map(span)),
       ...firstExpiry(
-        { file: "client_ca", setting: "TLS_CLIENT_CA_FILE", path: settings.tlsClientCaFile },
-        authorities.map(span)
-      ),
-      ...firstExpiry(
-        { file: "crl", setting: "TLS_CRL_FILE", path: settings.tlsCrlFile },
+        "crl",
+        files.crl,
         lists.map(({ nextUpdate, thisUpdate }) => [thisUpdate, nextUpdate])
       )
     ],
@@ -284,6 +256,6 @@ export const load = Effect.fnUntraced(function* (settings: TlsSettings, previous
   } satisfies TlsMaterial
 })
 
-/** Whole days until `expiresAt`, negative once it has passed. Both in milliseconds since the epoch. */
+/** Whole days until `expiresAt`, negative after it. Both are milliseconds since the epoch. */
 export const daysLeft = (expiresAt: number, now: number): number =>
   Math.floor((expiresAt - now) / Duration.toMillis(Duration.days(1)))

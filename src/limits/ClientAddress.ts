@@ -2,12 +2,12 @@ import { Option, Result } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
 
 /**
- * A socket's remote address as one client is told from another: an IPv4 address, also where it comes mapped into IPv6, or
- * the /64 network of an IPv6 address, since whoever has one of its addresses has all. `unknown` where there is none.
+ * Identifies a client by its remote address: the IPv4 address, also if it is mapped into IPv6, or the /64 network of an IPv6
+ * address, since a client usually controls a whole /64. A socket without an address is `unknown`.
  */
 export const clientAddress = (remoteAddress: string | undefined): string => {
   if (remoteAddress === undefined) return "unknown"
-  // What has no colon is IPv4, as it should be told already; a link-local address comes with its interface.
+  // Link-local addresses have the interface appended.
   if (!remoteAddress.includes(":")) return remoteAddress
   return Result.match(NetAddress.ipv6FromString(remoteAddress.replace(/%.*$/, "")), {
     onFailure: () => "unknown",

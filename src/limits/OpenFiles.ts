@@ -1,9 +1,10 @@
 import { Effect, FileSystem } from "effect"
+import { settings } from "../settings/Settings.ts"
 
-/** What a process holds open beside its clients' connections: files, its own connections to the cluster. */
+/** Open files beside the clients' connections, such as connections to the cluster. */
 const reserved = 256
 
-/** The number in Linux's table of a process's limits; `undefined` where there is no such table, or no limit. */
+/** The soft limit on open files in Linux's table of limits; `undefined` without such a table or limit. */
 const limit = Effect.gen(function* () {
   const fileSystem = yield* FileSystem.FileSystem
   const table = yield* fileSystem.readFileString("/proc/self/limits")
@@ -12,8 +13,8 @@ const limit = Effect.gen(function* () {
 }).pipe(Effect.orElseSucceed(() => undefined))
 
 /**
- * The number of connections that this process may have open, at most `maximum`: each is an open file, and so is what the
- * service needs besides. Where the limit on open files (`ulimit -n`) leaves room for fewer, it says so in the log.
+ * The number of connections that this process may open, at most `maximum`. Each is an open file, so the limit on open files
+ * (`ulimit -n`) can allow fewer, which is logged.
  */
 export const connectionsThatFit = Effect.fnUntraced(function* (maximum: number) {
   const openFiles = yield* limit
@@ -21,7 +22,7 @@ export const connectionsThatFit = Effect.fnUntraced(function* (maximum: number) 
   const room = Math.max(openFiles - reserved, Math.floor(openFiles / 2), 1)
   if (room >= maximum) return maximum
   yield* Effect.logWarning(
-    `MAX_CONNECTIONS=${maximum} does not fit the limit on open files: ${room} is used. Raise the limit (ulimit -n) or lower the setting.`
+    `${settings.maxConnections.name}=${maximum} does not fit the limit on open files: ${room} is used. Raise the limit (ulimit -n) or lower the setting.`
   ).pipe(Effect.annotateLogs({ openFiles }))
   return room
 })

@@ -1,35 +1,32 @@
 import { Context, Effect, Layer, Metric } from "effect"
+import type { Settings } from "../settings/Settings.ts"
 import { TooManyRequests } from "../contract/Problems.ts"
 import * as TokenBuckets from "./TokenBuckets.ts"
 
-/** What is counted apart: reads and writes of identified users, and all that the unidentified ask. */
+/** A budget: reads or writes of identified users, or all requests of unidentified clients. */
 export type Budget = "reads" | "writes" | "unidentified"
 
-/** How much each client may ask. Rates are requests per second for each client; 0 is off. */
-export interface RateLimitSettings {
-  readonly rateLimitReads: number
-  readonly rateLimitWrites: number
-  readonly rateLimitUnidentified: number
-  /** Requests a client may save up and spend at once; `undefined`: ten seconds' worth of each rate. */
-  readonly rateLimitBurst: number | undefined
-  /** How many clients have a bucket of their own at once, in each budget. */
-  readonly rateLimitClients: number
-}
+/** The settings of rate limits. A rate of 0 is no limit. */
+export type RateLimitSettings = Pick<
+  Settings,
+  "rateLimitReads" | "rateLimitWrites" | "rateLimitUnidentified" | "rateLimitBurst" | "rateLimitClients"
+>
 
-const savedSeconds = 10
+const defaultBurstSeconds = 10
 
-/** Refusals for want of tokens, by budget. */
+/** Rate-limited requests, by budget. */
 export const rateLimited = Metric.counter("rate_limited_total", {
-  description: "Requests refused because their client's token bucket was empty, by budget.",
+  description: "Requests refused because the client's token bucket was empty, by budget.",
   incremental: true
 })
 
 /**
- * Token buckets: one for each user and kind of request, one for each remote address of the unidentified.
+ * Limits the rate of each client: a token bucket for each user and kind of request, and for each remote address of
+ * unidentified clients. Each instance counts for itself.
  *
- * `take` takes a token from the bucket of `client` (a user or an address) in a budget at `nowMillis`, milliseconds since
- * the epoch. It gives `undefined` where there was one, else the error to answer with. `has` tells whether there is one and
- * takes none. They are plain functions, for they are part of every request. Each instance counts for itself.
+ * `take` takes a token of `client` (a user or an address) at `nowMillis` since the epoch. It returns the error of the
+ * request if there was none. `has` only says whether there is a token. Both are plain functions, because every request
+ * calls them.
  */
 export class RateLimit extends Context.Service<
   RateLimit,
@@ -38,7 +35,7 @@ export class RateLimit extends Context.Service<
     readonly has: (budget: Budget, client: string, nowMillis: number) => boolean
   }
 >()("kube-resource-api/limits/RateLimit") {
-  /** Buckets in this process's memory. */
+  /** Keeps the buckets in memory. */
   static readonly layer = (settings: RateLimitSettings) =>
     Layer.effect(
       RateLimit,
@@ -46,7 +43,7 @@ export class RateLimit extends Context.Service<
         const services = yield* Effect.context<never>()
         const limiter = (budget: Budget, perSecond: number) => {
           if (perSecond === 0) return { take: () => undefined, has: () => true }
-          const burst = settings.rateLimitBurst ?? perSecond * savedSeconds
+          const burst = settings.rateLimitBurst ?? perSecond * defaultBurstSeconds
           const buckets = TokenBuckets.make({ perSecond, burst, keys: settings.rateLimitClients })
           const counter = Metric.withAttributes(rateLimited, { budget })
           const windowSeconds = Math.ceil(burst / perSecond)
@@ -74,6 +71,6 @@ export class RateLimit extends Context.Service<
       })
     )
 
-  /** No limit, for tests. */
+  /** No limit. For tests. */
   static readonly layerUnlimited = Layer.succeed(RateLimit, { take: () => undefined, has: () => true })
 }

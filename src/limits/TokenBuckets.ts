@@ -1,37 +1,39 @@
-/** How fast each key's bucket fills and how much it holds. */
+/** The rate and size of the buckets. */
 export interface TokenBucketsOptions {
-  /** Tokens that come back each second. */
+  /** Tokens that a bucket gains per second. */
   readonly perSecond: number
   /** Tokens that a full bucket holds. */
   readonly burst: number
-  /** How many keys have a bucket of their own; those beyond share one. */
+  /** How many keys have a bucket of their own. Further ones share one. */
   readonly keys: number
 }
 
 /** Token buckets by key, in bounded memory. */
 export interface TokenBuckets {
   /**
-   * Takes a token from the bucket of `key`: 0 where there was one, else the milliseconds until there will be. `nowMillis`
-   * is a clock's reading; one that goes back costs a client at most what is in its bucket.
+   * Takes a token from the bucket of `key`. Returns 0 if there was one, else the milliseconds until there is. A clock that
+   * is set back costs a client at most the content of its bucket.
    */
   readonly take: (key: string, nowMillis: number) => number
-  /** Whether `take` would give a token; takes none. */
+  /** Whether `take` would take a token. */
   readonly has: (key: string, nowMillis: number) => boolean
-  /** How many keys are remembered. */
+  /** The number of keys in memory. */
   readonly size: () => number
 }
 
 const sweepMillis = 1000
 
 /**
- * Buckets as the generic cell rate algorithm keeps them: for each key the one moment at which its bucket will be full.
- * A key whose bucket is full is forgotten, for it is like one never seen. Where all places are taken by keys whose
- * buckets are not full, others share one bucket: forgetting one of those would hand tokens to whoever makes up keys.
+ * Implements the generic cell rate algorithm, which keeps one time for each key: when its bucket will be full. A key with a
+ * full bucket is forgotten, since it equals a new one. If all places belong to keys whose buckets are not full, further
+ * keys share one bucket: forgetting a key would give tokens to clients that make up keys.
+ *
+ * docs/security.md compares the costs with Effect's `RateLimiter`.
  */
 export const make = ({ burst, keys, perSecond }: TokenBucketsOptions): TokenBuckets => {
   const perToken = 1000 / perSecond
   const whole = burst * perToken
-  // Sums of fractions of a millisecond must not cost the last token.
+  // Rounding errors must not cost the last token.
   const tolerance = perToken * 1e-3
   const fullAt = new Map<string, number>()
   let othersFullAt = 0
@@ -43,7 +45,7 @@ export const make = ({ burst, keys, perSecond }: TokenBucketsOptions): TokenBuck
     for (const [key, at] of fullAt) if (at <= now) fullAt.delete(key)
   }
 
-  // No bucket is emptier than empty: where it seems so, the clock went back.
+  // A time later than that of an empty bucket means that the clock was set back.
   const startOf = (before: number, now: number) => Math.min(Math.max(before, now), now + whole)
 
   return {

@@ -111,7 +111,7 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
     yield* ObservedMetric.gauge(
       {
         name: "distinct_users",
-        description: "Users that this instance has seen within the window, to the hour; an estimate (1.6 %).",
+        description: `Users that this instance has seen within the window, to the hour; ${DistinctUsers.maxUsers} means at least as many.`,
         attributes: { window }
       },
       () => users.count(pastHours, clock.currentTimeMillisUnsafe())

@@ -1,13 +1,11 @@
-/**
- * Synthetic queries: the one usage path of the service, walked from end to end as a client walks it.
- */
-import { Clock, Duration, Effect, Predicate, Ref, Schedule, Schema } from "effect"
+/** Synthetic queries: take the usage path of the service from end to end, as a client does. */
+import { Clock, Data, Duration, Effect, Predicate, Ref, Schedule, Schema } from "effect"
 import type { Client } from "../client/Client.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { ReplicaCount } from "../contract/Names.ts"
 
-/** The steps, in their order. The last two are for a canary alone. */
+/** The steps, in order. The last two need a canary. */
 export const steps = [
   "readiness",
   "list_namespaces",
@@ -17,33 +15,33 @@ export const steps = [
   "read_back"
 ] as const
 
-/** One of them. */
+/** A step. */
 export type Step = (typeof steps)[number]
 
-/** How a step went. `problem`: why it failed; `undefined` where it did not. */
+/** The result of a step. `problem` is `undefined` if it succeeded. */
 export interface StepResult {
   readonly step: Step
   readonly durationMillis: number
   readonly problem: string | undefined
 }
 
-/** What is asked, and for how long. */
+/** The options of a run. */
 export interface ProbeOptions {
-  /** A deployment for the probe alone; without it nothing is written. */
+  /** A deployment reserved for the probe; without one nothing is written. */
   readonly canary: DeploymentRef | undefined
-  /** How long each step may take. */
+  /** The timeout of each step. */
   readonly timeout: Duration.Input
 }
 
-/** The service answered, and not what it should have. */
-class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", { detail: Schema.String }) {}
+/** The service gave an unexpected response. */
+class Unexpected extends Data.TaggedError("Unexpected")<{ readonly detail: string }> {}
 
 const unexpected = (detail: string) => Effect.fail(new Unexpected({ detail }))
 
 const problemOf = (error: unknown): string => {
   const tag = Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error"
   if (Predicate.hasProperty(error, "detail")) return `${tag}: ${String(error.detail)}`
-  // The transport's own words, such as "connect ECONNREFUSED", are in the cause.
+  // The cause has the transport's message, such as "connect ECONNREFUSED".
   const reason = Predicate.hasProperty(error, "reason") ? error.reason : error
   const cause = Predicate.hasProperty(reason, "cause") ? reason.cause : undefined
   if (cause instanceof Error) return `${tag}: ${cause.message}`
@@ -55,9 +53,9 @@ const count = Schema.decodeUnknownEffect(ReplicaCount)
 const readBackEvery = Schedule.spaced("100 millis")
 
 /**
- * Walks the path, step by step, to its end or to the first step that fails: the steps after that one have no result. It
- * reads the canary's count, or that of the first deployment there is; in a cluster without any, reading ends with the
- * lists. A canary's count is set to 0 where it is 1 and to 1 where it is 0, and read until it is so.
+ * Runs the steps up to the first that fails; later steps have no result. Reads the count of the canary, or of the first
+ * deployment; without any deployment the run ends after the lists. Sets a canary's count from 0 to 1 or from 1 to 0, and
+ * reads until the change is visible.
  */
 export const run = Effect.fnUntraced(function* (client: Client, { canary, timeout }: ProbeOptions) {
   const results = yield* Ref.make<ReadonlyArray<StepResult>>([])
@@ -130,7 +128,7 @@ export const run = Effect.fnUntraced(function* (client: Client, { canary, timeou
         return target
       })
     )
-    // Another instance may answer, which hears of it from the cluster a moment later.
+    // The next request may reach another instance, which learns of the write from the cluster.
     yield* step(
       "read_back",
       countOf(canary.namespace, canary.name).pipe(

@@ -1,24 +1,12 @@
 /** The settings of the synthetic queries. */
-import * as LogSettings from "../settings/LogSettings.ts"
 import { Effect, Schema, SchemaTransformation } from "effect"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
-import type { SettingError } from "../settings/SettingError.ts"
-import {
-  file,
-  integer,
-  type Kind,
-  limit,
-  markdownOf,
-  read,
-  readOptional,
-  setting,
-  text,
-  url,
-  words
-} from "../settings/Setting.ts"
+import * as Kind from "../settings/Kind.ts"
+import { logging } from "../settings/ObservabilitySettings.ts"
+import * as Setting from "../settings/Setting.ts"
 
-const canary: Kind<DeploymentRef> = {
+const canary: Kind.Kind<DeploymentRef> = {
   allowed: "a namespace and a deployment, separated by /",
   codec: Schema.String.check(Schema.isPattern(/^[^/]+\/[^/]+$/)).pipe(
     Schema.decodeTo(
@@ -34,60 +22,49 @@ const canary: Kind<DeploymentRef> = {
   )
 }
 
-/** The settings, in the order in which docs/observability.md lists them. */
+/** The settings, in the order of docs/observability.md. */
 export const settings = {
-  url: setting("PROBE_URL", url, "https://localhost:8443", "The service's base URL."),
-  caFile: setting("PROBE_CA_FILE", file, undefined, "The authority that signed the server's certificate. Required."),
-  certFile: setting("PROBE_CERT_FILE", file, undefined, "The probe's client certificate. Required."),
-  keyFile: setting("PROBE_KEY_FILE", file, undefined, "The private key of that certificate. Required."),
-  canary: setting(
+  url: Setting.withDefault("PROBE_URL", Kind.url, "https://localhost:8443", "Base URL of the service."),
+  caFile: Setting.required(
+    "PROBE_CA_FILE",
+    Kind.pemFile,
+    "Certificate authority that issued the server certificate. Required."
+  ),
+  certFile: Setting.required("PROBE_CERT_FILE", Kind.pemFile, "Client certificate of the probe. Required."),
+  keyFile: Setting.required("PROBE_KEY_FILE", Kind.pemFile, "Private key of that certificate. Required."),
+  canary: Setting.optional(
     "PROBE_CANARY",
     canary,
-    undefined,
-    "A deployment for the probe alone, whose replica count it sets to 0 and 1 in turn; one with more replicas is left alone. Without it nothing is written."
+    "Deployment reserved for the probe, whose replica count it sets to 0 and 1 in turn; it does not touch one with more replicas. Unset: the probe writes nothing."
   ),
-  mode: setting(
+  mode: Setting.withDefault(
     "PROBE_MODE",
-    words("once", "loop"),
+    Kind.oneOf("once", "loop"),
     "once",
-    "`once`: run the queries and end, with status 0 where all succeeded; `loop`: again and again, with the results at `/metrics`."
+    "`once`: run the queries once and exit, with status 0 if all succeeded; `loop`: repeat them and serve the results at `/metrics`."
   ),
-  interval: setting("PROBE_INTERVAL", limit, "30s", "In a loop, how long after a run the next one begins."),
-  timeout: setting("PROBE_TIMEOUT", limit, "10s", "How long each step may take."),
-  textfile: setting(
+  interval: Setting.withDefault("PROBE_INTERVAL", Kind.timeout, "30s", "With `loop`, the pause between two runs."),
+  timeout: Setting.withDefault("PROBE_TIMEOUT", Kind.timeout, "10s", "Timeout of each step."),
+  textfile: Setting.optional(
     "PROBE_TEXTFILE",
-    text,
-    undefined,
-    "A file to write the results to after each run, in Prometheus' text format, for node_exporter's textfile collector."
+    Kind.text,
+    "File to write the results to after each run, in Prometheus' text format, for node_exporter's textfile collector."
   ),
-  host: setting("HOST", text, "0.0.0.0", "In a loop, the address of `/metrics` (plain HTTP)."),
-  metricsPort: setting("METRICS_PORT", integer(0, 65_535), "9091", "In a loop, the port of `/metrics`."),
-  logLevel: LogSettings.logLevel,
-  logFormat: LogSettings.logFormat
+  host: Setting.withDefault("HOST", Kind.text, "0.0.0.0", "With `loop`, the address of `/metrics` (plain HTTP)."),
+  metricsPort: Setting.withDefault(
+    "METRICS_PORT",
+    Kind.integer(0, 65_535),
+    "9091",
+    "With `loop`, the port of `/metrics`."
+  ),
+  ...logging
 }
 
 /** Reads and decodes every setting; fails with the first that cannot be used. */
-export const load = Effect.all({
-  url: read(settings.url),
-  caFile: readOptional(settings.caFile),
-  certFile: readOptional(settings.certFile),
-  keyFile: readOptional(settings.keyFile),
-  canary: readOptional(settings.canary),
-  mode: read(settings.mode),
-  interval: read(settings.interval),
-  timeout: read(settings.timeout),
-  textfile: readOptional(settings.textfile),
-  host: read(settings.host),
-  metricsPort: read(settings.metricsPort),
-  logLevel: read(settings.logLevel),
-  logFormat: read(settings.logFormat)
-})
+export const load = Effect.all(settings)
 
-/** The decoded settings. */
-export type ProbeSettings = Effect.Success<typeof load>
-
-/** How reading them fails. */
-export type ProbeSettingError = SettingError
+/** The values of the settings. */
+export type ProbeSettings = Readonly<Effect.Success<typeof load>>
 
 /** The table of docs/observability.md. */
-export const markdown = (): string => markdownOf(settings)
+export const markdown = (): string => Setting.markdown(settings)

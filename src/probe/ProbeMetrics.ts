@@ -3,39 +3,38 @@ import { type Step, type StepResult, steps } from "./Probe.ts"
 
 const success = (step: Step) =>
   Metric.gauge("synthetic_query_success", {
-    description:
-      "Whether the step succeeded when it was last tried: 1 or 0. A step behind one that failed is not tried.",
+    description: "Whether the last run of the step succeeded: 1 or 0. A step does not run after one that failed.",
     attributes: { step }
   })
 
 const duration = (step: Step) =>
   Metric.gauge("synthetic_query_duration_seconds", {
-    description: "How long the step took when it was last tried.",
+    description: "Duration of the last run of the step.",
     attributes: { step }
   })
 
 const lastSuccess = (step: Step) =>
   Metric.gauge("synthetic_query_last_success_timestamp_seconds", {
-    description: "When the step last succeeded, in seconds since the epoch.",
+    description: "Time of the last success of the step, in seconds since the epoch.",
     attributes: { step }
   })
 
 const runs = (result: "success" | "failure") =>
   Metric.counter("synthetic_query_runs_total", {
-    description: "Runs of all steps, by whether every step succeeded.",
+    description: "Runs of all steps, by result.",
     incremental: true,
     attributes: { result }
   })
 
 const lastRun = Metric.gauge("synthetic_query_last_run_timestamp_seconds", {
-  description: "When the last run ended, in seconds since the epoch."
+  description: "Time of the end of the last run, in seconds since the epoch."
 })
 
-/** Whether every step that was tried succeeded. */
+/** Whether every step that ran succeeded. */
 export const isSuccess = (results: ReadonlyArray<StepResult>): boolean =>
   results.every(({ problem }) => problem === undefined)
 
-/** Records a run. Steps that were not tried have no success and no failure. */
+/** Records a run. Steps that did not run have no result. */
 export const record = Effect.fnUntraced(function* (results: ReadonlyArray<StepResult>) {
   const now = (yield* Clock.currentTimeMillis) / 1000
   for (const step of steps) {

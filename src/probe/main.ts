@@ -1,50 +1,37 @@
-/**
- * The synthetic queries as a program of their own: once, with the result as its exit status, or in a loop, with the results
- * at `/metrics`.
- */
-import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule, Schema } from "effect"
+/** The program of the synthetic queries: runs once, with the result as exit status, or in a loop, with results at `/metrics`. */
+import { Cause, Context, Data, Effect, Exit, FileSystem, Layer, Metric, Runtime, Schedule } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { cannotListen } from "../server/CannotListen.ts"
 import * as MetricsServer from "../server/MetricsServer.ts"
 import * as Client from "../client/Client.ts"
+import { readPem } from "../settings/PemFile.ts"
 import { SettingError } from "../settings/SettingError.ts"
 import * as Logging from "../observability/Logging.ts"
 import * as Probe from "./Probe.ts"
 import { load, type ProbeSettings, settings as declared } from "./ProbeConfig.ts"
 import * as ProbeMetrics from "./ProbeMetrics.ts"
 
-/** A step failed: what makes the exit status of one run. */
-class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {}) {}
+/** A step failed. Makes the exit status of a single run. */
+class ProbeFailed extends Data.TaggedError("ProbeFailed") {}
 
-const readFile = Effect.fnUntraced(function* (setting: string, path: string | undefined) {
-  const fileSystem = yield* FileSystem.FileSystem
-  const refused = (problem: string) =>
-    new SettingError({ setting, value: path, problem, fix: "Name a PEM file that this process may read." })
-  if (path === undefined) return yield* Effect.fail(refused("a PEM file is needed"))
-  return yield* Effect.mapError(fileSystem.readFileString(path), ({ reason }) =>
-    refused(`the file cannot be read (${reason._tag})`)
-  )
-})
+/** The client's files. They are read for each run, because they may have been renewed since. */
+const credentials = (settings: ProbeSettings) =>
+  Effect.all({
+    ca: readPem(declared.caFile, settings.caFile),
+    cert: readPem(declared.certFile, settings.certFile),
+    key: readPem(declared.keyFile, settings.keyFile)
+  })
 
-/** The client's files, read for each run: they may have been renewed since. */
-const credentials = Effect.fnUntraced(function* (settings: ProbeSettings) {
-  return {
-    ca: yield* readFile(declared.caFile.name, settings.caFile),
-    cert: yield* readFile(declared.certFile.name, settings.certFile),
-    key: yield* readFile(declared.keyFile.name, settings.keyFile)
-  }
-})
-
-/** Complete or as it was before, whenever it is read. */
+/** Writes the text file atomically, because its collector may read it at any time. */
 const writeTextfile = Effect.fnUntraced(function* (path: string) {
   const fileSystem = yield* FileSystem.FileSystem
   yield* fileSystem.writeFileString(`${path}.tmp`, yield* PrometheusMetrics.format())
   yield* fileSystem.rename(`${path}.tmp`, path)
 })
 
-/** One record: how long each step took, and what became of the last. */
+/** Logs the duration of each step, and the problem of a step that failed. */
 const log = (results: ReadonlyArray<Probe.StepResult>) => {
   const failed = results.find(({ problem }) => problem !== undefined)
   return (failed === undefined ? Effect.logInfo("probe succeeded") : Effect.logError("probe failed")).pipe(
@@ -55,7 +42,7 @@ const log = (results: ReadonlyArray<Probe.StepResult>) => {
   )
 }
 
-/** One run on connections of its own, recorded, logged and written; gives whether every step succeeded. */
+/** Runs, records and logs the steps on new connections. Returns whether every step succeeded. */
 const probe = Effect.fnUntraced(function* (settings: ProbeSettings) {
   const files = yield* credentials(settings)
   const results = yield* Effect.flatMap(Client.make(settings.url), (client) => Probe.run(client, settings)).pipe(
@@ -80,7 +67,7 @@ const loop = Effect.fnUntraced(function* (settings: ProbeSettings) {
   const { port: metricsPort } = Context.get(services, MetricsServer.MetricsServer)
   yield* Effect.logInfo("Probing").pipe(Effect.annotateLogs({ url: settings.url, metricsPort }))
   yield* probe(settings).pipe(
-    // A file that is being replaced may be missing for a moment.
+    // A file that is being replaced is missing for a moment.
     Effect.tapError((error) =>
       Effect.logError("the run could not be made").pipe(Effect.annotateLogs({ error: error.message }))
     ),

@@ -1,24 +1,37 @@
-import { Cause, Clock, Duration, Effect, Exit, FileSystem, Option, Path, Result, Stream } from "effect"
+import {
+  Cause,
+  Clock,
+  Duration,
+  Effect,
+  Exit,
+  FileSystem,
+  Metric,
+  Option,
+  Path,
+  Result,
+  type Scope,
+  Stream
+} from "effect"
 
-/** How changes of files are noticed. */
+/** How changes of files are detected. */
 export interface FileReloadOptions {
-  /** How often the files are read anyway, for file systems that tell of no changes. Default: 5 seconds. */
+  /** The polling interval, for file systems that do not notify. Default: 5 seconds. */
   readonly pollEvery?: Duration.Input | undefined
-  /** How long a folder must be quiet after a change, so that files written one after the other are read together. Default: 100 milliseconds. */
+  /** How long a folder must be quiet after a change, so that files written in sequence are read together. Default: 100 ms. */
   readonly settle?: Duration.Input | undefined
   /**
-   * How often files that could not be loaded are tried again as they are: a certificate that is not valid yet will be, and
-   * trouble with reading passes. Default: 1 minute.
+   * The retry interval for unchanged files that could not be loaded: a certificate may become valid, a read error may pass.
+   * Default: 1 minute.
    */
   readonly retryEvery?: Duration.Input | undefined
 }
 
-/** What was made of some files, and what is made of them later. */
+/** A value loaded from files, and its later values. */
 export interface Reloading<A, E> {
   readonly first: A
   /**
-   * One result for each time that the files' contents differ from the time before, and one when contents that could not be
-   * loaded have been after all. It neither fails nor ends.
+   * One result for each change of the files' contents, and one when contents that could not be loaded have been after all.
+   * It neither fails nor ends.
    */
   readonly later: Stream.Stream<Result.Result<A, E>>
 }
@@ -28,10 +41,9 @@ type Contents = ReadonlyArray<string | undefined>
 const same = (a: Contents, b: Contents): boolean => a.every((text, at) => text === b[at])
 
 /**
- * Loads something from files, and again whenever one of them has other contents: written in place, renamed over, or
- * swapped with all the rest of its folder by one symbolic link, as Kubernetes does with Secrets and ConfigMaps. Fails
- * where the first `load` does; a later failure is a result like any other, and a later defect is logged: what was loaded
- * before stays what there is.
+ * Loads a value from files, and loads it again whenever their contents change: written in place, renamed over, or swapped
+ * with their folder by one symbolic link, as Kubernetes does with Secrets and ConfigMaps. Fails if the first `load` fails.
+ * A later failure is a result; a later defect is logged, and the previous value stays.
  */
 export const reloading = Effect.fnUntraced(function* <A, E, R>(
   paths: ReadonlyArray<string>,
@@ -46,17 +58,17 @@ export const reloading = Effect.fnUntraced(function* <A, E, R>(
     Effect.map(Effect.option(fileSystem.readFileString(file)), Option.getOrUndefined)
   )
   const retryMillis = Duration.toMillis(options.retryEvery ?? "1 minute")
-  // A folder and not its files is what is watched: a file that is replaced takes its watch with it.
+  // Watches the folders: a watch of a file ends when the file is replaced.
   const folders = [...new Set(paths.map((file) => path.dirname(path.resolve(file))))]
-  const told = Stream.mergeAll(
+  const notified = Stream.mergeAll(
     folders.map((folder) => Stream.catch(fileSystem.watch(folder), () => Stream.empty)),
     { concurrency: "unbounded" }
   ).pipe(Stream.debounce(options.settle ?? "100 millis"))
 
-  // Taken before the load: what changes during it is noticed after it.
+  // Read before the load, so that a change during the load is detected after it.
   let seen = yield* contents
   const first = yield* load
-  /** When contents that could not be loaded were tried last, in milliseconds since the epoch. */
+  /** The last time that the contents could not be loaded, in milliseconds since the epoch. */
   let failedAt: number | undefined
 
   const loaded = Effect.exit(Effect.provideContext(load, services))
@@ -71,14 +83,39 @@ export const reloading = Effect.fnUntraced(function* <A, E, R>(
     if (Exit.isSuccess(exit)) return [Result.succeed(exit.value)]
     const error = Cause.findErrorOption(exit.cause)
     if (Option.isSome(error)) return changed ? [Result.fail(error.value)] : []
-    yield* Effect.logError("Changed files could not be loaded; what was loaded before stays in use", exit.cause).pipe(
+    yield* Effect.logError("Changed files could not be loaded; the previous ones stay in use", exit.cause).pipe(
       Effect.annotateLogs({ files: paths })
     )
     return []
   })
-  const later = Stream.merge(told, Stream.tick(options.pollEvery ?? "5 seconds")).pipe(
+  const later = Stream.merge(notified, Stream.tick(options.pollEvery ?? "5 seconds")).pipe(
     Stream.mapEffect(() => step),
     Stream.flatMap((results: ReadonlyArray<Result.Result<A, E>>) => Stream.fromIterable(results))
   )
   return { first, later }
+})
+
+/** Applies later values in the background, and counts them by outcome in a counter with the attribute `outcome`. */
+export const applyLater = Effect.fnUntraced(function* <A, E>(
+  { later }: Pick<Reloading<A, E>, "later">,
+  counter: Metric.Counter<number>,
+  apply: {
+    readonly accepted: (value: A) => Effect.Effect<void>
+    readonly refused: (error: E) => Effect.Effect<void>
+  }
+): Effect.fn.Return<void, never, Scope.Scope> {
+  const accepted = Metric.withAttributes(counter, { outcome: "accepted" })
+  const refused = Metric.withAttributes(counter, { outcome: "refused" })
+  // A series must exist before its first event, or `increase()` misses that event.
+  yield* Metric.update(accepted, 0)
+  yield* Metric.update(refused, 0)
+  yield* Effect.forkScoped(
+    Stream.runForEach(
+      later,
+      Result.match({
+        onSuccess: (value) => Effect.andThen(Metric.update(accepted, 1), apply.accepted(value)),
+        onFailure: (error) => Effect.andThen(Metric.update(refused, 1), apply.refused(error))
+      })
+    )
+  )
 })

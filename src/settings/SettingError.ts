@@ -1,15 +1,15 @@
-import { Schema } from "effect"
+import { Data } from "effect"
 
 /**
- * A setting that the service cannot start with: which one, the value it has (never a secret), what is wrong with it and
- * what to do about it. The message is one line for a person.
+ * A setting that the program cannot start with. The message is one line for a person: it names the setting, its value
+ * (never a secret), the problem and the fix.
  */
-export class SettingError extends Schema.TaggedError<SettingError>()("SettingError", {
-  setting: Schema.String,
-  value: Schema.UndefinedOr(Schema.String),
-  problem: Schema.String,
-  fix: Schema.String
-}) {
+export class SettingError extends Data.TaggedError("SettingError")<{
+  readonly setting: string
+  readonly value: string | undefined
+  readonly problem: string
+  readonly fix: string
+}> {
   override get message(): string {
     return `${this.setting}${this.value === undefined ? " (not set)" : `=${this.value}`}: ${this.problem}. ${this.fix}`
   }

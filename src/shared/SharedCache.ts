@@ -1,7 +1,8 @@
 /** One instance follows the cluster, and all read what it tells through Redis. */
-import { Effect, FileSystem, Stream } from "effect"
+import { Effect, type FileSystem, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { SettingError } from "../settings/SettingError.ts"
+import { readPem } from "../settings/PemFile.ts"
+import { settings } from "../settings/Settings.ts"
 import * as Leader from "./Leader.ts"
 import * as Reader from "./Reader.ts"
 import type { SharedCacheOptions } from "./SharedCacheOptions.ts"
@@ -19,17 +20,11 @@ export const eventsOf = <R>(
 ): Stream.Stream<ClusterEvent, never, R | FileSystem.FileSystem> =>
   Stream.merge(events(options), Stream.fromEffectDrain(Leader.stand(options, source)))
 
-/** Fails where the file of Redis' authorities cannot be used. */
+/** Fails if the file of Redis' certificate authorities cannot be used. */
 export const checkCaFile = Effect.fnUntraced(function* ({ caFile }: SharedCacheOptions) {
   if (caFile === undefined) return
-  const fileSystem = yield* FileSystem.FileSystem
-  const refuse = (problem: string) =>
-    new SettingError({
-      setting: "REDIS_CA_FILE",
-      value: caFile,
-      problem,
-      fix: "Name a PEM file with the authorities of the Redis server's certificate."
-    })
-  const text = yield* Effect.mapError(fileSystem.readFileString(caFile), () => refuse("it cannot be read"))
-  if (!text.includes("-----BEGIN CERTIFICATE-----")) return yield* refuse("it holds no certificate")
+  const text = yield* readPem(settings.redisCaFile, caFile)
+  if (!text.includes("-----BEGIN CERTIFICATE-----")) {
+    return yield* settings.redisCaFile.error(caFile, "the file holds no certificate", "Name a PEM file with one.")
+  }
 })

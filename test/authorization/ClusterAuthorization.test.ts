@@ -16,7 +16,7 @@ const away = new ClusterUnavailable({ detail: "away" })
 
 type Answer = (question: AccessQuestion) => Effect.Effect<boolean, ClusterUnavailable>
 
-/** An authorization over a cluster that answers so, what it was asked, and how many questions are being asked. */
+/** An authorizer over a cluster with these answers, the reviews it received, and the number in flight. */
 const asking = Effect.fnUntraced(function* (
   answer: Answer,
   settings: Partial<ClusterAuthorization.ClusterAuthorizationSettings> = {}
@@ -71,7 +71,7 @@ const yes: Answer = () => Effect.succeed(true)
 const no: Answer = () => Effect.succeed(false)
 const unavailable: Answer = () => Effect.fail(away)
 
-describe("the cluster is asked in its own words", () => {
+describe("an access as a review", () => {
   for (const [access, expected] of [
     [listNamespaces, { verb: "list", group: "", resource: "namespaces" }],
     [listDeployments("shop"), { verb: "list", group: "apps", resource: "deployments", namespace: "shop" }],
@@ -103,7 +103,7 @@ describe("the cluster is asked in its own words", () => {
     )
   }
 
-  it.effect("and its no is a refusal that says verb and object", () =>
+  it.effect("denied: the error names the verb and the object", () =>
     Effect.gen(function* () {
       const reviewer = Layer.succeed(AccessReviewer, { review: no })
       const error = yield* Effect.flatMap(Authorization, (authorization) =>
@@ -126,8 +126,8 @@ describe("the cluster is asked in its own words", () => {
   )
 })
 
-describe("answers are kept", () => {
-  it.effect("a yes for five minutes", () =>
+describe("the cache of answers", () => {
+  it.effect("keeps an allow for five minutes", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes)
       yield* check(ann, listNamespaces)
@@ -140,7 +140,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("a no for thirty seconds", () =>
+  it.effect("keeps a deny for thirty seconds", () =>
     Effect.gen(function* () {
       const { answerWith, check, questions } = yield* asking(no)
       assert.strictEqual(yield* check(ann, listNamespaces), "Unauthorized")
@@ -153,7 +153,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("a no in place of a yes whose time is over, also where the clock is set back", () =>
+  it.effect("replaces an expired allow by a deny, also if the clock is set back", () =>
     Effect.gen(function* () {
       const { answerWith, check, questions } = yield* asking(yes)
       yield* TestClock.setTime(0)
@@ -167,7 +167,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("not at all where the settings say so", () =>
+  it.effect("keeps nothing if the settings say so", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes, {
         authorizationCacheAllow: Duration.zero,
@@ -179,7 +179,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("for whoever is the same user of the same groups, in whatever order, on whatever connection", () =>
+  it.effect("is shared by connections of the same user and groups, in any order", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes)
       for (const who of [identity("ann", "a", "b"), identity("ann", "b", "a"), identity("ann", "b", "a", "b")]) {
@@ -189,7 +189,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("and never for another, however the names are put together", () =>
+  it.effect("is not shared with another subject, however the names concatenate", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes)
       const everybody = [
@@ -209,7 +209,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("for one access and no other, but for the count that is set", () =>
+  it.effect("has an entry for each access, whatever the count to set", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes)
       const accesses = [
@@ -231,7 +231,7 @@ describe("answers are kept", () => {
     })
   )
 
-  it.effect("so many and no more: the oldest goes first", () =>
+  it.effect("is bounded, and evicts the oldest answer first", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(yes, { authorizationCacheSize: 3 })
       for (const name of ["a", "b", "c", "d"]) yield* check(ann, listDeployments(name))
@@ -246,11 +246,11 @@ describe("answers are kept", () => {
   )
 })
 
-describe("one who asks for many made-up names takes no answer from the others", () => {
+describe("a subject that makes up names evicts no answers of others", () => {
   const authorizationCacheSize = 100
   const names = Array.from({ length: authorizationCacheSize * 3 }, (_, n) => listDeployments(`made-up-${n}`))
 
-  it.effect("where all are denied", () =>
+  it.effect("when all its accesses are denied", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(({ subject }) => Effect.succeed(subject.user === "ann"), {
         authorizationCacheSize
@@ -264,7 +264,7 @@ describe("one who asks for many made-up names takes no answer from the others", 
     })
   )
 
-  it.effect("where as many are denied as the others have allows", () =>
+  it.effect("when it has as many denies as the others have allows", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(({ subject }) => Effect.succeed(subject.user === "ann"), {
         authorizationCacheSize
@@ -282,7 +282,7 @@ describe("one who asks for many made-up names takes no answer from the others", 
     ["allowed", yes],
     ["denied", no]
   ] as const) {
-    it.effect(`where all are ${outcome}, and those of the others too, up to half of what is kept`, () =>
+    it.effect(`when all accesses are ${outcome}, up to half of the cache`, () =>
       Effect.gen(function* () {
         const { check, questions } = yield* asking(answer, { authorizationCacheSize })
         const own = names.slice(0, authorizationCacheSize / 4)
@@ -294,7 +294,7 @@ describe("one who asks for many made-up names takes no answer from the others", 
       })
     )
 
-    it.effect(`where all are ${outcome} and were there first, and go on`, () =>
+    it.effect(`when all accesses are ${outcome}, and it filled the cache first`, () =>
       Effect.gen(function* () {
         const { check, questions } = yield* asking(answer, { authorizationCacheSize })
         const own = names.slice(0, authorizationCacheSize / 4)
@@ -312,8 +312,8 @@ describe("one who asks for many made-up names takes no answer from the others", 
   }
 })
 
-describe("where the cluster does not answer", () => {
-  it.effect("nothing is allowed, and the failure is not kept", () =>
+describe("a cluster that does not answer", () => {
+  it.effect("allows nothing, and the failure is not cached", () =>
     Effect.gen(function* () {
       const { answerWith, check, questions } = yield* asking(unavailable)
       assert.strictEqual(yield* check(ann, listNamespaces), "ClusterUnavailable")
@@ -324,7 +324,7 @@ describe("where the cluster does not answer", () => {
     })
   )
 
-  it.effect("a yes and a no hold until their time is over, and then are neither", () =>
+  it.effect("leaves cached answers valid until they expire", () =>
     Effect.gen(function* () {
       const { answerWith, check } = yield* asking(({ access }) => Effect.succeed("path" in access))
       assert.strictEqual(yield* check(ann, getMetrics), "allowed")
@@ -341,7 +341,7 @@ describe("where the cluster does not answer", () => {
     })
   )
 
-  it.effect("a caller waits five seconds and no longer", () =>
+  it.effect("times out after five seconds", () =>
     Effect.gen(function* () {
       const { check } = yield* asking(() => Effect.never)
       const waiting = yield* Effect.forkChild(check(ann, listNamespaces))
@@ -353,8 +353,8 @@ describe("where the cluster does not answer", () => {
   )
 })
 
-describe("one question is asked once", () => {
-  it.effect("whoever asks the same meanwhile gets the same answer", () =>
+describe("concurrent checks of the same access", () => {
+  it.effect("share one review", () =>
     Effect.gen(function* () {
       const answered = yield* Deferred.make<boolean, ClusterUnavailable>()
       const { check, questions } = yield* asking(() => Deferred.await(answered))
@@ -368,7 +368,7 @@ describe("one question is asked once", () => {
     })
   )
 
-  it.effect("a failure too is everybody's, and the next asks again", () =>
+  it.effect("share a failure, and the next check reviews again", () =>
     Effect.gen(function* () {
       const answered = yield* Deferred.make<boolean, ClusterUnavailable>()
       const { answerWith, check, questions } = yield* asking(() => Deferred.await(answered))
@@ -384,7 +384,7 @@ describe("one question is asked once", () => {
     })
   )
 
-  it.effect("an asker that is interrupted, the first one too, takes nothing from the others", () =>
+  it.effect("are independent: interrupting one, even the first, does not affect the others", () =>
     Effect.gen(function* () {
       const answered = yield* Deferred.make<boolean, ClusterUnavailable>()
       const { check, questions } = yield* asking(() => Deferred.await(answered))
@@ -403,7 +403,7 @@ describe("one question is asked once", () => {
     })
   )
 
-  it.effect("an answer that comes when all who asked are gone is kept for the next", () =>
+  it.effect("leave an answer in the cache if all of them were interrupted", () =>
     Effect.gen(function* () {
       const answered = yield* Deferred.make<boolean, ClusterUnavailable>()
       const { check, questions } = yield* asking(() => Deferred.await(answered))
@@ -417,8 +417,8 @@ describe("one question is asked once", () => {
   )
 })
 
-describe("the cluster is spared", () => {
-  it.effect("no more than so many questions at once, the others after them", () =>
+describe("reviews", () => {
+  it.effect("are bounded in number, and others wait", () =>
     Effect.gen(function* () {
       const { check, most, questions } = yield* asking(() => Effect.delay(Effect.succeed(true), "100 millis"))
       const count = ClusterAuthorization.maxConcurrentReviews * 3
@@ -432,7 +432,7 @@ describe("the cluster is spared", () => {
     })
   )
 
-  it.effect("beyond so many that wait a caller is told at once to try again", () =>
+  it.effect("fail at once when the queue is full", () =>
     Effect.gen(function* () {
       const { answerWith, check } = yield* asking(() => Effect.never)
       const askers = yield* Effect.forEach(Array.from({ length: ClusterAuthorization.maxPendingReviews }), (_, n) =>
@@ -440,7 +440,7 @@ describe("the cluster is spared", () => {
       )
       yield* Effect.yieldNow
       assert.strictEqual(yield* check(ann, listNamespaces), "ClusterUnavailable")
-      // Who asks what is being asked already adds nothing.
+      // A check of an access under review adds no review.
       const joined = yield* Effect.forkChild(check(identity("user-0"), listNamespaces))
       yield* Effect.yieldNow
       assert.isUndefined(joined.pollUnsafe())
@@ -451,7 +451,7 @@ describe("the cluster is spared", () => {
     })
   )
 
-  it.effect("subjects take turns: one's question does not wait for another's hundreds", () =>
+  it.effect("serve subjects in turn", () =>
     Effect.gen(function* () {
       const { check, questions } = yield* asking(() => Effect.delay(Effect.succeed(true), "100 millis"))
       for (let n = 0; n < ClusterAuthorization.maxPendingReviewsOfOne; n++) {
@@ -470,7 +470,7 @@ describe("the cluster is spared", () => {
     })
   )
 
-  it.effect("one subject's questions fill no more than half of the places", () =>
+  it.effect("of one subject take at most half of the places", () =>
     Effect.gen(function* () {
       const { answerWith, check } = yield* asking(() => Effect.never)
       const askers = yield* Effect.forEach(
@@ -479,7 +479,7 @@ describe("the cluster is spared", () => {
       )
       yield* Effect.yieldNow
       assert.strictEqual(yield* check(mallory, listNamespaces), "ClusterUnavailable")
-      // Who asks what is being asked already adds nothing.
+      // A check of an access under review adds no review.
       const joined = yield* Effect.forkChild(check(mallory, listDeployments("made-up-0")))
       const other = yield* Effect.forkChild(check(ann, listNamespaces))
       yield* Effect.yieldNow
@@ -488,7 +488,7 @@ describe("the cluster is spared", () => {
       for (const waiting of [...askers, joined, other]) {
         assert.strictEqual(yield* Fiber.join(waiting), "ClusterUnavailable")
       }
-      // The places are free again, all of them.
+      // All places are free again.
       const again = yield* Effect.forEach(Array.from({ length: ClusterAuthorization.maxPendingReviewsOfOne }), (_, n) =>
         Effect.forkChild(check(mallory, listDeployments(`made-up-${n}`)))
       )
@@ -500,7 +500,7 @@ describe("the cluster is spared", () => {
     })
   )
 
-  it.effect("and what it was asked is counted", () =>
+  it.effect("are counted by outcome", () =>
     Effect.gen(function* () {
       const { answerWith, check, reviews } = yield* asking(yes)
       yield* check(ann, listNamespaces)
@@ -515,7 +515,7 @@ describe("the cluster is spared", () => {
   )
 })
 
-describe("names that are Kubernetes' own", () => {
+describe("names that Kubernetes reserves", () => {
   for (const who of [
     identity("system:admin"),
     identity("system:serviceaccount:kube-system:default", "people"),
@@ -523,7 +523,7 @@ describe("names that are Kubernetes' own", () => {
     identity("ann", "people", "system:nodes"),
     identity("ann", "system:authenticated")
   ]) {
-    it.effect(`${who.user} of ${who.groups.join(" and ") || "no group"} may do nothing, unasked`, () =>
+    it.effect(`${who.user} of ${who.groups.join(" and ") || "no group"} is denied without a review`, () =>
       Effect.gen(function* () {
         const { check, questions } = yield* asking(yes)
         for (const access of [listNamespaces, getMetrics, get("a", "b"), set("a", "b", 1)]) {
@@ -534,7 +534,7 @@ describe("names that are Kubernetes' own", () => {
     )
   }
 
-  it.effect("a name that only resembles them is a name like any other", () =>
+  it.effect("include no names that only resemble them", () =>
     Effect.gen(function* () {
       const { check } = yield* asking(yes)
       for (const who of [identity("system"), identity("ann", "my-system:masters"), identity("System:masters")]) {

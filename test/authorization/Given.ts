@@ -4,7 +4,7 @@ import { ReplicaCount } from "../../src/contract/Names.ts"
 import type { Access } from "../../src/authorization/Authorization.ts"
 import type { Identity } from "../../src/identity/Identity.ts"
 
-/** Somebody whose certificate says so. */
+/** The identity of a certificate with this CN and these Os. */
 export const identity = (user: string, ...groups: ReadonlyArray<string>): Identity => ({
   user,
   groups,

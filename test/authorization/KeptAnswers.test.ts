@@ -6,7 +6,7 @@ const subjects = ["ann", "bob", "mallory"] as const
 const numbers = [0, 1, 2, 3, 4, 5] as const
 
 const Step = Schema.Struct({
-  // Few are dropped, so that all places are taken most of the time.
+  // Few are dropped, so that the cache is full most of the time.
   drop: Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7]),
   subject: Schema.Literals(subjects),
   number: Schema.Literals(numbers),
@@ -24,7 +24,7 @@ interface Entry {
 
 const questionOf = (subject: string, number: number) => `${subject}/${number}`
 
-/** The same by plain lists, oldest first. */
+/** The same rules over plain lists, oldest first. */
 const naively = (capacity: number, entries: ReadonlyArray<Entry>, step: Step): ReadonlyArray<Entry> => {
   const { subject, until } = step
   const question = questionOf(subject, step.number)
@@ -40,7 +40,7 @@ const naively = (capacity: number, entries: ReadonlyArray<Entry>, step: Step): R
 
 describe("KeptAnswers", () => {
   it.prop(
-    "keeps what the rule says, whatever is kept and dropped",
+    "keeps the same answers as a naive model, for any sequence of operations",
     [Capacity, Schema.Array(Step)],
     ([capacity, steps]) => {
       const kept = KeptAnswers.make(capacity)

@@ -9,8 +9,8 @@ const bob = identity("bob")
 const metricsFor = (...users: ReadonlyArray<string>) =>
   `rules:\n${users.map((user) => `  - subjects: { users: [${user}] }\n    metrics: true\n`).join("")}`
 
-describe("a policy file that decides", () => {
-  it.effect("is followed: the new rules hold from when they are seen, for identities that asked before too", () =>
+describe("PolicyAuthorization", () => {
+  it.effect("applies a changed file, also to identities that were checked before", () =>
     Effect.gen(function* () {
       const policy = yield* followPolicy(metricsFor("ann"))
       assert.isTrue(yield* policy.allows(ann, getMetrics))
@@ -23,7 +23,7 @@ describe("a policy file that decides", () => {
     })
   )
 
-  it.effect("keeps its rules where the new file is bad or gone, tells all that is wrong, and counts", () =>
+  it.effect("keeps its rules if the new file is invalid or missing, logs all problems, and counts", () =>
     Effect.gen(function* () {
       const policy = yield* followPolicy(metricsFor("ann"))
       const before = yield* policy.measured
@@ -62,7 +62,7 @@ describe("a policy file that decides", () => {
     })
   )
 
-  it.effect("is needed at the start: the error names the setting, the file and the first problems", () =>
+  it.effect("fails at the start with the setting, the file and the first problems", () =>
     Effect.gen(function* () {
       const missing = yield* Effect.flip(followPolicy(undefined))
       assert.strictEqual(missing.setting, "POLICY_FILE")

@@ -10,12 +10,12 @@ const deciding = (...rules: ReadonlyArray<object>) =>
 
 const ann = identity("ann", "shop", "people")
 
-/** What ann may do by one rule that is for her. */
+/** Whether a rule for ann allows her this access. */
 const may = (rule: object, access: Access): boolean => deciding({ subjects: { users: ["ann"] }, ...rule })(ann, access)
 
 const all = { namespaces: ["*"], deployments: ["*"] }
 
-describe("who a rule is for", () => {
+describe("the subjects of a rule", () => {
   for (const [subjects, expected] of [
     [{ users: ["ann"] }, true],
     [{ users: ["an"] }, false],
@@ -35,26 +35,26 @@ describe("who a rule is for", () => {
     [{ users: ["ann"], groups: ["none"] }, true],
     [{ users: ["bob"], groups: ["none"] }, false]
   ] as const) {
-    it(`${JSON.stringify(subjects)} is ${expected ? "" : "not "}for ann of shop and people`, () => {
+    it(`${JSON.stringify(subjects)} ${expected ? "matches" : "does not match"} ann of shop and people`, () => {
       assert.strictEqual(deciding({ subjects, metrics: true })(ann, getMetrics), expected)
     })
   }
 
-  it("a group pattern of * is not for somebody without a group", () => {
+  it("the group pattern * does not match a user without groups", () => {
     const decide = deciding({ subjects: { groups: ["*"] }, metrics: true })
     assert.isFalse(decide(identity("ann"), getMetrics))
     assert.isTrue(decide(identity("ann", "any"), getMetrics))
   })
 })
 
-describe("what a rule allows", () => {
-  it("nothing, where there is none", () => {
+describe("a policy allows", () => {
+  it("nothing without rules", () => {
     for (const access of [listNamespaces, getMetrics, listDeployments("a"), get("a", "b"), set("a", "b", 1)]) {
       assert.isFalse(deciding()(ann, access))
     }
   })
 
-  it("only its verbs", () => {
+  it("only the verbs of a rule", () => {
     for (const verb of ["list", "get", "set"]) {
       const rule = { verbs: [verb], ...all }
       assert.strictEqual(may(rule, listNamespaces), verb === "list")
@@ -66,13 +66,13 @@ describe("what a rule allows", () => {
     }
   })
 
-  it("the namespaces only to who may list in all of them", () => {
+  it("listing namespaces only with list on all of them", () => {
     assert.isTrue(may({ verbs: ["list"], ...all }, listNamespaces))
     assert.isTrue(may({ verbs: ["list"], namespaces: ["*"], deployments: ["a"] }, listNamespaces))
     assert.isFalse(may({ verbs: ["list"], namespaces: ["a", "b*"], deployments: ["*"] }, listNamespaces))
   })
 
-  it("a namespace's deployments only to who may list all of them", () => {
+  it("listing a namespace's deployments only with list on all deployments", () => {
     const shop = { verbs: ["list"], namespaces: ["shop", "team-*"], deployments: ["*"] }
     assert.isTrue(may(shop, listDeployments("shop")))
     assert.isTrue(may(shop, listDeployments("team-a")))
@@ -83,7 +83,7 @@ describe("what a rule allows", () => {
     assert.isTrue(may({ verbs: ["list"], ...all }, listDeployments("ANY")))
   })
 
-  it("ANY only where the pattern is * by itself", () => {
+  it("ANY only by the pattern *", () => {
     const named = { verbs: ["get"], namespaces: ["shop"], deployments: ["web", "api-*"] }
     assert.isTrue(may(named, get("shop", "web")))
     assert.isTrue(may(named, get("shop", "api-v1")))
@@ -97,7 +97,7 @@ describe("what a rule allows", () => {
     assert.isTrue(may({ verbs: ["get"], ...all }, get("ANY", "ANY")))
   })
 
-  it("no more by several rules, or several patterns, than one of them allows", () => {
+  it("no access that needs several rules or patterns together", () => {
     const subjects = { users: ["ann"] }
     const decide = deciding(
       { subjects, verbs: ["get"], namespaces: ["*"], deployments: ["web"] },
@@ -117,7 +117,7 @@ describe("what a rule allows", () => {
     assert.isFalse(decide(ann, listNamespaces))
   })
 
-  it("only counts within its bounds, each rule by itself", () => {
+  it("only counts within the bounds of a single rule", () => {
     const rule = { verbs: ["set"], ...all, minReplicas: 2, maxReplicas: 5 }
     for (const [count, expected] of [
       [0, false],
@@ -139,7 +139,7 @@ describe("what a rule allows", () => {
     assert.isTrue(decide(ann, set("a", "b", 8)))
   })
 
-  it("nothing of one identity to another", () => {
+  it("no identity what only another may do", () => {
     const decide = deciding({ subjects: { users: ["ann"] }, metrics: true })
     assert.isTrue(decide(ann, getMetrics))
     assert.isFalse(decide(identity("bob", "shop"), getMetrics))

@@ -13,7 +13,7 @@ const problems = (text: string): ReadonlyArray<string> => {
   return result.failure.problems
 }
 
-/** A file of one rule with these fields, its subjects beside them. */
+/** A file of one rule with these fields and subjects. */
 const ruleWith = (...fields: ReadonlyArray<string>) =>
   ["rules:", "  - subjects: { users: [ann] }", ...fields.map((field) => `    ${field}`), ""].join("\n")
 
@@ -52,13 +52,13 @@ rules:
     assert.deepStrictEqual(Result.getOrThrow(decoded(JSON.stringify({ rules }, null, "\t"))), { rules })
   })
 
-  it("may hold no rule: then nobody may do anything", () => {
+  it("may have no rules, which allows nothing", () => {
     assert.deepStrictEqual(Result.getOrThrow(decoded("rules: []")), { rules: [] })
   })
 
   it.each([
     {
-      name: "a verb that is none",
+      name: "an unknown verb",
       text: `rules:
   - subjects: { users: [ann] }
     metrics: true
@@ -72,7 +72,7 @@ rules:
       problem: 'policy.yaml:7:9 rules[1].verbs[1]: "delete" is not one of list, get, set'
     },
     {
-      name: "a key that is nearly one",
+      name: "a misspelled key",
       text: ruleWith("verb: [get]", "metrics: true"),
       problem: "policy.yaml:3:5 rules[0].verb: unknown key; did you mean verbs?"
     },
@@ -82,27 +82,27 @@ rules:
       problem: "policy.yaml:6:5 rules[0].maxreplicas: unknown key; did you mean maxReplicas?"
     },
     {
-      name: "a key that is like none",
+      name: "an unknown key",
       text: "rules: []\ncolour: red\n",
       problem: "policy.yaml:2:1 colour: unknown key; the known ones are rules"
     },
     {
-      name: "a key that every object has",
+      name: "a key of Object.prototype",
       text: "rules: []\n__proto__: { rules: [] }\n",
       problem: "policy.yaml:2:1 __proto__: unknown key; the known ones are rules"
     },
     { name: "no rules", text: "{}", problem: "policy.yaml:1:1 rules: is missing" },
-    { name: "rules that are no list", text: "rules: 3", problem: "policy.yaml:1:8 rules: 3 is not a list" },
+    { name: "rules that are not a list", text: "rules: 3", problem: "policy.yaml:1:8 rules: 3 is not a list" },
     { name: "a list", text: "- rules", problem: 'policy.yaml:1:1 ["rules"] is not a mapping' },
     { name: "an empty file", text: "", problem: "policy.yaml:1:1 the file is empty" },
-    { name: "nothing but a comment", text: "# later\n", problem: "policy.yaml:1:1 the file is empty" },
+    { name: "only a comment", text: "# later\n", problem: "policy.yaml:1:1 the file is empty" },
     {
       name: "no subjects",
       text: "rules:\n  - metrics: true\n",
       problem: "policy.yaml:2:5 rules[0].subjects: is missing"
     },
     {
-      name: "subjects that name nobody",
+      name: "empty subjects",
       text: "rules:\n  - subjects: {}\n    metrics: true\n",
       problem: "policy.yaml:2:15 rules[0].subjects: nobody is named: name users or groups"
     },
@@ -117,7 +117,7 @@ rules:
       problem: 'policy.yaml:2:26 rules[0].subjects.groups[0]: "" can match nobody'
     },
     {
-      name: "a number for a name",
+      name: "a number as a name",
       text: "rules:\n  - subjects: { users: [007] }\n    metrics: true\n",
       problem: "policy.yaml:2:25 rules[0].subjects.users[0]: 7 is not text: put it in quotes"
     },
@@ -127,12 +127,12 @@ rules:
       problem: 'policy.yaml:4:18 rules[0].namespaces[0]: "*-prod": a * stands only at the end'
     },
     {
-      name: "ANY, which is the word of paths",
+      name: "ANY, which only paths have",
       text: ruleWith("verbs: [get]", "namespaces: [ANY]", 'deployments: ["*"]'),
       problem: 'policy.yaml:4:18 rules[0].namespaces[0]: "ANY" can be no namespace: write "*" for all'
     },
     {
-      name: "a bare *, which is YAML's own",
+      name: "an unquoted *, which is a YAML alias",
       text: ruleWith("verbs: [get]", "namespaces: [*]", 'deployments: ["*"]'),
       problem: 'policy.yaml:4:18 a * or & that is not in quotes begins an alias of YAML: write "*"'
     },
@@ -162,37 +162,37 @@ rules:
       problem: "policy.yaml:6:18 rules[0].maxReplicas: means nothing without the verb set"
     },
     {
-      name: "bounds that leave nothing",
+      name: "a minimum above the maximum",
       text: ruleWith("verbs: [set]", ...everything, "minReplicas: 4", "maxReplicas: 3"),
       problem: "policy.yaml:6:18 rules[0].minReplicas: 4 is more than maxReplicas, 3: no count would be allowed"
     },
     {
-      name: "a bound below zero",
+      name: "a negative bound",
       text: ruleWith("verbs: [set]", ...everything, "minReplicas: -1"),
       problem: "policy.yaml:6:18 rules[0].minReplicas: -1 is not a whole number 0..2147483647"
     },
     {
-      name: "a bound beyond what Kubernetes holds",
+      name: "a bound beyond the range of Kubernetes",
       text: ruleWith("verbs: [set]", ...everything, "maxReplicas: 2147483648"),
       problem: "policy.yaml:6:18 rules[0].maxReplicas: 2147483648 is not a whole number 0..2147483647"
     },
     {
-      name: "a bound that is text",
+      name: "a bound as text",
       text: ruleWith("verbs: [set]", ...everything, 'maxReplicas: "3"'),
       problem: 'policy.yaml:6:18 rules[0].maxReplicas: "3" is not a number'
     },
     {
-      name: "yes for true",
+      name: "yes instead of true",
       text: ruleWith("metrics: yes"),
       problem: 'policy.yaml:3:14 rules[0].metrics: "yes" is neither true nor false'
     },
     {
-      name: "a key that is there twice",
+      name: "a duplicate key",
       text: ruleWith("metrics: true", "metrics: false"),
       problem: 'policy.yaml:4:5 the key "metrics" is there twice'
     },
     {
-      name: "a key that is there twice, in JSON",
+      name: "a duplicate key in JSON",
       text: '{"rules": [],\n "rules": []}',
       problem: 'policy.yaml:2:2 the key "rules" is there twice'
     },
@@ -208,7 +208,7 @@ rules:
     },
     { name: "a tag", text: "rules: !!set { a }\n", problem: "policy.yaml:1:8 tags of YAML (!) are not taken" },
     {
-      name: "a text that ends too early",
+      name: "a truncated text",
       text: '{"rules": [',
       problem: "policy.yaml:1:12 flow map must end with a }"
     }
@@ -217,7 +217,7 @@ rules:
   })
 
   it.each(["-x", "x-", "Shop", "a.b", "a_b", "", "a.*", "-*", "x".repeat(64), `${"x".repeat(64)}*`])(
-    "is refused where a pattern can match no namespace: %j",
+    "is rejected for a pattern that can match no namespace: %j",
     (pattern) => {
       const [problem = ""] = problems(
         ruleWith("verbs: [get]", `namespaces: [${JSON.stringify(pattern)}]`, 'deployments: ["*"]')
@@ -228,7 +228,7 @@ rules:
   )
 
   it.each(["-x", "x.", "Shop", "a..b", "a_b", "", ".*", "a..*", "x".repeat(254), `${"x".repeat(254)}*`])(
-    "is refused where a pattern can match no deployment: %j",
+    "is rejected for a pattern that can match no deployment: %j",
     (pattern) => {
       const [problem = ""] = problems(
         ruleWith("verbs: [get]", 'namespaces: ["*"]', `deployments: [${JSON.stringify(pattern)}]`)
@@ -239,7 +239,7 @@ rules:
   )
 
   it.each(["x", "x*", "x-*", "*", "0", "x".repeat(63), `${"x".repeat(63)}*`])(
-    "may have any pattern that can match a namespace: %j",
+    "accepts a pattern that can match a namespace: %j",
     (pattern) => {
       assert.isTrue(
         Result.isSuccess(
@@ -249,7 +249,7 @@ rules:
     }
   )
 
-  it("is refused with all its problems, in the order of the file", () => {
+  it("is rejected with all its problems, in the order of the file", () => {
     assert.deepStrictEqual(
       problems(`rules:
   - subjects: { user: [ann] }
@@ -269,7 +269,7 @@ rules:
     )
   })
 
-  it("is refused with no more than so many problems, each of them short and in one line", () => {
+  it("is rejected with a bounded number of problems, each in a short line", () => {
     const result = decoded(`rules:\n${"  - {}\n".repeat(1000)}`)
     assert(Result.isFailure(result))
     assert.strictEqual(result.failure.problems.length, maxProblems)
@@ -279,7 +279,7 @@ rules:
     assert.notInclude(long, "\n")
   })
 
-  it("is refused where it is too large, or too deep", () => {
+  it("is rejected if it is too large or nested too deeply", () => {
     assert.deepStrictEqual(problems(`rules: []\n#${"x".repeat(maxPolicyBytes)}`), [
       `policy.yaml has more than ${maxPolicyBytes} bytes`
     ])
@@ -288,20 +288,20 @@ rules:
     }
   })
 
-  it("is not built up from aliases of aliases", () => {
+  it("does not expand aliases of aliases", () => {
     const levels = Array.from({ length: 30 }, (_, n) => `a${n + 1}: &a${n + 1} [*a${n}, *a${n}, *a${n}, *a${n}]`)
     const found = problems(["a0: &a0 [x]", ...levels].join("\n"))
     assert.include(found[0], "the alias *a0 is not taken")
   })
 
-  it("is written as docs/authorization.md shows it", () => {
+  it("accepts the examples of docs/authorization.md", () => {
     const page = readFileSync(new URL("../../docs/authorization.md", import.meta.url), "utf8")
     const examples = [...page.matchAll(/```yaml\n(rules:\n[^`]*)```/g)].map(([, text = ""]) => decoded(text))
     assert.isNotEmpty(examples)
     assert.isTrue(examples.every(Result.isSuccess))
   })
 
-  it.effect("is read from where it is; a file that is not there, none or too large is told", () =>
+  it.effect("is read from a file; a missing, unreadable or too large one is reported", () =>
     Effect.gen(function* () {
       const fileSystem = yield* FileSystem.FileSystem
       const folder = yield* fileSystem.makeTempDirectoryScoped()

@@ -1,4 +1,4 @@
-/** A policy file in memory, and an authorization that follows it. */
+/** A policy file in memory, and an authorizer that reloads it. */
 import {
   ByteSize,
   Context,
@@ -38,7 +38,7 @@ const infoOf = (text: string): FileSystem.File.Info => ({
   blocks: Option.none()
 })
 
-/** What is counted and measured, by name and outcome. */
+/** The metrics, by name and outcome. */
 const measured = Effect.map(Metric.snapshot, (all) => (id: string, outcome?: string): number | undefined => {
   const found = all.find((one) => one.id === id && one.attributes?.["outcome"] === outcome)
   return found?.type === "Counter"
@@ -49,8 +49,8 @@ const measured = Effect.map(Metric.snapshot, (all) => (id: string, outcome?: str
 })
 
 /**
- * An authorization over a file that holds `first`; `undefined`: there is none. No change is told of: each is found at the
- * next poll. Metrics and log are the test's own.
+ * An authorizer over a file with the text `first`; `undefined`: the file does not exist. The file system does not notify,
+ * so each change is found at the next poll. Metrics and log are the test's own.
  */
 export const followPolicy = Effect.fnUntraced(function* (first: string | undefined) {
   let text = first
@@ -103,7 +103,7 @@ export const followPolicy = Effect.fnUntraced(function* (first: string | undefin
         },
         onSuccess: () => true
       }),
-    /** Gives the file another text, which must differ, and waits until it has been seen. */
+    /** Writes a different text, and waits until it has been read. */
     write: (next: string | undefined) =>
       Effect.gen(function* () {
         const before = yield* counted

@@ -1,4 +1,4 @@
-/** The property that no sequence of policy files and requests allows what the last good policy denies. */
+/** Property: no sequence of policy files and requests allows what the last valid policy denies. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import type { Access } from "../../src/authorization/Authorization.ts"
@@ -47,7 +47,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("ask", { user: Users, groups: UserGroups, requests: Schema.Array(Request) })
 ])
 
-/** The rule as the file says it. One without verbs is for the metrics, of which it then is all that it can allow. */
+/** The rule as in the file. A rule without verbs allows only the metrics. */
 const written = ({ bounds, deployments, groups, namespaces, users, verbs }: Rule) => ({
   subjects: { ...(users.length === 0 ? {} : { users }), groups },
   ...(verbs.length === 0
@@ -69,7 +69,7 @@ const spoilt = (how: string, rules: ReadonlyArray<Rule>): string | undefined => 
     namespaces: ["*"],
     deployments: ["*"]
   }
-  // Each would allow everything to everybody, were what is wrong with it let pass.
+  // Each would allow everything to everybody if its problem were ignored.
   const spoiling = (rule: object) => JSON.stringify({ rules: [...rules.map(written), everything, rule] })
   switch (how) {
     case "cut":
@@ -98,7 +98,7 @@ const fits = (pattern: string, name: string): boolean => new RegExp(`^${pattern.
 const covers = (patterns: ReadonlyArray<string>, name: string): boolean =>
   name === "ANY" ? patterns.includes("*") : patterns.some((pattern) => fits(pattern, name))
 
-/** What the words of docs/authorization.md say of one rule. */
+/** Whether a rule allows a request, according to docs/authorization.md. */
 const allowedBy = (rule: Rule, { groups, user }: Identity, request: Request): boolean => {
   const isFor = covers(rule.users, user) || groups.some((group) => covers(rule.groups, group))
   if (!isFor) return false
@@ -145,17 +145,17 @@ const accessOf = (request: Request): Access => {
   }
 }
 
-describe("a policy against a naive model", () => {
+describe("a policy and a naive model", () => {
   let allowed = 0
   let denied = 0
   let refused = 0
 
   it.effect.prop(
-    "whatever files come and whoever asks, just what the last good policy allows is allowed",
+    "allow the same accesses by the last valid policy, for any sequence of files and requests",
     [Rules, Schema.Array(Step)],
     ([first, steps]) =>
       Effect.gen(function* () {
-        // Connections live on through changes of the policy.
+        // Connections outlive changes of the policy.
         const identities = new Map<string, Identity>()
         const text = (rules: ReadonlyArray<Rule>, json: boolean) => {
           const policy = { rules: rules.map(written) }
@@ -179,7 +179,7 @@ describe("a policy against a naive model", () => {
             continue
           }
           const body = step._tag === "good" ? text(step.rules, step.json) : spoilt(step.how, step.rules)
-          // A text that differs from the one before it, so that there is something to notice.
+          // The text must differ from the previous one, or there is no change.
           const next: string | undefined = body === undefined ? undefined : `${body}\n# ${at}\n`
           if (next === last) continue
           last = next
@@ -191,7 +191,7 @@ describe("a policy against a naive model", () => {
     { arbitrary: { runs: 300, size: 30 } }
   )
 
-  it("of which enough was allowed, denied and refused to tell", () => {
+  it("cover enough allowed and denied accesses and refused files", () => {
     assert.isAbove(allowed, 200)
     assert.isAbove(denied, 200)
     assert.isAbove(refused, 200)

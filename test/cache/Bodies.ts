@@ -5,7 +5,7 @@ import { dep, ns } from "./Given.ts"
 export const text = (body: Body | undefined): string | undefined =>
   body === undefined || typeof body === "string" ? body : Buffer.from(body).toString("utf8")
 
-/** Every body of the view that can be asked for with these names. */
+/** Every body of the view with these names. */
 export const bodiesOf = (
   view: View.ClusterView,
   namespaceNames: ReadonlyArray<string>,

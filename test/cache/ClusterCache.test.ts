@@ -18,7 +18,7 @@ const feed = (...events: ReadonlyArray<ClusterEvent>) =>
   CacheFeed.use((feed) => Effect.forEach(events, feed.apply, { discard: true }))
 
 describe("ClusterCache", () => {
-  it.effect("follows the stream of events, and is synced once both lists are in", () =>
+  it.effect("applies the stream of events, and is synced after both lists", () =>
     Effect.gen(function* () {
       const queue = yield* Queue.unbounded<ClusterEvent>()
       yield* Effect.gen(function* () {
@@ -36,7 +36,7 @@ describe("ClusterCache", () => {
     })
   )
 
-  it.effect("a write is seen at once, and by a view taken before it never", () =>
+  it.effect("shows a write at once, but not in a view taken before", () =>
     Effect.gen(function* () {
       const cache = yield* ClusterCache
       const before = cache.current()
@@ -46,7 +46,7 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
   )
 
-  it.effect("Age is 0 while both watches are live, then seconds since the lost one was last heard", () =>
+  it.effect("has an age of 0 while both watches are live, then of the seconds since the last event", () =>
     Effect.gen(function* () {
       expect(yield* age).toBe(0)
       yield* TestClock.adjust("1 hour")
@@ -66,7 +66,7 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory([heard("namespaces"), heard("deployments")])))
   )
 
-  it.effect("Age counts from the start while nothing was heard, and is renewed by a list without the watch", () =>
+  it.effect("counts the age from the start before any event, and renews it with a list without a watch", () =>
     Effect.gen(function* () {
       yield* TestClock.adjust("9 seconds")
       expect(yield* age).toBe(9)
@@ -80,7 +80,7 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory()))
   )
 
-  it.effect("Age counts from when the cluster was heard, where an event says that it was before", () =>
+  it.effect("counts the age from the time in an event", () =>
     Effect.gen(function* () {
       yield* TestClock.adjust("60 seconds")
       yield* feed(
@@ -99,7 +99,7 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory()))
   )
 
-  it.effect("with watches of single namespaces it is synced, and Age is 0, once each of them is", () =>
+  it.effect("is synced, with an age of 0, once each watched namespace is", () =>
     Effect.gen(function* () {
       const queue = yield* Queue.unbounded<ClusterEvent>()
       yield* Effect.gen(function* () {
@@ -132,7 +132,7 @@ describe("ClusterCache", () => {
     })
   )
 
-  it.effect("a defect in the stream is not lost", () =>
+  it.effect("reports a defect in the stream", () =>
     Effect.gen(function* () {
       const cache = yield* ClusterCache
       const exit = yield* Effect.exit(cache.failed)
@@ -143,7 +143,7 @@ describe("ClusterCache", () => {
     )
   )
 
-  it.effect("the end of the stream is a defect too", () =>
+  it.effect("reports the end of the stream as a defect", () =>
     Effect.gen(function* () {
       const cache = yield* ClusterCache
       const exit = yield* Effect.exit(cache.failed)
@@ -151,7 +151,7 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layer(Stream.make(namespaces(1, "ns")))))
   )
 
-  it.effect("closing its scope ends the stream and is no failure", () =>
+  it.effect("ends the stream without a failure when its scope closes", () =>
     Effect.gen(function* () {
       let ended = false
       const events = Stream.ensuring(
@@ -170,7 +170,7 @@ describe("ClusterCache", () => {
     })
   )
 
-  it.effect("tells the observer each event and when it was taken in", () => {
+  it.effect("passes each event and its time to the observer", () => {
     const told: Array<readonly [string, number]> = []
     return Effect.gen(function* () {
       yield* TestClock.adjust(250)

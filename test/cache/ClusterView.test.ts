@@ -39,7 +39,7 @@ describe("bodies", () => {
     expect(text(View.namespacesBody(View.empty))).toBe('{"namespaces":[]}')
   })
 
-  it("2: a namespace's deployments, sorted; an empty list where it has none; none where it does not exist", () => {
+  it("2: a namespace's deployments, sorted; an empty list if it has none; no body if it does not exist", () => {
     expect(text(View.deploymentsBody(example, ns("personal")))).toBe(
       '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}'
     )
@@ -47,7 +47,7 @@ describe("bodies", () => {
     expect(View.deploymentsBody(example, ns("absent"))).toBe(undefined)
   })
 
-  it("2A: every namespace, also those with none", () => {
+  it("2A: the deployments of every namespace, also of an empty one", () => {
     expect(text(View.allDeploymentsBody(example))).toBe(
       '[{"namespace":"empty","deployments":[]},{"namespace":"kube-system","deployments":["coredns","nginx"]},' +
         '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}]'
@@ -55,7 +55,7 @@ describe("bodies", () => {
     expect(text(View.allDeploymentsBody(View.empty))).toBe("[]")
   })
 
-  it("3: the replica count of a deployment; none where it does not exist", () => {
+  it("3: the replica count of a deployment; no body if it does not exist", () => {
     expect(View.replicaCountBody(example, ns("personal"), dep("nginx"))).toBe(
       '{"namespace":"personal","deployment":"nginx","replica_count":12}'
     )
@@ -76,7 +76,7 @@ describe("bodies", () => {
     expect(text(View.allReplicaCountsBody(example))).toBe(`[${bodies.join(",")}]`)
   })
 
-  it("3C: array of 3 bodies, one per namespace that has it; none where it is absent everywhere", () => {
+  it("3C: array of 3 bodies, one per namespace that has it; no body if it exists nowhere", () => {
     const bodies = ["kube-system", "personal"].map((name) =>
       text(View.replicaCountBody(example, ns(name), dep("nginx")))
     )
@@ -87,7 +87,7 @@ describe("bodies", () => {
     expect(View.replicaCountEverywhereBody(example, dep("absent"))).toBe(undefined)
   })
 
-  it("names in lists are sorted by code unit", () => {
+  it("sort names by code unit", () => {
     const names = ["b", "a", "a.b", "a-b", "a0", "ab", "0", "10", "9"]
     const view = after(namespaces(1, "ns"), deployments(2, ...names.map((name) => [`ns/${name}`, 1, 1] as const)))
     expect(text(View.deploymentsBody(view, ns("ns")))).toBe(
@@ -95,7 +95,7 @@ describe("bodies", () => {
     )
   })
 
-  it("a body is rendered once, and again only when what it shows changes", () => {
+  it("are rendered again only when their content changes", () => {
     const names = Array.from({ length: 1000 }, (_, index) => [`big/d${index}`, 1, 1] as const)
     const view = after(namespaces(1, "big", "other"), deployments(2, ...names, ["other/x", 1, 1]))
     const counts = View.allReplicaCountsBody(view)
@@ -112,8 +112,8 @@ describe("bodies", () => {
   })
 })
 
-describe("a namespace exists while its object is known", () => {
-  it("deployments that come before their namespace are shown with it", () => {
+describe("a namespace", () => {
+  it("shows deployments that arrived before it", () => {
     const early = after(deployments(5, ["late/x", 4, 1]), namespaces(5, "other"))
     expect(View.hasNamespace(early, ns("late"))).toBe(false)
     expect(View.replicaCountBody(early, ns("late"), dep("x"))).toBe(undefined)
@@ -127,7 +127,7 @@ describe("a namespace exists while its object is known", () => {
     expect([shown.namespaceCount, shown.deploymentCount]).toEqual([2, 1])
   })
 
-  it("a deleted namespace hides its deployments", () => {
+  it("hides its deployments when it is deleted", () => {
     const view = View.apply(example, namespaceDeleted("personal", 30))
     expect(View.replicaCountsBody(view, ns("personal"))).toBe(undefined)
     expect(View.replicaCountBody(view, ns("personal"), dep("nginx"))).toBe(undefined)
@@ -138,46 +138,46 @@ describe("a namespace exists while its object is known", () => {
   })
 })
 
-describe("the view never goes back", () => {
-  it("an older event changes nothing", () => {
+describe("a view never goes back", () => {
+  it("ignores an older event", () => {
     expect(View.apply(example, applied("personal/nginx", 1, 4))).toBe(example)
     expect(View.apply(example, deleted("personal/nginx", 4))).toBe(example)
     expect(View.apply(example, namespaceDeleted("personal", 0))).toBe(example)
   })
 
-  it("versions compare as numbers, not as text", () => {
+  it("compares versions as numbers", () => {
     const view = View.apply(example, applied("personal/nginx", 13, 100))
     expect(replicas(View.apply(view, applied("personal/nginx", 1, 99)), "personal/nginx")).toBe(13)
   })
 
-  it("an event whose version is not decimal is newer", () => {
+  it("takes a version that is not decimal for newer", () => {
     expect(replicas(View.apply(example, applied("personal/nginx", 1, "opaque")), "personal/nginx")).toBe(1)
   })
 
-  it("a late event does not bring back what was deleted, and a later one does", () => {
+  it("ignores a late event of a deleted object, but not a later one", () => {
     const view = View.apply(example, deleted("personal/nginx", 30))
     expect(View.apply(view, applied("personal/nginx", 12, 5))).toBe(view)
     expect(View.apply(view, applied("personal/nginx", 12, 29))).toBe(view)
     expect(replicas(View.apply(view, applied("personal/nginx", 9, 31)), "personal/nginx")).toBe(9)
   })
 
-  it("a deletion that overtakes the addition wins", () => {
+  it("ignores an addition that arrives after its deletion", () => {
     const view = after(namespaces(1, "ns"), deployments(1), deleted("ns/x", 9), applied("ns/x", 3, 8))
     expect(replicas(view, "ns/x")).toBe(undefined)
   })
 
-  it("an addition overtaken by an event of another object is not lost", () => {
+  it("applies an addition that arrives after an event of another object", () => {
     const view = after(namespaces(1, "ns"), deployments(1), applied("ns/b", 1, 9), applied("ns/a", 3, 8))
     expect(replicas(view, "ns/a")).toBe(3)
   })
 
-  it("what a list no longer has stays gone, whatever late event tells of it", () => {
+  it("ignores a late event of an object that a list no longer contains", () => {
     const view = View.apply(example, deployments(40, ["personal/kafka", 3, 4]))
     expect(View.apply(view, applied("personal/nginx", 12, 39))).toBe(view)
     expect(replicas(View.apply(view, applied("personal/nginx", 12, 41)), "personal/nginx")).toBe(12)
   })
 
-  it("many deletions are remembered, and the memory of them stays bounded", () => {
+  it("remembers many deletions in bounded memory", () => {
     let view = after(namespaces(1, "ns"), deployments(1))
     for (let index = 0; index < 5000; index++) {
       view = View.apply(view, applied(`ns/d${index}`, 1, 10 + 2 * index))
@@ -191,8 +191,8 @@ describe("the view never goes back", () => {
   })
 })
 
-describe("relist", () => {
-  it("swaps the whole list in one step: no event makes the view emptier than both lists", () => {
+describe("a relist", () => {
+  it("replaces the list in one step, without an emptier view in between", () => {
     const view = View.apply(
       example,
       deployments(50, ["personal/nginx", 15, 45], ["personal/new", 1, 44], ["kube-system/coredns", 2, 6])
@@ -205,7 +205,7 @@ describe("relist", () => {
     expect(text(View.allReplicaCountsBody(example))).toContain("resource-access")
   })
 
-  it("of the same objects renders nothing anew", () => {
+  it("of the same objects renders nothing", () => {
     const items = [
       ["personal/resource-access", 2, 3],
       ["personal/nginx", 12, 5],
@@ -218,12 +218,12 @@ describe("relist", () => {
     expect(view.bodies).toBe(example.bodies)
   })
 
-  it("a list read in pages that holds an object twice gives the newer", () => {
+  it("takes the newer version of an object that is in two pages", () => {
     const view = after(namespaces(1, "ns"), deployments(9, ["ns/x", 2, 8], ["ns/x", 1, 7]))
     expect(replicas(view, "ns/x")).toBe(2)
   })
 
-  it("of a cluster that went back, as one restored from a backup, is taken as it is", () => {
+  it("of a cluster restored from a backup is accepted", () => {
     const written = View.written(
       View.apply(View.apply(example, applied("personal/nginx", 20, 1000)), deleted("personal/kafka", 1001)),
       deployment("kube-system/coredns", 9, 1002)
@@ -238,7 +238,7 @@ describe("relist", () => {
     expect(replicas(View.apply(restored, applied("personal/nginx", 7, 501)), "personal/nginx")).toBe(7)
   })
 
-  it("both lists make the view synced, in either order", () => {
+  it("makes the view synced with both lists, in either order", () => {
     const order = [namespaces(1), deployments(1)]
     expect(View.isSynced(after(...order.slice(0, 1)))).toBe(false)
     expect(View.isSynced(after(...order.slice(1)))).toBe(false)
@@ -250,7 +250,7 @@ describe("relist", () => {
 describe("read-your-writes", () => {
   const wrote = View.written(example, deployment("personal/nginx", 50, 100))
 
-  it("a read after the write sees the new count, before the watch event arrives", () => {
+  it("shows the new count before the watch event arrives", () => {
     expect(View.replicaCountBody(wrote, ns("personal"), dep("nginx"))).toBe(
       '{"namespace":"personal","deployment":"nginx","replica_count":50}'
     )
@@ -259,14 +259,14 @@ describe("read-your-writes", () => {
     expect(text(View.replicaCountEverywhereBody(wrote, dep("nginx")))).toContain('"replica_count":50')
   })
 
-  it("an older watch event never takes it back, and a newer one does", () => {
+  it("is not reverted by an older watch event, but by a newer one", () => {
     expect(View.apply(wrote, applied("personal/nginx", 12, 99))).toBe(wrote)
     expect(View.apply(wrote, deleted("personal/nginx", 99))).toBe(wrote)
     expect(replicas(View.apply(wrote, applied("personal/nginx", 4, 101)), "personal/nginx")).toBe(4)
     expect(replicas(View.apply(wrote, deleted("personal/nginx", 101)), "personal/nginx")).toBe(undefined)
   })
 
-  it("a list read before the write does not take it back, and one read after it does", () => {
+  it("is not reverted by a list from before the write, but by one from after it", () => {
     const before = View.apply(wrote, deployments(90, ["personal/nginx", 12, 5]))
     expect(replicas(before, "personal/nginx")).toBe(50)
     expect(replicas(before, "personal/kafka")).toBe(undefined)
@@ -276,21 +276,21 @@ describe("read-your-writes", () => {
     expect(replicas(View.apply(before, deployments(120)), "personal/nginx")).toBe(undefined)
   })
 
-  it("a write that its watch event confirmed is no longer remembered", () => {
+  it("is forgotten once its watch event confirms it", () => {
     const confirmed = View.apply(wrote, applied("personal/nginx", 50, 100))
     expect(replicas(confirmed, "personal/nginx")).toBe(50)
     expect(View.apply(confirmed, applied("personal/nginx", 50, 100))).toBe(confirmed)
     expect(replicas(View.apply(confirmed, deployments(90, ["personal/nginx", 12, 5])), "personal/nginx")).toBe(12)
   })
 
-  it("a write older than what the watch has told changes nothing", () => {
+  it("ignores a write that is older than the last watch event", () => {
     const newer = View.apply(example, applied("personal/nginx", 4, 101))
     expect(View.written(newer, deployment("personal/nginx", 50, 100))).toBe(newer)
     const gone = View.apply(example, deleted("personal/nginx", 101))
     expect(View.written(gone, deployment("personal/nginx", 50, 100))).toBe(gone)
   })
 
-  it("a write to a deployment the watch has not told of yet shows it", () => {
+  it("shows a deployment that only the write has reported", () => {
     const view = View.written(example, deployment("personal/new", 3, 100))
     expect(replicas(view, "personal/new")).toBe(3)
     expect(View.written(example, deployment("personal/old", 3, 19))).toBe(example)

@@ -60,9 +60,9 @@ const all = (view: View.ClusterView) => bodiesOf(view, namespaceNames, deploymen
 
 const name = (index: number) => `d${(index * 7919) % 1500}`
 
-describe("ClusterView against a naive model", () => {
+describe("ClusterView", () => {
   it.prop(
-    "any sequence of adds, changes, deletes, repeats, reorders, relists and writes gives the model's bodies",
+    "has the bodies of a naive model, for any sequence of events, lists and writes",
     [Schema.Array(Step)],
     ([steps]) => {
       let view = View.empty
@@ -82,7 +82,7 @@ describe("ClusterView against a naive model", () => {
   )
 
   it.prop(
-    "bodies do not depend on when they were first read, and an old view stays as it was",
+    "has bodies that do not depend on when they are read, and leaves old views unchanged",
     [Schema.Array(Step)],
     ([steps]) => {
       const readAtOnce: Array<{
@@ -105,7 +105,7 @@ describe("ClusterView against a naive model", () => {
   )
 
   it.prop(
-    "a repeated event changes nothing: the view itself comes back",
+    "returns itself for a repeated event",
     [Schema.Array(Step)],
     ([steps]) => {
       let view = View.empty
@@ -118,7 +118,7 @@ describe("ClusterView against a naive model", () => {
   )
 
   it.prop(
-    "namespaces that are watched one by one are each as a cluster of its own, whatever comes of the others",
+    "treats each namespace that is watched by itself as a cluster of its own",
     [Schema.Array(Step)],
     ([steps]) => {
       let view = View.emptyOf(namespaceNames.map(Given.ns))
@@ -133,7 +133,7 @@ describe("ClusterView against a naive model", () => {
                 .filter(({ path }) => isHere(path))
                 .map(({ path, replicas }) => [path, [path, replicas, step.version] as const])
             )
-            // Lists come one by one, so a namespace without a word in this one keeps what it has.
+            // Each namespace has a list of its own. One that is not in this step keeps its state.
             if (items.size === 0 && step.items.length > 0) continue
             view = View.apply(view, Given.deploymentsOf(namespace, step.version, ...items.values()))
             model.apply(Given.deployments(step.version, ...items.values()))
@@ -156,7 +156,7 @@ describe("ClusterView against a naive model", () => {
     { arbitrary: { runs: 300, size: 60 } }
   )
 
-  it("agrees with more than 1,000 deployments in a namespace, while it grows, changes and shrinks to nothing", () => {
+  it("agrees with the model while a namespace grows to more than 1,000 deployments and shrinks to none", () => {
     const model = new NaiveModel()
     let view = View.empty
     let version = 100

@@ -34,7 +34,7 @@ export const deployments = (
   resourceVersion: rv(version)
 })
 
-/** The whole list of one namespace that is watched by itself. */
+/** The list of a namespace that is watched by itself. */
 export const deploymentsOf = (
   namespace: string,
   version: number | string,

@@ -10,7 +10,7 @@ interface Past {
 
 const past = (version?: ResourceVersion): Past => ({ highest: version, floor: version, deletions: new Map() })
 
-/** The rules of the view over plain Maps, all of it rendered anew at each question. */
+/** The rules of the view over plain maps, rendered at each read. */
 export class NaiveModel {
   readonly namespaces = new Map<string, ResourceVersion>()
   readonly deployments = new Map<string, DeploymentObject>()

@@ -25,7 +25,7 @@ const textOf = (blocks: SortedBlocks<Entry, string>) => blocks.blocks.map(({ tex
 const expected = (all: Iterable<Entry>) => Array.from(all, ({ name, value }) => `${name}=${value}`).join()
 
 describe("SortedBlocks", () => {
-  it("keeps entries sorted by code unit, whatever the order they came in", () => {
+  it("sorts entries by code unit, for any order of insertion", () => {
     const names = ["b", "a.b", "a-b", "a", "a0", "ab", "0", "9", "10", "a-", "a.0"]
     const { rendering } = counted()
     let blocks = SortedBlocks.from<Entry, string>([], rendering)
@@ -45,7 +45,7 @@ describe("SortedBlocks", () => {
     ])
   })
 
-  it("finds each of its entries and nothing else, at every size around a split", () => {
+  it("finds its entries and no others, at sizes around a split", () => {
     const { rendering } = counted()
     for (const count of [0, 1, 127, 128, 129, 192, 193, 1000]) {
       const blocks = SortedBlocks.from(entries(count), rendering)
@@ -55,13 +55,13 @@ describe("SortedBlocks", () => {
     }
   })
 
-  it("finds an entry by where it was the last time, and wherever it has gone since", () => {
+  it("finds an entry at its last spot, and wherever it has moved", () => {
     const { rendering } = counted()
     const spot = anySpot()
     let blocks = SortedBlocks.from(entries(300), rendering)
     const found = (name: string) => blocks.get(name, spot)?.value
     expect([found("e00200"), found("e00200"), found("absent"), found("e00200")]).toEqual([0, 0, undefined, 0])
-    // A change in place, additions and removals before it, a split of its block, the loss of all blocks before it.
+    // Changes in place, additions and removals before it, a split of its block, the removal of all earlier blocks.
     blocks = blocks.set({ name: "e00200", value: 1 })
     expect(found("e00200")).toBe(1)
     for (let each = 0; each < 200; each++) blocks = blocks.set({ name: `e00199-${each}`, value: 2 })
@@ -70,13 +70,13 @@ describe("SortedBlocks", () => {
     expect(found("e00200")).toBe(1)
     blocks = blocks.remove("e00200")
     expect(found("e00200")).toBe(undefined)
-    // Nor is another taken for it that is where it was.
+    // Another entry at its last spot is not taken for it.
     blocks = SortedBlocks.from(entries(300), rendering)
     expect(blocks.get("e00007", spot)?.name).toBe("e00007")
     expect(SortedBlocks.from<Entry, string>([], rendering).get("e00007", spot)).toBe(undefined)
   })
 
-  it("splits a block that outgrows 128 entries, and joins blocks that have become small", () => {
+  it("splits a block of more than 128 entries, and joins small blocks", () => {
     const { rendering } = counted()
     let blocks = SortedBlocks.from<Entry, string>([], rendering)
     for (const entry of entries(2000)) blocks = blocks.set(entry)
@@ -88,7 +88,7 @@ describe("SortedBlocks", () => {
     expect(textOf(blocks)).toBe(expected(entries(2000).filter((_, index) => index % 20 === 0)))
   })
 
-  it("renders only the block that changed, and that only when its text changes", () => {
+  it("renders only a changed block, and only if its text changes", () => {
     const { rendering, renders } = counted()
     const before = SortedBlocks.from(entries(1000), rendering)
     const built = renders()
@@ -101,7 +101,7 @@ describe("SortedBlocks", () => {
     expect(textOf(changed)).toBe(textOf(before).replace("e00500=0", "e00500=7"))
   })
 
-  it("leaves the sequence before a change as it was", () => {
+  it("leaves the previous sequence unchanged", () => {
     const { rendering } = counted()
     const before = SortedBlocks.from(entries(300), rendering)
     before.set({ name: "new", value: 1 })
@@ -109,7 +109,7 @@ describe("SortedBlocks", () => {
     expect([before.size, textOf(before)]).toEqual([300, expected(entries(300))])
   })
 
-  it("is itself when what is removed is not there", () => {
+  it("returns itself when the removed entry does not exist", () => {
     const blocks = SortedBlocks.from(entries(10), counted().rendering)
     expect(blocks.remove("e00003-")).toBe(blocks)
     expect(blocks.remove("z")).toBe(blocks)

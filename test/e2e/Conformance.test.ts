@@ -23,7 +23,7 @@ const suite = (port: number, settings: Readonly<Record<string, string>>) =>
 const cluster = EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })
 
 describe("the conformance suite", () => {
-  it.live("finds that the service keeps its contract, and leaves nothing behind", () =>
+  it.live("passes against the service, and deletes what it created", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const KUBECONFIG = kubeconfig(kube.url, { token: "test" })
@@ -56,7 +56,7 @@ describe("the conformance suite", () => {
     }).pipe(Effect.provide(cluster))
   )
 
-  it.live("finds that a service over another cluster does not, row by row, and still leaves nothing behind", () =>
+  it.live("fails row by row against a service of another cluster, and deletes what it created", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const service = yield* start({ ...demoSettings, HEADERS_TIMEOUT: "1s" })
@@ -72,7 +72,7 @@ describe("the conformance suite", () => {
     }).pipe(Effect.provide(cluster))
   )
 
-  it.live("says what it needs", () =>
+  it.live("names a missing setting", () =>
     Effect.gen(function* () {
       const run = yield* start({}, "src/e2e/main.ts")
       assert.strictEqual(yield* run.exited, 1)

@@ -29,7 +29,7 @@ const material = (...expiries: ReadonlyArray<Expiry>): TlsMaterial => ({
   trust: make([], undefined)
 })
 
-/** The watch over files that expire as said: what it logs, on a clock that the test moves. */
+/** The layer over files with the given expiries, its log, and a clock that the test moves. */
 const watched = Effect.fnUntraced(function* (...expiries: ReadonlyArray<Expiry>) {
   yield* TestClock.setTime(start)
   const inUse = yield* SubscriptionRef.make(material(...expiries))
@@ -51,7 +51,7 @@ const watched = Effect.fnUntraced(function* (...expiries: ReadonlyArray<Expiry>)
     renew: (...next: ReadonlyArray<Expiry>) =>
       Effect.andThen(SubscriptionRef.set(inUse, material(...next)), TestClock.adjust(0)),
     warnings: Effect.sync(() => logged.splice(0)),
-    /** When the file expires by the gauge, in days from the start. */
+    /** The expiry in the gauge, in days from the start. */
     gauge: (file: Expiry["file"]) =>
       Effect.map(
         Metric.value(Metric.withAttributes(certificateExpiry, { file })),
@@ -65,8 +65,8 @@ const measuring = Effect.provideServiceEffect(
   Effect.sync(() => new Map())
 )
 
-describe("certificates that expire", () => {
-  it.effect("are shown, and warned of once a day from 21 days before", () =>
+describe("CertificateExpiry", () => {
+  it.effect("publishes the expiry, and warns once a day from 21 days before", () =>
     Effect.gen(function* () {
       const { gauge, warnings } = yield* watched(expiring("server", 30, 365), expiring("client_ca", 3000, 3650))
       assert.strictEqual(yield* gauge("server"), 30)
@@ -91,7 +91,7 @@ describe("certificates that expire", () => {
     }).pipe(measuring)
   )
 
-  it.effect("are warned of no more once they are renewed, and at once where the new one is as near", () =>
+  it.effect("stops warning after a renewal, and warns at once if the new certificate is near its expiry too", () =>
     Effect.gen(function* () {
       const { gauge, renew, warnings } = yield* watched(expiring("server", 5, 365))
       assert.strictEqual((yield* warnings).length, 1)
@@ -105,24 +105,22 @@ describe("certificates that expire", () => {
     }).pipe(measuring)
   )
 
-  it.effect(
-    "and live for less than that themselves, as a revocation list does, are warned of in their last quarter",
-    () =>
-      Effect.gen(function* () {
-        const { warnings } = yield* watched(expiring("crl", 8, 8), expiring("server", 1, 1))
-        assert.deepStrictEqual(yield* warnings, [])
-        yield* TestClock.adjust("19 hours")
-        assert.include((yield* warnings).join(), "SETTING_OF_server")
-        yield* TestClock.adjust("5 days")
-        yield* warnings
-        yield* TestClock.adjust("7 hours")
-        const near = (yield* warnings).join()
-        assert.include(near, "SETTING_OF_crl")
-        assert.include(near, "no client of its authority will be identified")
-      }).pipe(measuring)
+  it.effect("warns of a short-lived certificate or list in the last quarter of its lifetime", () =>
+    Effect.gen(function* () {
+      const { warnings } = yield* watched(expiring("crl", 8, 8), expiring("server", 1, 1))
+      assert.deepStrictEqual(yield* warnings, [])
+      yield* TestClock.adjust("19 hours")
+      assert.include((yield* warnings).join(), "SETTING_OF_server")
+      yield* TestClock.adjust("5 days")
+      yield* warnings
+      yield* TestClock.adjust("7 hours")
+      const near = (yield* warnings).join()
+      assert.include(near, "SETTING_OF_crl")
+      assert.include(near, "no client of its authority will be identified")
+    }).pipe(measuring)
   )
 
-  it.effect("that have expired already are warned of at the start", () =>
+  it.effect("warns at the start of what has expired already", () =>
     Effect.gen(function* () {
       const { warnings } = yield* watched(expiring("client_ca", -1, 365))
       assert.include((yield* warnings).join(), "has expired: its clients")

@@ -13,7 +13,7 @@ const parsed = (pem: string) =>
     .filter((block) => block.trim() !== "")
     .map((block) => new X509Certificate(block))
 
-/** Trust in the authorities of some PEM texts, and their lists if any are given. */
+/** Trust in some authorities, with their lists if given. */
 const trusting = (authorities: ReadonlyArray<Issued>, lists?: ReadonlyArray<string>) =>
   Effect.map(
     lists === undefined ? Effect.undefined : Effect.forEach(lists, (pem) => Effect.fromResult(decode(pem))),
@@ -26,7 +26,7 @@ const trusting = (authorities: ReadonlyArray<Issued>, lists?: ReadonlyArray<stri
 
 const now = () => Date.now()
 
-/** What is thought of a client that sends its whole chain. */
+/** The verdict on a client that sends its whole chain. */
 const judge = (trust: ClientTrust, { cert }: Issued, at = now()) => {
   const [leaf, ...above] = parsed(cert)
   return leaf === undefined ? undefined : trust.judge(leaf, above, at)
@@ -34,8 +34,8 @@ const judge = (trust: ClientTrust, { cert }: Issued, at = now()) => {
 
 const day = 86_400_000
 
-describe("who is trusted", () => {
-  it.live("whom an authority of the file has issued a certificate, while all of the chain is valid", () =>
+describe("ClientTrust without revocation lists", () => {
+  it.live("trusts a certificate of an authority in the file, while the whole chain is valid", () =>
     Effect.gen(function* () {
       const [root, other] = yield* Effect.all([authority("root"), authority("root")])
       const inner = yield* root.intermediate("inner")
@@ -45,7 +45,7 @@ describe("who is trusted", () => {
       const trust = yield* trusting([other, root])
 
       assert.strictEqual(judge(trust, near)?.until, parsed(near.cert)[0]?.validToDate.getTime())
-      // Longer than the authority's own certificate, which counts.
+      // The authority's own certificate expires before this one.
       assert.strictEqual(judge(trust, far)?.until, parsed(root.cert)[0]?.validToDate.getTime())
       assert.deepStrictEqual(
         judge(trust, far)?.intermediates.map(({ subject }) => subject),
@@ -60,20 +60,22 @@ describe("who is trusted", () => {
     })
   )
 
-  it.live("not who left out an authority between, unless the file has it; not by that authority alone", () =>
-    Effect.gen(function* () {
-      const root = yield* authority("root")
-      const inner = yield* root.intermediate("inner")
-      const client = yield* inner.issue({ subject: "/CN=client" })
-      const [leaf] = parsed(client.cert)
-      const alone = { ...client, cert: leaf?.toString() ?? "" }
-      assert.isUndefined(judge(yield* trusting([root]), alone))
-      assert.isDefined(judge(yield* trusting([inner, root]), alone))
-      assert.isUndefined(judge(yield* trusting([inner]), client))
-    })
+  it.live(
+    "does not trust a chain with a missing intermediate, unless the file has it, nor an intermediate as an anchor",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* authority("root")
+        const inner = yield* root.intermediate("inner")
+        const client = yield* inner.issue({ subject: "/CN=client" })
+        const [leaf] = parsed(client.cert)
+        const alone = { ...client, cert: leaf?.toString() ?? "" }
+        assert.isUndefined(judge(yield* trusting([root]), alone))
+        assert.isDefined(judge(yield* trusting([inner, root]), alone))
+        assert.isUndefined(judge(yield* trusting([inner]), client))
+      })
   )
 
-  it.live("not whom a certificate has signed that is no authority's", () =>
+  it.live("does not trust a certificate that was signed with a non-CA certificate", () =>
     Effect.gen(function* () {
       const root = yield* authority("root")
       const pretender = yield* root.intermediate("pretender", false)
@@ -81,7 +83,7 @@ describe("who is trusted", () => {
     })
   )
 
-  it.live("what else a client sends does no harm, be it an authority with a key that nobody knows", () =>
+  it.live("ignores other certificates that a client sends, also an authority with an unknown kind of key", () =>
     Effect.gen(function* () {
       const root = yield* authority("issuer")
       const client = yield* root.issue({ subject: "/CN=client" })
@@ -102,8 +104,8 @@ describe("who is trusted", () => {
   )
 })
 
-describe("who is revoked", () => {
-  it.live("whom a list of its issuer names, at each step of the chain", () =>
+describe("ClientTrust with revocation lists", () => {
+  it.live("rejects a certificate on its issuer's list, at each step of the chain", () =>
     Effect.gen(function* () {
       const root = yield* authority("root")
       const inner = yield* root.intermediate("inner")
@@ -120,7 +122,7 @@ describe("who is revoked", () => {
         [yield* root.revocationList({ revoked: [inner] }), yield* inner.revocationList()]
       )
       assert.isUndefined(judge(without, bob))
-      // A serial number counts with its issuer alone.
+      // A serial number is unique only for its issuer.
       const others = yield* trusting(
         [root],
         [yield* root.revocationList({ revoked: [alice] }), yield* inner.revocationList()]
@@ -129,7 +131,7 @@ describe("who is revoked", () => {
     })
   )
 
-  it.live("whoever no list of now tells of", () =>
+  it.live("rejects a certificate whose issuer has no current list", () =>
     Effect.gen(function* () {
       const root = yield* authority("root")
       const client = yield* root.issue({ subject: "/CN=client" })
@@ -145,7 +147,7 @@ describe("who is revoked", () => {
     })
   )
 
-  it.live("by the newest list of an authority, and by each of its parts", () =>
+  it.live("uses the newest list of an authority, and of each partition", () =>
     Effect.gen(function* () {
       const root = yield* authority("root")
       const client = yield* root.issue({ subject: "/CN=client" })

@@ -22,13 +22,13 @@ import { generateKeyPairSync, X509Certificate } from "node:crypto"
 
 const attributes = { CN: "2.5.4.3", O: "2.5.4.10", OU: "2.5.4.11", emailAddress: "1.2.840.113549.1.9.1" } as const
 
-/** One attribute of a subject: its name, and the text in the ASN.1 type that it is to have. */
+/** An attribute of a subject: its type, and its text or ASN.1 value. */
 export type Attribute = readonly [
   type: keyof typeof attributes,
   value: ConstructorParameters<typeof AttributeValue>[0] | string
 ]
 
-/** One alternative name, as the certificate holds it. */
+/** An alternative name. */
 export type AlternativeName = NonNullable<ConstructorParameters<typeof GeneralName>[0]>
 
 const { publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" })
@@ -49,8 +49,8 @@ const nameOf = (subject: ReadonlyArray<Attribute>) =>
   )
 
 /**
- * A certificate with any subject and alternative names, also those that no tool would write. Nobody signed it: it is one
- * that has been verified already, or one that cannot be.
+ * A certificate with any subject and alternative names, also those that no tool writes. It is not signed: tests use it as
+ * a certificate that has been verified already, or that cannot be.
  */
 export const crafted = (options: {
   readonly subject: ReadonlyArray<Attribute>

@@ -9,8 +9,8 @@ const identity = (subject: ReadonlyArray<Attribute>, alternativeNames: ReadonlyA
 const spiffeIds = (...alternativeNames: ReadonlyArray<AlternativeName>) =>
   identity([["CN", "user"]], alternativeNames)?.spiffeIds
 
-describe("the user and the groups of a certificate", () => {
-  it("are its CN and each of its Os, in their order", () => {
+describe("fromCertificate", () => {
+  it("takes the CN as the user and each O as a group, in order", () => {
     const found = identity([
       ["O", "first"],
       ["OU", "not a group"],
@@ -23,7 +23,7 @@ describe("the user and the groups of a certificate", () => {
     assert.strictEqual(found?.issuer, "CN=issuer")
   })
 
-  it("of several CNs it is the last, as Kubernetes reads them", () => {
+  it("takes the last of several CNs, as Kubernetes does", () => {
     assert.strictEqual(
       identity([
         ["CN", "one"],
@@ -34,7 +34,7 @@ describe("the user and the groups of a certificate", () => {
     )
   })
 
-  it("no CN, or an empty one, names nobody", () => {
+  it("gives no identity without a CN, or with an empty one", () => {
     assert.isUndefined(identity([["O", "group"]]))
     assert.isUndefined(identity([]))
     assert.isUndefined(identity([["CN", ""]]))
@@ -46,7 +46,7 @@ describe("the user and the groups of a certificate", () => {
     )
   })
 
-  it("a text that looks like more than one attribute is one", () => {
+  it("reads a text that looks like several attributes as one", () => {
     for (const text of ["user, O=system:masters", "user\nO=system:masters", "user+O=system:masters", 'u"s\\er/O=x']) {
       const found = identity([["CN", text]])
       assert.strictEqual(found?.user, text)
@@ -61,7 +61,7 @@ describe("the user and the groups of a certificate", () => {
     }
   })
 
-  it("may be in any of the string types, and in any script", () => {
+  it("reads every string type and every script", () => {
     for (const value of [
       { utf8String: "Jürgen 柏" },
       { bmpString: "Jürgen 柏" },
@@ -74,11 +74,11 @@ describe("the user and the groups of a certificate", () => {
     }
   })
 
-  it("a zero character ends no name", () => {
+  it("does not end a name at a zero character", () => {
     assert.strictEqual(identity([["CN", "admin\0.example"]])?.user, "admin\0.example")
   })
 
-  it("an e-mail address that looks like a CN is none", () => {
+  it("does not take an e-mail address for a CN", () => {
     assert.strictEqual(
       identity([
         ["emailAddress", "CN=admin"],
@@ -89,7 +89,7 @@ describe("the user and the groups of a certificate", () => {
   })
 })
 
-describe("SPIFFE ids", () => {
+describe("the SPIFFE IDs of fromCertificate", () => {
   it("are the spiffe:// URIs among the alternative names, in their order", () => {
     assert.deepStrictEqual(
       spiffeIds(
@@ -105,7 +105,7 @@ describe("SPIFFE ids", () => {
     assert.deepStrictEqual(spiffeIds(), [])
   })
 
-  it("are not forged by the text of another alternative name", () => {
+  it("cannot be forged in the text of another alternative name", () => {
     const evil = "x, URI:spiffe://evil.example/admin"
     const good = { uniformResourceIdentifier: "spiffe://good.example/a" }
     for (const text of [
@@ -131,7 +131,7 @@ describe("SPIFFE ids", () => {
   const Kinds = Schema.Literals(["dNSName", "rfc822Name", "uniformResourceIdentifier"])
   const Lead = Schema.Literals(["", "spiffe://", "x, URI:spiffe://", 'x", URI:spiffe://', "URI:spiffe://"])
   it.prop(
-    "whatever the alternative names are, are those of them that are plain spiffe:// URIs and no others",
+    "are the plain spiffe:// URIs and no others, for any alternative names",
     [Schema.Array(Schema.Struct({ kind: Kinds, lead: Lead, text: Text })).check(Schema.isMaxLength(5))],
     ([names]) => {
       const written = names.map(({ kind, lead, text }) => ({ [kind]: `${lead}${text}` }))

@@ -6,8 +6,8 @@ import { authority } from "../support/Authority.ts"
 
 const keyOf = (cert: string) => new X509Certificate(cert).publicKey
 
-describe("a revocation list", () => {
-  it.live("tells its times, whose it is, and what it revokes, in the form of Node's serial numbers", () =>
+describe("RevocationList.decode", () => {
+  it.live("gives times, signer and revoked serial numbers in Node's form", () =>
     Effect.gen(function* () {
       const [own, other] = yield* Effect.all([authority("same name"), authority("same name")])
       const client = yield* own.issue({ subject: "/CN=client" })
@@ -29,7 +29,7 @@ describe("a revocation list", () => {
     })
   )
 
-  it.live("that was changed after it was signed is nobody's", () =>
+  it.live("gives a list without a signer if it was changed after signing", () =>
     Effect.gen(function* () {
       const own = yield* authority("own")
       const pem = yield* own.revocationList({ revoked: ["0102030405060708"] })
@@ -44,7 +44,7 @@ describe("a revocation list", () => {
     })
   )
 
-  it.live("may be long", () =>
+  it.live("reads a long list", () =>
     Effect.gen(function* () {
       const own = yield* authority("own")
       const revoked = Array.from({ length: 5000 }, (_, at) => (0x1000 + at).toString(16).toUpperCase())
@@ -53,7 +53,7 @@ describe("a revocation list", () => {
     })
   )
 
-  it.live("that is not whole, or revokes for others, or holds what is not known, is refused", () =>
+  it.live("rejects delta and indirect lists, unknown critical extensions and broken data", () =>
     Effect.gen(function* () {
       const own = yield* authority("own")
       for (const [extensions, problem] of [
@@ -71,7 +71,7 @@ describe("a revocation list", () => {
     })
   )
 
-  it.live("is one of several in a file", () =>
+  it.live("reads each of several lists in a file", () =>
     Effect.gen(function* () {
       const own = yield* authority("own")
       const [one, two] = [yield* own.revocationList(), yield* own.revocationList()]

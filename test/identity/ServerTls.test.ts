@@ -22,7 +22,7 @@ const settings = (folder: string) => ({
 
 const server = { subject: "/CN=localhost", usage: "serverAuth", alternativeNames: "DNS:localhost" } as const
 
-/** Files in a folder, the service that follows them, and all that it logs. */
+/** Files in a folder, the `ServerTls` over them, and its log. */
 const followed = Effect.gen(function* () {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "server-tls-"))),
@@ -52,14 +52,16 @@ const followed = Effect.gen(function* () {
     Effect.map(Metric.value(Metric.withAttributes(tlsReloads, { outcome })), ({ count }) => count)
   const until = (reached: Effect.Effect<boolean>): Effect.Effect<void> =>
     Effect.flatMap(reached, (is) => (is ? Effect.void : Effect.andThen(Effect.sleep(5), until(reached))))
-  /** Writes, waits until that has been refused, and gives what was logged of it. */
-  const refused = Effect.fnUntraced(function* (files: Parameters<typeof write>[0]) {
+  /** Writes files, waits until they are refused with this problem, and gives that line of the log. */
+  const refused = Effect.fnUntraced(function* (files: Parameters<typeof write>[0], problem: string) {
     const before = yield* count("refused")
     const lines = logged.length
     yield* write(files)
     yield* until(Effect.map(count("refused"), (now) => now > before))
-    yield* until(Effect.sync(() => logged.length > lines))
-    return logged.slice(lines).join("\n")
+    // A poll between two writes reports the state before them once more.
+    const line = () => logged.slice(lines).find((text) => text.includes(problem))
+    yield* until(Effect.sync(() => line() !== undefined))
+    return line() ?? ""
   })
   const accepted = Effect.fnUntraced(function* (files: Parameters<typeof write>[0]) {
     const before = tls.current()
@@ -70,7 +72,7 @@ const followed = Effect.gen(function* () {
   return { root, first, tls, count, refused, accepted, folder, logged }
 })
 
-/** Counts from zero. */
+/** Provides a metric registry of its own. */
 const counting = Effect.provideServiceEffect(
   Metric.MetricRegistry,
   Effect.sync(() => new Map())
@@ -78,8 +80,8 @@ const counting = Effect.provideServiceEffect(
 
 const serialOf = ({ cert }: { readonly cert: string }) => new X509Certificate(cert).serialNumber
 
-describe("the TLS files", () => {
-  it.live("are used anew when they change; trust that has not changed stays the same", () =>
+describe("ServerTls", () => {
+  it.live("uses changed files, and keeps trust that has not changed", () =>
     Effect.gen(function* () {
       const { accepted, count, first, root, tls } = yield* followed
       const start = tls.current()
@@ -105,7 +107,7 @@ describe("the TLS files", () => {
     }).pipe(counting)
   )
 
-  it.live("that are broken are refused, logged and counted, and those before stay", () =>
+  it.live("refuses, logs and counts broken files, and keeps the previous ones", () =>
     Effect.gen(function* () {
       const { accepted, count, first, folder, refused, root, tls } = yield* followed
       const start = tls.current()
@@ -127,7 +129,7 @@ describe("the TLS files", () => {
         [{ crl: first.crl.replace(/\n[A-Za-z0-9+/]{64}\n/, "\n") }, "TLS_CRL_FILE", "cannot be read"],
         [{ crl: yield* (yield* authority("root")).revocationList() }, "TLS_CRL_FILE", "signed a list"]
       ] as const) {
-        const line = yield* refused(files)
+        const line = yield* refused(files, problem)
         assert.include(line, "ERROR")
         assert.include(line, `${setting}=${folder}`)
         assert.include(line, problem)
@@ -135,14 +137,14 @@ describe("the TLS files", () => {
         assert.strictEqual(tls.current(), start)
       }
       assert.strictEqual(yield* count("accepted"), 0)
-      // A file that is being replaced is away for a moment.
+      // A file that is being replaced is missing for a moment.
       rmSync(join(folder, "tls.key"))
-      assert.include(yield* refused({ crl: first.crl }), "no such file")
+      assert.include(yield* refused({ crl: first.crl }, "no such file"), "no such file")
       assert.strictEqual(serialOf(yield* accepted({ server: renewed })), serialOf(renewed))
     }).pipe(counting)
   )
 
-  it.live("an expired authority beside a valid one keeps nothing from being used", () =>
+  it.live("accepts an expired authority beside a valid one", () =>
     Effect.gen(function* () {
       const { accepted, first } = yield* followed
       const expired = crafted({ subject: [["CN", "gone"]], isAuthority: true, notAfter: new Date("2026-02-01") })
@@ -151,7 +153,7 @@ describe("the TLS files", () => {
     }).pipe(counting)
   )
 
-  it.live("lists that miss an authority, or are of another, are warned of", () =>
+  it.live("warns of authorities without a list, and of lists of other authorities", () =>
     Effect.gen(function* () {
       const { accepted, first, logged, root } = yield* followed
       const other = yield* authority("other")

@@ -162,7 +162,7 @@ describe("certificates that are rotated under load", () => {
       )
       yield* served
       rotate({ server: { ...next, key: "" }, ca: servers.cert }, 2)
-      yield* instance.printed("cannot be used; those before stay in use: TLS_KEY_FILE=")
+      yield* instance.printed("cannot be used; the previous files stay in use: TLS_KEY_FILE=")
       yield* served
     })
   )

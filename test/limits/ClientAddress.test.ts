@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { clientAddress } from "../../src/limits/ClientAddress.ts"
 
-describe("one client's address is told from another's", () => {
+describe("clientAddress", () => {
   for (const [remoteAddress, expected] of [
     ["192.0.2.7", "192.0.2.7"],
     ["::ffff:192.0.2.7", "192.0.2.7"],

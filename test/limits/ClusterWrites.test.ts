@@ -11,7 +11,7 @@ import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
 
-/** A cluster that takes writes only when the test says so, and knows which it has been asked for. */
+/** A cluster that accepts a write when the test says so, and records the requests. */
 const makeCluster = Effect.sync(() => {
   const asked: Array<{ readonly replicas: number; readonly taken: Deferred.Deferred<void, ClusterUnavailable> }> = []
   let open = 0
@@ -44,7 +44,7 @@ const writeAs = (user: string, replicas: number) =>
 
 const limits = { maxClusterWrites: 2, maxQueuedWrites: 4 }
 
-/** Starts writes of a user, and waits until each either asks the cluster, waits, or has been refused. */
+/** Starts writes of a user, and waits until each is sent, queued or refused. */
 const startAll = (user: string, counts: ReadonlyArray<number>) =>
   Effect.forEach(counts, (replicas) =>
     Effect.forkChild(Effect.result(writeAs(user, replicas)), { startImmediately: true })
@@ -56,7 +56,7 @@ const expectFull = (result: unknown) => {
 }
 
 describe("ClusterWrites", () => {
-  it.effect("asks the cluster for so many at once, lets so many wait, refuses the rest at once", () =>
+  it.effect("bounds concurrent writes and the queue, and refuses the rest at once", () =>
     Effect.gen(function* () {
       const cluster = yield* makeCluster
       yield* Effect.gen(function* () {
@@ -80,7 +80,7 @@ describe("ClusterWrites", () => {
     })
   )
 
-  it.effect("users take turns, and one holds at most half of the places", () =>
+  it.effect("serves users in turn, and gives one at most half of the queue", () =>
     Effect.gen(function* () {
       const cluster = yield* makeCluster
       yield* Effect.gen(function* () {
@@ -102,7 +102,7 @@ describe("ClusterWrites", () => {
     })
   )
 
-  it.effect("a failed write, and an interrupted one that waits or asks, give their places back", () =>
+  it.effect("frees the place of a failed write, and of one interrupted in the queue or in flight", () =>
     Effect.gen(function* () {
       const cluster = yield* makeCluster
       yield* Effect.gen(function* () {
@@ -128,7 +128,7 @@ describe("ClusterWrites", () => {
     })
   )
 
-  it.effect("a write that waits can be given up also where it is carried out without interruption", () =>
+  it.effect("cancels a queued write also where the write itself is uninterruptible", () =>
     Effect.gen(function* () {
       const cluster = yield* makeCluster
       yield* Effect.gen(function* () {

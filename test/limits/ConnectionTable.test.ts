@@ -12,7 +12,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("close", { index })
 ])
 
-/** A connection as the model knows it; `since`: the step at which it last achieved something. */
+/** A connection of the model. `since` is the step of its last progress. */
 interface Known {
   readonly id: number
   readonly address: string
@@ -21,7 +21,7 @@ interface Known {
   since: number
 }
 
-/** Of those that may have to go, the one that does: by what it is worth, then by how long it has been so. */
+/** The connection to evict: the least valuable, then the oldest. */
 const victimAmong = (known: ReadonlyArray<Known>): Known | undefined => {
   const worth = ({ identified, unanswered }: Known) => (identified ? 2 : 0) + (unanswered > 0 ? 1 : 0)
   return known.filter((one) => worth(one) < 3).toSorted((a, b) => worth(a) - worth(b) || a.since - b.since)[0]
@@ -30,9 +30,9 @@ const victimAmong = (known: ReadonlyArray<Known>): Known | undefined => {
 const maxConnections = 6
 const maxConnectionsPerAddress = 4
 
-describe("ConnectionTable against a naive model", () => {
+describe("ConnectionTable", () => {
   it.prop(
-    "whoever connects, is identified, asks and goes: the same are open, and the same had to go",
+    "keeps and evicts the same connections as a naive model, for any sequence of events",
     [Schema.Array(Step)],
     ([steps]) => {
       let clock = 0

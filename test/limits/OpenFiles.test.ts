@@ -5,7 +5,7 @@ import { connectionsThatFit } from "../../src/limits/OpenFiles.ts"
 const table = (openFiles: string) =>
   `Limit                     Soft Limit           Hard Limit           Units     \nMax processes             95926                95926                processes \nMax open files            ${openFiles.padEnd(20)} 1048576              files     \n`
 
-/** What fits where the process's limits read so, and what was said about it. */
+/** The number of connections with this table of limits, and the log. */
 const fitting = Effect.fnUntraced(function* (
   maximum: number,
   limits: Effect.Effect<string, PlatformError.PlatformError>
@@ -19,13 +19,13 @@ const fitting = Effect.fnUntraced(function* (
 })
 
 describe("connectionsThatFit", () => {
-  it.effect("all of them, where as many files may be open, or any number", () =>
+  it.effect("gives the maximum if the limit on open files allows it, or there is none", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* fitting(2048, Effect.succeed(table("4096"))), { fits: 2048, logged: [] })
       assert.deepStrictEqual(yield* fitting(2048, Effect.succeed(table("unlimited"))), { fits: 2048, logged: [] })
     })
   )
-  it.effect("all of them, where the limit cannot be told", () =>
+  it.effect("gives the maximum if the limit is unknown", () =>
     Effect.gen(function* () {
       const missing = PlatformError.systemError({
         _tag: "NotFound",
@@ -35,7 +35,7 @@ describe("connectionsThatFit", () => {
       assert.deepStrictEqual(yield* fitting(2048, Effect.fail(missing)), { fits: 2048, logged: [] })
     })
   )
-  it.effect("fewer, with a warning that says how many and what to do, where the limit is lower", () =>
+  it.effect("gives fewer if the limit is lower, and warns with the number and the fix", () =>
     Effect.gen(function* () {
       const { fits, logged } = yield* fitting(2048, Effect.succeed(table("1024")))
       assert.strictEqual(fits, 768)

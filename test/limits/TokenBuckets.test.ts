@@ -8,7 +8,7 @@ const allowed = (buckets: TokenBuckets.TokenBuckets, key: string, now: number, t
   return count
 }
 
-/** One bucket as the book draws it: tokens that drip in and are taken out. */
+/** The textbook bucket: tokens drip in and are taken out. */
 const naive = (perSecond: number, burst: number) => {
   let tokens = burst
   let at = 0
@@ -21,8 +21,8 @@ const naive = (perSecond: number, burst: number) => {
   }
 }
 
-describe("token buckets", () => {
-  it("a new client may spend the burst at once, and then as much as comes back", () => {
+describe("TokenBuckets", () => {
+  it("lets a new client spend the burst at once, and then the rate", () => {
     const buckets = TokenBuckets.make({ perSecond: 10, burst: 30, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 0, 50), 30)
     assert.strictEqual(allowed(buckets, "a", 500, 50), 5)
@@ -30,7 +30,7 @@ describe("token buckets", () => {
     assert.strictEqual(allowed(buckets, "a", 1_000_000, 50), 30)
   })
 
-  it("a refusal says after how many milliseconds there will be a token, and there is", () => {
+  it("says with a refusal when there will be a token", () => {
     const buckets = TokenBuckets.make({ perSecond: 4, burst: 2, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 1000, 2), 2)
     const wait = buckets.take("a", 1100)
@@ -39,7 +39,7 @@ describe("token buckets", () => {
     assert.strictEqual(buckets.take("a", 1100 + Math.ceil(wait)), 0)
   })
 
-  it("to ask whether there is a token costs none", () => {
+  it("takes no token for `has`", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 2, keys: 1 })
     for (let i = 0; i < 10; i++) assert.isTrue(buckets.has("a", 0))
     assert.strictEqual(allowed(buckets, "a", 0, 5), 2)
@@ -50,38 +50,38 @@ describe("token buckets", () => {
     assert.isTrue(buckets.has("a", 1000))
   })
 
-  it("a refused request costs nothing", () => {
+  it("takes no token for a refused request", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 1, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 0, 1000), 1)
     assert.strictEqual(allowed(buckets, "a", 1000, 1000), 1)
   })
 
-  it("clients do not share", () => {
+  it("gives each client a bucket of its own", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 5, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 0, 10), 5)
     assert.strictEqual(allowed(buckets, "b", 0, 10), 5)
   })
 
-  it("a clock that goes back blocks nobody for longer than an empty bucket takes to fill", () => {
+  it("blocks no client for longer than a bucket takes to fill when the clock is set back", () => {
     const buckets = TokenBuckets.make({ perSecond: 10, burst: 10, keys: 100 })
     assert.strictEqual(allowed(buckets, "a", 10_000_000, 10), 10)
     assert.strictEqual(allowed(buckets, "a", 5_000, 10), 0)
     assert.strictEqual(allowed(buckets, "a", 6_000, 20), 10)
   })
 
-  it("memory is bounded however many clients come, and making up clients earns no tokens", () => {
+  it("bounds its memory, and gives no tokens to made-up clients", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 2, keys: 50 })
     let total = 0
     for (let i = 0; i < 100_000; i++) if (buckets.take(`address ${i}`, 100) === 0) total++
     assert.strictEqual(buckets.size(), 50)
-    // One request of each of the 50, and the shared bucket's two.
+    // One request of each of the 50 clients, and two of the shared bucket.
     assert.strictEqual(total, 52)
-    // The known ones keep what is theirs.
+    // Known clients keep their tokens.
     assert.strictEqual(buckets.take("address 0", 100), 0)
     assert.notStrictEqual(buckets.take("address 0", 100), 0)
   })
 
-  it("clients whose buckets are full again make place", () => {
+  it("forgets clients whose buckets are full", () => {
     const buckets = TokenBuckets.make({ perSecond: 1, burst: 2, keys: 50 })
     for (let i = 0; i < 50; i++) buckets.take(`early ${i}`, 0)
     for (let i = 0; i < 20; i++) assert.strictEqual(buckets.take(`late ${i}`, 5000), 0)
@@ -90,7 +90,7 @@ describe("token buckets", () => {
   })
 
   it.prop(
-    "any sequence of requests is allowed as a bucket with tokens would",
+    "decides any sequence of requests as the textbook bucket does",
     {
       perSecond: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20_000 })),
       burst: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })),

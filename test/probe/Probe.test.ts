@@ -35,7 +35,7 @@ const probe = (options: Partial<Probe.ProbeOptions> = {}, who = "admin") =>
     return yield* Probe.run(client, { canary: undefined, timeout: "5 seconds", ...options })
   })
 
-/** A cluster that takes its time, and then no write. */
+/** A cluster whose writes are slow and then fail. */
 const slow = Layer.succeed(DeploymentScaler, {
   scale: () => Effect.delay(Effect.fail(new ClusterUnavailable({ detail: "too late" })), "600 millis")
 })
@@ -45,8 +45,8 @@ const outcomes = (results: ReadonlyArray<Probe.StepResult>) =>
 
 const reading = ["readiness", "list_namespaces", "list_deployments", "get_replica_count"]
 
-describe("a run of the synthetic queries", () => {
-  it.live("reads all, and writes nothing where no canary is named", () =>
+describe("Probe.run", () => {
+  it.live("reads, and writes nothing without a canary", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(outcomes(yield* probe()), reading)
       const kube = yield* EmbeddedKube
@@ -54,7 +54,7 @@ describe("a run of the synthetic queries", () => {
     }).pipe(Effect.provide(service()))
   )
 
-  it.live("sets the canary to 0 and to 1 in turn, and reads it back", () =>
+  it.live("sets the canary to 0 and 1 in turn, and reads it back", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       for (const expected of [0, 1]) {
@@ -66,7 +66,7 @@ describe("a run of the synthetic queries", () => {
     }).pipe(Effect.provide(service()))
   )
 
-  it.live("leaves a deployment alone that has more replicas than a canary", () =>
+  it.live("does not write a canary that has more than one replica", () =>
     Effect.gen(function* () {
       const [problem] = (yield* probe({ canary })).slice(-1)
       assert.strictEqual(problem?.step, "set_replica_count")
@@ -76,20 +76,20 @@ describe("a run of the synthetic queries", () => {
     }).pipe(Effect.provide(service({ kube: { seed: { personal: { canary: 3 } } } })))
   )
 
-  it.live("says that a canary is not there", () =>
+  it.live("reports a canary that does not exist", () =>
     Effect.gen(function* () {
       const [problem] = outcomes(yield* probe({ canary })).slice(-1)
       assert.include(problem, "list_deployments: Unexpected: the canary canary is not listed in namespace personal")
     }).pipe(Effect.provide(service({ kube: { seed: { personal: { nginx: 1 } } } })))
   )
 
-  it.live("ends with the lists in a cluster without deployments", () =>
+  it.live("stops after the lists in a cluster without deployments", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(outcomes(yield* probe()), reading.slice(0, 3))
     }).pipe(Effect.provide(service({ kube: { seed: { empty: {} } } })))
   )
 
-  it.live("ends at the first step that fails, with the service's own words", () =>
+  it.live("stops at the first step that fails, with the service's message", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(outcomes(yield* probe({}, "viewer")), [
         "readiness",
@@ -104,7 +104,7 @@ describe("a run of the synthetic queries", () => {
     )
   )
 
-  it.live("is not ready where the service is not", () =>
+  it.live("fails the readiness step if the service is not ready", () =>
     Effect.gen(function* () {
       const [problem] = outcomes(yield* probe())
       assert.include(problem, "readiness: NotReady")
@@ -113,7 +113,7 @@ describe("a run of the synthetic queries", () => {
     )
   )
 
-  it.live("gives up on a step that takes too long", () =>
+  it.live("fails a step that exceeds the timeout", () =>
     Effect.gen(function* () {
       const [problem] = outcomes(yield* probe({ canary, timeout: "200 millis" })).slice(-1)
       assert.include(problem, "set_replica_count: no answer within")
@@ -121,8 +121,8 @@ describe("a run of the synthetic queries", () => {
   )
 })
 
-describe("the metrics of the synthetic queries", () => {
-  it.effect("tell each step's success, and nothing of steps that were not tried", () =>
+describe("ProbeMetrics", () => {
+  it.effect("records each step's success, and nothing for steps that did not run", () =>
     Effect.gen(function* () {
       yield* ProbeMetrics.record([
         { step: "readiness", durationMillis: 5, problem: undefined },

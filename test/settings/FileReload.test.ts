@@ -5,10 +5,10 @@ import { reloading } from "../../src/settings/FileReload.ts"
 
 class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}
 
-/** Whether what is bad will do by now. */
+/** Whether the load accepts contents that it rejected before. */
 const accepting = { bad: false }
 
-/** What is loaded from `files` in a new folder, first and from then on. */
+/** The first value loaded from `files` in a new folder, and the later results. */
 const followed = Effect.fnUntraced(function* (
   prepare: (folder: string) => Effect.Effect<ReadonlyArray<string>, unknown, FileSystem.FileSystem>,
   pollEvery: Duration.Input = "1 hour"
@@ -34,11 +34,14 @@ const followed = Effect.fnUntraced(function* (
     )
   )
   yield* Effect.sleep(50)
-  return { fileSystem, folder, first, next: Queue.take(queue), seen: Queue.size(queue) }
+  /** Renames a file over `a`: a poll could read a file that is written in place while it is still empty. */
+  const replace = (text: string) =>
+    Effect.andThen(fileSystem.writeFileString(`${folder}/new`, text), fileSystem.rename(`${folder}/new`, `${folder}/a`))
+  return { fileSystem, folder, first, next: Queue.take(queue), replace, seen: Queue.size(queue) }
 })
 
-describe("files that are loaded again when they change", () => {
-  it.live("written in place", () =>
+describe("reloading", () => {
+  it.live("loads files that are written in place", () =>
     Effect.gen(function* () {
       const { fileSystem, first, folder, next } = yield* followed((folder) =>
         Effect.gen(function* () {
@@ -64,10 +67,10 @@ describe("files that are loaded again when they change", () => {
       return [`${folder}/a`]
     })
 
-  it.live("contents that could not be loaded are tried again as they are, and told once", () =>
+  it.live("retries contents that could not be loaded, and reports them once", () =>
     Effect.gen(function* () {
-      const { fileSystem, folder, next, seen } = yield* followed(one, "20 millis")
-      yield* fileSystem.writeFileString(`${folder}/a`, "bad for now")
+      const { next, replace, seen } = yield* followed(one, "20 millis")
+      yield* replace("bad for now")
       assert.strictEqual(yield* next, "refused bad for now")
       yield* Effect.sleep(200)
       assert.strictEqual(yield* seen, 0)
@@ -78,17 +81,17 @@ describe("files that are loaded again when they change", () => {
     }).pipe(Effect.ensuring(Effect.sync(() => (accepting.bad = false))), Effect.provide(NodeServices.layer))
   )
 
-  it.live("a defect in loading ends nothing: the next good contents are loaded", () =>
+  it.live("loads the next good contents after a defect", () =>
     Effect.gen(function* () {
-      const { fileSystem, folder, next } = yield* followed(one, "20 millis")
-      yield* fileSystem.writeFileString(`${folder}/a`, "a defect")
+      const { next, replace } = yield* followed(one, "20 millis")
+      yield* replace("a defect")
       yield* Effect.sleep(100)
-      yield* fileSystem.writeFileString(`${folder}/a`, "two")
+      yield* replace("two")
       assert.strictEqual(yield* next, "two")
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("two files swapped by the one symbolic link that Kubernetes replaces, once", () =>
+  it.live("loads two files once that Kubernetes swaps by one symbolic link", () =>
     Effect.gen(function* () {
       const { fileSystem, first, folder, next, seen } = yield* followed((folder) =>
         Effect.gen(function* () {
@@ -113,7 +116,7 @@ describe("files that are loaded again when they change", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("on a file system that tells of no change, at the next poll", () =>
+  it.live("loads at the next poll on a file system that does not notify", () =>
     Effect.gen(function* () {
       const { fileSystem, folder, next } = yield* followed(
         (folder) =>
@@ -121,7 +124,7 @@ describe("files that are loaded again when they change", () => {
             const fileSystem = yield* FileSystem.FileSystem
             yield* fileSystem.makeDirectory(`${folder}/elsewhere`)
             yield* fileSystem.writeFileString(`${folder}/elsewhere/a`, "one")
-            // The link's own folder is watched and never changes.
+            // The link's own folder is watched, and never changes.
             yield* fileSystem.makeDirectory(`${folder}/links`)
             yield* fileSystem.symlink(`${folder}/elsewhere/a`, `${folder}/links/a`)
             return [`${folder}/links/a`]

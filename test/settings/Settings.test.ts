@@ -9,7 +9,7 @@ const load = (environment: Record<string, string>) =>
   Config.load.pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })))
 
 describe("settings", () => {
-  it.effect("have their defaults where nothing, or nothing but emptiness, is set", () =>
+  it.effect("have their defaults where variables are unset or empty", () =>
     Effect.gen(function* () {
       for (const environment of [{}, { PORT: "", TLS_CRL_FILE: "" }]) {
         const settings = yield* load(environment)
@@ -22,7 +22,7 @@ describe("settings", () => {
       }
     })
   )
-  it.effect("durations are a number and a unit", () =>
+  it.effect("read durations as a number and a unit", () =>
     Effect.gen(function* () {
       for (const [text, millis] of [
         ["0s", 0],
@@ -36,7 +36,7 @@ describe("settings", () => {
       }
     })
   )
-  it.effect("namespaces are named with commas between them", () =>
+  it.effect("read namespaces separated by commas", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual((yield* load({ KUBE_NAMESPACES: "shop, shop-staging" })).kubeNamespaces?.map(String), [
         "shop",
@@ -45,7 +45,7 @@ describe("settings", () => {
       assert.isUndefined((yield* load({})).kubeNamespaces)
     })
   )
-  it.effect("what cannot be used is refused with the setting, the value and what is allowed", () =>
+  it.effect("reject an invalid value, naming the setting, the value and what is allowed", () =>
     Effect.gen(function* () {
       for (const [name, value] of [
         ["PORT", "65536"],
@@ -69,7 +69,7 @@ describe("settings", () => {
       }
     })
   )
-  it.effect("what decides who may do what is the policy where there is one, else the cluster", () =>
+  it.effect("select the policy authorizer if a policy is given, else the cluster's RBAC", () =>
     Effect.gen(function* () {
       const authorization = (environment: Record<string, string>) =>
         Effect.map(load(environment), ({ authorization }) => authorization)
@@ -84,7 +84,7 @@ describe("settings", () => {
       assert.include(both.message, "POLICY_FILE=p.yaml")
     })
   )
-  it.effect("the cache is the instance's own, or is shared through Redis", () =>
+  it.effect("select a cache in memory, or one shared through Redis", () =>
     Effect.gen(function* () {
       const alone = yield* load({})
       assert.deepStrictEqual([alone.cache, alone.role, alone.redisUrl], ["memory", "all", undefined])
@@ -95,7 +95,7 @@ describe("settings", () => {
       assert.strictEqual(Duration.toMillis(shared.watcherLease), 15_000)
     })
   )
-  it.effect("what does not go with the cache's kind is refused", () =>
+  it.effect("reject settings that contradict the kind of cache", () =>
     Effect.gen(function* () {
       const redis = { CACHE: "redis", REDIS_URL: "redis://:s3cret@redis" }
       for (const [environment, setting, words] of [
@@ -121,7 +121,7 @@ describe("settings", () => {
       }
     })
   )
-  it.effect("reads where traces go, and never repeats the fields that may hold secrets", () =>
+  it.effect("read where traces go, and never quote header fields, which may hold secrets", () =>
     Effect.gen(function* () {
       const settings = yield* load({
         OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
@@ -146,12 +146,22 @@ describe("settings", () => {
     })
   )
 
-  it("docs/observability.md holds the table of the probe's settings", () => {
+  it("mention only settings that exist in their descriptions", () => {
+    const all = Object.values(Config.settings)
+    const names = new Set<string>(all.map(({ name }) => name))
+    for (const { description, name } of all) {
+      for (const [, mentioned = ""] of description.matchAll(/`([A-Z]+(?:_[A-Z]+)+)/g)) {
+        assert.isTrue(names.has(mentioned), `${name} mentions ${mentioned}`)
+      }
+    }
+  })
+
+  it("docs/observability.md has the table of the probe's settings", () => {
     const page = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8").replaceAll(/\s+/g, " ")
     for (const row of ProbeConfig.markdown().split("\n").slice(2)) assert.include(page, row.replaceAll(/\s+/g, " "))
   })
 
-  it("docs/configuration.md holds the table that the settings make", () => {
+  it("docs/configuration.md has the tables of the settings", () => {
     const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8")
     const rows = (text: string) =>
       text
