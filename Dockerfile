@@ -1,14 +1,13 @@
-# The image holds Node, one bundled program and its licenses: no shell, no package manager, no node_modules. The same commit
-# gives the same layers: `make docker` passes the commit's time as SOURCE_DATE_EPOCH. Name the bases by digest where
-# that must not change with a tag: --build-arg RUNTIME_IMAGE=...@sha256:...
+# The image holds Node, the bundled programs and their licenses: no shell, package manager or node_modules. It is reproducible:
+# `make docker` passes the commit's time as SOURCE_DATE_EPOCH. To pin a base image: --build-arg RUNTIME_IMAGE=...@sha256:...
 ARG BUILD_IMAGE=docker.io/library/node:26.10.0-bookworm-slim
-# Has Node at /nodejs/bin/node, which is its entry point, and nothing to run beside it.
+# Its entry point is /nodejs/bin/node; it holds no other program.
 ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs26-debian13:nonroot
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
-# A registry of one's own comes as a secret: --secret id=npmrc,src=$HOME/.npmrc
+# For a private registry: --secret id=npmrc,src=$HOME/.npmrc
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci --ignore-scripts --loglevel=error
 COPY scripts/bundle.ts scripts/
 COPY src src

@@ -1,6 +1,6 @@
 /**
- * Bundles the programs into dist/, or the folder that is named, each with all it needs but Node: `node dist/main.js`. The
- * same sources give the same bytes. licenses.txt beside them holds the licenses of the packages that went in.
+ * Bundles the programs into dist/, or into the folder in the first argument. They need only Node: `node dist/main.js`. The same
+ * sources give the same bytes. licenses.txt holds the licenses of the bundled packages.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { resolve } from "node:path"
@@ -16,8 +16,8 @@ const bundle = await rolldown({
   input: Object.fromEntries(Object.entries(programs).filter(([, path]) => existsSync(new URL(path, root)))),
   platform: "node",
   treeshake: {
-    // It does not say so, but its modules only define: of the classes generated for each Kubernetes object none is needed,
-    // and they are what takes longest to load.
+    // Its package.json does not say so, but its modules have no side effects. The classes that it generates for each Kubernetes
+    // object are not needed, and take longest to load.
     moduleSideEffects: [{ test: /node_modules\/@kubernetes\/client-node\//, sideEffects: false }]
   }
 })
@@ -28,7 +28,7 @@ const { output } = await bundle.write({
   format: "esm",
   entryFileNames: "[name].js",
   chunkFileNames: "[name]-[hash].js",
-  // The licenses that packages keep in comments come whole in licenses.txt.
+  // licenses.txt has the licenses in full.
   comments: false
 })
 await bundle.close()

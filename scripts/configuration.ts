@@ -1,4 +1,4 @@
-/** Writes the tables of settings in the documentation from the settings' own descriptions. */
+/** Generates the tables of settings in docs/ from the declarations of the settings. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { markdown } from "../src/settings/Settings.ts"
 import { markdown as probeMarkdown } from "../src/probe/ProbeConfig.ts"

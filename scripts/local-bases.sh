@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the two base images of the Dockerfile out of what is on this machine, for where no registry of images can be reached:
-# localhost/build has a shell, the few tools that the Dockerfile uses, Node and npm; localhost/runtime has Node alone.
+# Makes the two base images of the Dockerfile from the files of this machine, for use without an image registry.
+# localhost/build has a shell, the tools that the Dockerfile uses, Node and npm; localhost/runtime has only Node.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -9,7 +9,7 @@ npm=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-add() { # add ROOT PROGRAM [AS]: a program, and the libraries that it is linked to
+add() { # add ROOT PROGRAM [AS]: copies a program and the libraries it links to
   local root=$1 program=$2 as=${3:-$2}
   mkdir -p "$root$(dirname "$as")"
   cp -L "$program" "$root$as"
@@ -31,7 +31,7 @@ printf 'FROM scratch\nCOPY . /\nUSER 65532:65532\nWORKDIR /home/nonroot\nENTRYPO
 
 add "$work/build" "$node" /usr/local/bin/node
 for tool in sh find touch chmod; do add "$work/build" "$(readlink -f "$(command -v $tool)")" "/usr/bin/$tool"; done
-# What the bundler's native code is linked to.
+# Libraries of the bundler's native code.
 for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1; do
   path=$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64|AArch64/ && !found++ { print $NF }')
   add "$work/build" "$path"
@@ -45,7 +45,7 @@ for file in /etc/resolv.conf /etc/hosts /etc/nsswitch.conf /etc/ssl/certs/ca-cer
   [ ! -e "$file" ] || cp -L "$file" "$work/build$file"
 done
 printf 'FROM scratch\nCOPY . /\nENV PATH=/usr/local/bin:/usr/bin:/bin HOME=/root\n' >"$work/build.Dockerfile"
-# Behind a proxy with a CA of its own, npm trusts it inside as outside.
+# Behind a proxy with a private CA, npm must trust it inside the image too.
 if [ -n "${NODE_EXTRA_CA_CERTS:-}" ]; then
   cp -L "$NODE_EXTRA_CA_CERTS" "$work/build/etc/ssl/extra-ca.pem"
   printf 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/extra-ca.pem\n' >>"$work/build.Dockerfile"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes a set of certificates for development into a folder: a CA, the server's, and those of its clients.
-# With "faulty" as second word it adds what tests need: expired, revoked (and its CRL), wrong usage, another key.
-# SERVER_NAMES, separated by commas, are further DNS names of the server.
-# An existing set is kept while it is valid for another day, and for those names.
+# Makes development certificates in a folder: a CA, the server's, and those of its clients.
+# The second argument "faulty" adds certificates for tests: expired, revoked (with a CRL), wrong usage, without a name.
+# SERVER_NAMES, separated by commas, adds DNS names to the server's.
+# Keeps an existing set that has these names and is valid for another day.
 set -euo pipefail
 umask 077
 dir=${1:?usage: pki.sh DIR [faulty]}
@@ -21,16 +21,16 @@ if [ -f complete ] && [ -f "$last.crt" ] && [ $named = yes ] &&
   openssl x509 -in server.crt -noout -checkend 86400 >/dev/null 2>&1; then
   exit 0
 fi
-# Only a folder that this script has filled, or an empty one, is its to clear.
+# Clear only an empty folder, or one that this script has filled.
 if [ -n "$(ls -A)" ] && [ ! -d ca.db ]; then
-  echo "pki.sh: $dir holds other things; name an empty folder" >&2
+  echo "pki.sh: $dir holds other files; name an empty folder" >&2
   exit 1
 fi
 rm -rf ./*
 log=$PWD/openssl.log
 trap 'status=$?; [ $status -eq 0 ] || { echo "openssl failed:" >&2; tail -5 "$log" >&2; }' EXIT
 
-authority() { # authority NAME CN: a CA of its own, with the little database that openssl needs to revoke
+authority() { # authority NAME CN: a CA with the database that openssl needs for revocation
   mkdir -p "$1.db/certs"
   : >"$1.db/index.txt"
   echo unique_subject=no >"$1.db/index.txt.attr"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the programs prometheus and promtool of Debian's package into a folder, unless they are there or on the PATH. The
-# package is unpacked and not installed: it would start a service.
+# Puts prometheus and promtool into a folder: those on the PATH or, without any, those of Debian's package. The package is
+# unpacked rather than installed, because installing it would start a service.
 set -euo pipefail
 dir=${1:?usage: prometheus.sh DIR}
 [ -x "$dir/prometheus" ] && [ -x "$dir/promtool" ] && exit 0
@@ -16,7 +16,7 @@ fi
 download=$(mktemp -d)
 trap 'rm -rf "$download"' EXIT
 cd "$download"
-# Without package lists there is nothing to download from; only root may fetch them.
+# Downloading needs package lists; only root may fetch them.
 apt-get download -q=2 prometheus 2>/dev/null || { apt-get update -q=2 >/dev/null && apt-get download -q=2 prometheus; }
 dpkg -x prometheus_*.deb unpacked
 cd - >/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the program redis-server of Debian's packages into a folder, unless it is there or on the PATH. The packages are
-# unpacked and not installed: that would start a service.
+# Puts redis-server into a folder: the one on the PATH or, without any, that of Debian's packages. The packages are unpacked
+# rather than installed, because installing them would start a service.
 set -euo pipefail
 dir=${1:?usage: redis.sh DIR}
 [ -x "$dir/redis-server" ] && exit 0
@@ -15,10 +15,10 @@ if ! command -v apt-get >/dev/null; then
 fi
 download=$(mktemp -d)
 trap 'rm -rf "$download"' EXIT
-# The libraries that a machine without Redis may not have.
+# redis-server and the libraries that a machine without it may lack.
 packages=(redis-server redis-tools liblzf1 libjemalloc2 libatomic1)
 cd "$download"
-# Without package lists there is nothing to download from; only root may fetch them.
+# Downloading needs package lists; only root may fetch them.
 apt-get download -q=2 "${packages[@]}" 2>/dev/null || { apt-get update -q=2 >/dev/null && apt-get download -q=2 "${packages[@]}"; }
 for package in *.deb; do dpkg -x "$package" unpacked; done
 cd - >/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the commit and the tag of a release: its version everywhere that one is written, and its part of CHANGELOG.md from
-# what was committed since the last.
+# Makes the commit and the tag of a release: sets the version in every file that has one, and adds the commits since the last
+# release to CHANGELOG.md.
 #   release.sh 1.2.3
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,11 +10,11 @@ if ! [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]]; then
   exit 1
 fi
 if [ -n "$(git status --porcelain)" ]; then
-  echo "The tree is dirty: a release must be of what is committed. Commit or stash first." >&2
+  echo "The tree is dirty: a release is made only from commits. Commit or stash first." >&2
   exit 1
 fi
 if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then
-  echo "VERSION=$version: there is such a release already. Choose the next." >&2
+  echo "VERSION=$version: there is such a release already. Choose another." >&2
   exit 1
 fi
 

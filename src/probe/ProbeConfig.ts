@@ -25,30 +25,26 @@ const canary: Kind.Kind<DeploymentRef> = {
 /** The settings, in the order of docs/observability.md. */
 export const settings = {
   url: Setting.withDefault("PROBE_URL", Kind.url, "https://localhost:8443", "Base URL of the service."),
-  caFile: Setting.required(
-    "PROBE_CA_FILE",
-    Kind.pemFile,
-    "Certificate authority that issued the server certificate. Required."
-  ),
-  certFile: Setting.required("PROBE_CERT_FILE", Kind.pemFile, "Client certificate of the probe. Required."),
-  keyFile: Setting.required("PROBE_KEY_FILE", Kind.pemFile, "Private key of that certificate. Required."),
+  caFile: Setting.required("PROBE_CA_FILE", Kind.pemFile, "CA of the server certificate. Required."),
+  certFile: Setting.required("PROBE_CERT_FILE", Kind.pemFile, "The probe's client certificate. Required."),
+  keyFile: Setting.required("PROBE_KEY_FILE", Kind.pemFile, "Its private key. Required."),
   canary: Setting.optional(
     "PROBE_CANARY",
     canary,
-    "Deployment reserved for the probe, whose replica count it sets to 0 and 1 in turn; it does not touch one with more replicas. Unset: the probe writes nothing."
+    "Deployment to set to 0 and 1 replicas in turn, unless it has more. Unset: nothing is written."
   ),
   mode: Setting.withDefault(
     "PROBE_MODE",
     Kind.oneOf("once", "loop"),
     "once",
-    "`once`: run the queries once and exit, with status 0 if all succeeded; `loop`: repeat them and serve the results at `/metrics`."
+    "`once` exits with the result, `loop` repeats and serves `/metrics`."
   ),
-  interval: Setting.withDefault("PROBE_INTERVAL", Kind.timeout, "30s", "With `loop`, the pause between two runs."),
-  timeout: Setting.withDefault("PROBE_TIMEOUT", Kind.timeout, "10s", "Timeout of each step."),
+  interval: Setting.withDefault("PROBE_INTERVAL", Kind.timeout, "30s", "Pause between runs of a loop."),
+  timeout: Setting.withDefault("PROBE_TIMEOUT", Kind.timeout, "10s", "Maximum time of a step."),
   textfile: Setting.optional(
     "PROBE_TEXTFILE",
     Kind.text,
-    "File to write the results to after each run, in Prometheus' text format, for node_exporter's textfile collector."
+    "File for the results of each run, in Prometheus text format, for node_exporter."
   ),
   host: Setting.withDefault("HOST", Kind.text, "0.0.0.0", "With `loop`, the address of `/metrics` (plain HTTP)."),
   metricsPort: Setting.withDefault(

@@ -8,19 +8,19 @@ export const cluster = {
     "KUBE_SOURCE",
     Kind.oneOf("auto", "in-cluster", "kubeconfig", "embedded"),
     "auto",
-    "Source of the cluster's address and credentials: `in-cluster` (service account), `kubeconfig`, `embedded` (the demo cluster inside the process), or `auto`: in-cluster if there is a service account, else kubeconfig."
+    "Source of the cluster: service account, kubeconfig or embedded demo. `auto`: the service account if there is one, else the kubeconfig."
   ),
-  kubeconfig: optional("KUBECONFIG", Kind.text, "Kubeconfig file. Unset: `~/.kube/config`."),
+  kubeconfig: optional("KUBECONFIG", Kind.text, "Kubeconfig file. Unset: ~/.kube/config."),
   kubeContext: optional("KUBE_CONTEXT", Kind.text, "Kubeconfig context. Unset: the current one."),
   kubeNamespaces: optional(
     "KUBE_NAMESPACES",
     Kind.namespaces,
-    "Namespaces to serve, if the service has only a Role in each (`list` and `watch` on deployments, `patch` on deployments/scale, `get` on the namespace). Unset: the whole cluster."
+    "Namespaces to serve, with a Role in each. Unset: the whole cluster."
   ),
   readyMaxStaleness: optional(
     "READY_MAX_STALENESS",
     Kind.duration,
-    "Age of the cluster state beyond which `/readyz` answers 503. Unset: never, since a stale read beats none."
+    "Age of the cluster state at which `/readyz` turns 503. Unset: never."
   )
 }
 
@@ -30,36 +30,31 @@ export const cache = {
     "CACHE",
     Kind.oneOf("memory", "redis"),
     "memory",
-    "Source of the cluster state: `memory`: each instance lists and watches the cluster; `redis`: one leader does, and the others read its state from `REDIS_URL`."
+    "Source of the cluster state: `memory` watches the cluster in every instance, `redis` shares one watch."
   ),
   role: withDefault(
     "ROLE",
     Kind.oneOf("all", "watcher", "server"),
     "all",
-    "Role with `CACHE=redis`: `server` serves clients and never lists or watches; `watcher` stands for leader and serves only probes and metrics; `all` does both."
+    "With `CACHE=redis`: `server` never watches the cluster, `watcher` serves no clients, `all` does both."
   ),
   redisUrl: optional(
     "REDIS_URL",
     Kind.redisUrl,
-    "Redis server, with user and password if it needs them; never logged. Required with `CACHE=redis`."
+    "Redis server, with user and password. Never logged. Required with `CACHE=redis`."
   ),
   redisCaFile: optional(
     "REDIS_CA_FILE",
     Kind.pemFile,
-    "With `rediss://`, the certificate authorities that issue the Redis server's certificate. Unset: the public ones."
+    "CAs of the Redis server, with `rediss://`. Unset: the public ones."
   ),
   redisKeyPrefix: withDefault(
     "REDIS_KEY_PREFIX",
     Kind.keyPrefix,
     "kube-resource-api",
-    "Prefix of the keys in Redis. Releases that share a Redis server need different ones."
+    "Prefix of all Redis keys; a different one for each release."
   ),
-  watcherLease: withDefault(
-    "WATCHER_LEASE",
-    Kind.lease,
-    "15s",
-    "Leader lease duration with `CACHE=redis`: a leader that is silent for longer is replaced."
-  )
+  watcherLease: withDefault("WATCHER_LEASE", Kind.lease, "15s", "Leader lease duration, with `CACHE=redis`.")
 }
 
 /** Authorization. */
@@ -67,29 +62,29 @@ export const authorization = {
   authorization: optional(
     "AUTHORIZATION",
     Kind.oneOf("policy", "kubernetes"),
-    "Authorizer: `policy` (the rules in `POLICY_FILE`) or `kubernetes` (the cluster's RBAC, asked for the certificate's user and groups). Unset: `policy` if `POLICY_FILE` is set, else `kubernetes`."
+    "Authorizer: `POLICY_FILE` or the cluster's RBAC. Unset: `policy` if `POLICY_FILE` is set, else `kubernetes`."
   ),
   policyFile: optional(
     "POLICY_FILE",
     Kind.policyFile,
-    "Policy file, in the format of docs/authorization.md. It is read again when it changes."
+    "Authorization policy (docs/authorization.md). Reloaded when it changes."
   ),
   authorizationCacheAllow: withDefault(
     "AUTHORIZATION_CACHE_ALLOW",
     Kind.duration,
     "5m",
-    "How long the cluster's allow is cached; 0s asks for each request."
+    "How long an allow of the cluster's RBAC is cached. 0s: not at all."
   ),
   authorizationCacheDeny: withDefault(
     "AUTHORIZATION_CACHE_DENY",
     Kind.duration,
     "30s",
-    "How long the cluster's deny is cached; 0s asks for each request."
+    "How long a deny of the cluster's RBAC is cached. 0s: not at all."
   ),
   authorizationCacheSize: withDefault(
     "AUTHORIZATION_CACHE_SIZE",
     Kind.integer(1, 1_000_000),
     "10000",
-    "How many allows, and how many denies, are cached; beyond it the oldest is evicted."
+    "Maximum cached allows, and maximum cached denies."
   )
 }

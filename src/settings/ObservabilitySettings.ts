@@ -8,13 +8,13 @@ export const logging = {
     "LOG_LEVEL",
     Kind.oneOf("trace", "debug", "info", "warn", "error"),
     "info",
-    "Lowest severity to log."
+    "Least severe level to log."
   ),
   logFormat: withDefault(
     "LOG_FORMAT",
     Kind.oneOf("auto", "json", "pretty"),
     "auto",
-    "`json` lines, `pretty` for people, or `auto`: pretty on a terminal, else json."
+    "`auto`: `pretty` on a terminal, else `json`."
   )
 }
 
@@ -25,35 +25,31 @@ export const observability = {
     "REQUEST_LOG",
     Kind.oneOf("off", "errors", "sampled", "all"),
     "all",
-    "Requests to log: `errors`: those with a status of 400 or more; `sampled`: those and one in `REQUEST_LOG_SAMPLE` others. `LOG_LEVEL` applies: 500 is an error, other 5xx are warnings, the rest info."
+    "Requests to log. `errors`: status 400 and above. `sampled`: those and one in `REQUEST_LOG_SAMPLE` of the rest."
   ),
   requestLogSample: withDefault(
     "REQUEST_LOG_SAMPLE",
     Kind.integer(1, 1_000_000),
     "100",
-    "With `REQUEST_LOG=sampled`, one in how many successful requests is logged."
+    "With `REQUEST_LOG=sampled`: one in this many requests without an error is logged."
   ),
   auditEvents: withDefault(
     "AUDIT_EVENTS",
     Kind.boolean,
     "false",
-    "Whether to record each accepted write as an Event of its deployment, for `kubectl describe`; the service account then needs `create` on `events`."
+    "Also record accepted writes as Events on their deployments. Needs `create` on `events`."
   ),
   metricsPort: optional(
     "METRICS_PORT",
     Kind.integer(0, 65_535),
-    "Port of `/metrics` over plain HTTP, without authorization; 0 takes a free one. Unset: `/metrics` is served on `PORT` alone, to users that may `get metrics`."
+    "Port for `/metrics` over plain HTTP, without authorization; 0 picks a free one. Unset: only on `PORT`."
   ),
   otlpEndpoint: optional(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     Kind.url,
-    "Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces. Unset: no traces."
+    "Base URL of an OpenTelemetry collector (OTLP over HTTP). Unset: no traces."
   ),
-  otlpHeaders: optional(
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    Kind.headers,
-    "Header fields to send to the collector. They may hold secrets and are never logged."
-  ),
+  otlpHeaders: optional("OTEL_EXPORTER_OTLP_HEADERS", Kind.headers, "Headers for the collector. Never logged."),
   otlpProtocol: withDefault(
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     Kind.oneOf("http/protobuf", "http/json"),
@@ -65,11 +61,11 @@ export const observability = {
     "OTEL_TRACES_SAMPLER_ARG",
     Kind.ratio,
     "1",
-    "Share of the traces begun here that is kept. A caller's `traceparent` decides for its own traces."
+    "Fraction of new traces to keep. A caller's `traceparent` decides for its own."
   ),
   examplesDir: optional(
     "EXAMPLES_DIR",
     Kind.text,
-    "Folder of development certificates; once ready, the service prints curl commands that use them."
+    "Folder of development certificates: print curl lines that use them."
   )
 }

@@ -409,7 +409,7 @@ describe("the chart", () => {
       assert.deepStrictEqual([about.version, about.appVersion], [version, version])
       const notes = yield* helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...minimal)
       assert.match(notes, /kra -X PUT https:\/\/release-kube-resource-api\.served\.svc:8443\/namespaces\/NAMESPACE/)
-      assert.include(notes, "NOBODY MAY DO ANYTHING YET")
+      assert.include(notes, "EVERY REQUEST IS DENIED")
     })
   )
 

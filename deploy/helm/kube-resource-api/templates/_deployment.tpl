@@ -1,6 +1,6 @@
 {{- /*
-The Deployment of one role. Takes root; role (ROLE); component (the label by which the role's pods are selected), name,
-account and resources; replicas, or none where an autoscaler sets them; and clients: whether there are any to drain.
+The Deployment of a role. Takes root; role (ROLE); component (the label that selects its pods), name, account and resources;
+replicas, absent with an autoscaler; and clients, whether there are any to drain.
 */}}
 {{- define "kra.deployment" -}}
 {{- $one := . }}
@@ -26,7 +26,7 @@ spec:
     matchLabels:
       {{- include "kra.selector" . | nindent 6 }}
       app.kubernetes.io/component: {{ $one.component }}
-  # A new pod is ready before an old one is told to stop.
+  # A new pod becomes ready before an old one stops.
   strategy:
     type: RollingUpdate
     rollingUpdate:
@@ -133,7 +133,7 @@ spec:
             {{- with .Values.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
-          # The kubelet shows no certificate; the service answers probes without one.
+          # The kubelet has no client certificate; probes need none.
           startupProbe:
             httpGet:
               path: /livez
@@ -160,7 +160,7 @@ spec:
             timeoutSeconds: 5
           {{- if $one.clients }}
           lifecycle:
-            # The endpoint goes from every node while the pod still serves. There is no shell in the image to sleep with.
+            # The pod serves on while every node removes its endpoint. The image has no shell to sleep with.
             preStop:
               sleep:
                 seconds: {{ .Values.shutdown.preStopSeconds }}
@@ -169,7 +169,7 @@ spec:
           resources:
             {{- toYaml . | nindent 12 }}
           {{- end }}
-          # Folders and not files are mounted: the files in them change when a Secret or ConfigMap does.
+          # Mount folders: files mounted by subPath would not follow a changed Secret or ConfigMap.
           volumeMounts:
             - name: tls
               mountPath: /etc/kube-resource-api/tls
@@ -222,7 +222,7 @@ spec:
             matchLabels:
               {{- include "kra.selector" $one.root | nindent 14 }}
               app.kubernetes.io/component: {{ $one.component }}
-          # Of a rolling update only the new pods count.
+          # During a rolling update only new pods count.
           matchLabelKeys: [pod-template-hash]
           {{- end }}
         {{- end }}

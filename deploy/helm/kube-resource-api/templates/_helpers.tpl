@@ -46,41 +46,40 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* Ends with a message where what is said of the cache does not go together. */}}
+{{- /* Fails if the values of the cache contradict each other. */}}
 {{- define "kra.checkCache" -}}
 {{- with .Values.cache.redis }}
 {{- $given := or .url .existingSecret }}
-{{- /* Not in the schema: what Helm says of it repeats the value. */}}
+{{- /* Not in the schema, because Helm's error would repeat the value. */}}
 {{- $form := `^rediss?://(?:[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(?:/[0-9]{0,4})?$` }}
 {{- if eq $.Values.cache.mode "redis" }}
 {{- if not $given }}
-{{- fail "cache.mode redis needs one: name cache.redis.existingSecret, or give cache.redis.url if it asks for no password" }}
+{{- fail "cache.mode redis needs a Redis: name cache.redis.existingSecret, or give cache.redis.url if it has no password" }}
 {{- else if and .url .existingSecret }}
 {{- fail "name cache.redis.existingSecret or give cache.redis.url, not both" }}
 {{- else if contains "@" .url }}
-{{- fail "cache.redis.url may hold no user and no password, for it can be read in the values and the pods: put the URL into a Secret and name it in cache.redis.existingSecret" }}
+{{- fail "cache.redis.url may hold no user and no password, because the values and the pods show it: put the URL into a Secret and name it in cache.redis.existingSecret" }}
 {{- else if and .url (not (regexMatch $form .url)) }}
 {{- fail "cache.redis.url must be a URL such as redis://host:6379/0, or rediss://host:6379/0 for TLS" }}
 {{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
-{{- fail "cache.redis.url begins with redis://, where there is no certificate for cache.redis.ca to check: have it begin with rediss://, or leave that out" }}
+{{- fail "cache.redis.url begins with redis://, so there is no certificate for cache.redis.ca to check: use rediss://, or remove cache.redis.ca" }}
 {{- else if and .url $.Values.networkPolicy.enabled }}
 {{- $port := regexReplaceAll $form .url "${1}" | default "6379" }}
 {{- if not (has $port (toStrings $.Values.networkPolicy.redisPorts)) }}
-{{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: name it there" $port) }}
+{{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: add it there" $port) }}
 {{- end }}
 {{- end }}
 {{- else if or $given .ca.existingSecret .ca.existingConfigMap .keyPrefix }}
-{{- fail "cache.redis is given and would not be used: set cache.mode to redis, or leave it out" }}
+{{- fail "cache.redis is given but would not be used: set cache.mode to redis, or remove cache.redis" }}
 {{- else if $.Values.watcher.enabled }}
-{{- fail "watcher.enabled needs cache.mode redis: without it servers would learn nothing of what the watchers see" }}
+{{- fail "watcher.enabled needs cache.mode redis, through which watchers share their state" }}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{- /*
-What the keys in the Redis begin with: nothing that another release has, in the 64 characters that there may be. Pods do not
-get ready from what was found in other namespaces than theirs, so each list of namespaces has keys of its own: the new pods of
-a roll-out need not wait for the old ones to go.
+The prefix of the keys in Redis: unique to the release, at most 64 characters. Each list of namespaces has its own prefix, since
+pods cannot become ready from the state of other namespaces: new pods of a roll-out need not wait for the old ones to go.
 */}}
 {{- define "kra.redisKeyPrefix" -}}
 {{- $own := default (printf "%s:%s" .Release.Namespace (include "kra.fullname" .)) .Values.cache.redis.keyPrefix }}
@@ -90,7 +89,7 @@ a roll-out need not wait for the old ones to go.
 {{- ternary $own (printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16)) (le (len $own) 64) }}
 {{- end }}
 
-{{- /* Where an environment variable has the URL of the Redis from. */}}
+{{- /* The source of the environment variable with the Redis URL. */}}
 {{- define "kra.redisUrl" -}}
 {{- with .Values.cache.redis }}
 {{- if .existingSecret -}}
@@ -127,7 +126,7 @@ value: {{ .url | quote }}
 {{- default (printf "%s-policy" (include "kra.fullname" .)) .Values.authorization.existingConfigMap }}
 {{- end }}
 
-{{- /* A file of rules or a dashboard, looking at the pods and the CronJob of this release: their selectors, and nothing else. */}}
+{{- /* A file of rules or a dashboard, with its selectors of pods and the CronJob changed to those of this release. */}}
 {{- define "kra.ofRelease" -}}
 {{- regexReplaceAll `\b((?:cronjob|pod)[=!~]{1,2}\\?")kube-resource-api-` (.root.Files.Get .path) (printf "${1}%s-" (include "kra.fullname" .root)) }}
 {{- end }}
@@ -152,7 +151,7 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{- /* A volume from the one of a Secret and a ConfigMap that is named. */}}
+{{- /* A volume from a Secret or a ConfigMap, whichever is named. */}}
 {{- define "kra.fileVolume" -}}
 {{- if and .source.existingSecret .source.existingConfigMap }}
 {{- fail (printf "name %s.existingSecret or %s.existingConfigMap, not both" .value .value) }}
