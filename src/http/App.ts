@@ -86,12 +86,15 @@ export const make = <E>(
         target === request.url
           ? (routed) => routed
           : Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: target })),
-        Effect.catchCause((cause) =>
-          complete(
-            isUnrouted(cause) ? Exit.fail(unknownEndpoint) : Exit.failCause(cause),
-            context,
-            Completion.unmatched
-          )
+        Effect.catchCauseIf(
+          // Only an endpoint can be interrupted, and it has completed its request.
+          (cause) => !Cause.hasInterruptsOnly(cause),
+          (cause) =>
+            complete(
+              isUnrouted(cause) ? Exit.fail(unknownEndpoint) : Exit.failCause(cause),
+              context,
+              Completion.unmatched
+            )
         )
       )
     })
