@@ -1,8 +1,8 @@
 import { Context, Duration, Effect, Layer } from "effect"
 
 /**
- * Whether the instance is on its way out. `beginShutdown` turns `/readyz` to 503 and returns once balancers have had the
- * drain period to notice; the port stays open meanwhile.
+ * Whether the instance is shutting down. `beginShutdown` turns `/readyz` to 503 and returns after the drain period, in which
+ * load balancers notice; the port stays open meanwhile.
  */
 export class Lifecycle extends Context.Service<
   Lifecycle,

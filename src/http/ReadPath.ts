@@ -10,11 +10,11 @@ import { headerBytes, malformation, requestId, type RequestLimits } from "./Requ
 import { RequestObserver } from "../observability/RequestObserver.ts"
 
 /**
- * Answers a read on the spot where all that it takes is in memory: a plainly spelled target, a known client that is
- * already known to be permitted, a token in its bucket, a rendered body. Gives `false`, and has done nothing, where
- * anything is missing: the request then goes through the routes, which find out what, and say it.
+ * Answers a read from memory alone: a plainly spelled target, an identified caller that is known to be permitted, a token
+ * in its bucket, a rendered body. Gives `false`, and has done nothing, where anything is missing: the routes then find out
+ * what and refuse.
  *
- * The answer is the one that the routes would give; it takes none of the machinery that they need for all the others.
+ * A differential test holds the response equal to that of the routes.
  */
 export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
   const authorization = yield* Authorization
@@ -39,7 +39,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     if (
       identity === undefined ||
       fieldBytes > limits.maxHeaderBytes ||
-      // A request with a body must be followed to its end, and one that is part of a trace must tell so.
+      // The routes follow a body to its end, and make spans for a trace.
       headers["content-length"] !== undefined ||
       headers["transfer-encoding"] !== undefined ||
       headers["traceparent"] !== undefined ||
@@ -64,7 +64,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
       "content-length": String(body.length),
       "x-request-id": id
     })
-    // ASCII, like every body of the cache: as Latin-1 it is copied, as UTF-8 it would be looked at first.
+    // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
     response.end(body, "latin1")
     observer.completed({
       id,

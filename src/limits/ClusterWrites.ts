@@ -4,14 +4,14 @@ import { ClusterUnavailable } from "../contract/Problems.ts"
 import * as ObservedMetric from "../observability/ObservedMetric.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 
-/** How many writes the cluster is asked for at once; the words are those of the settings. */
+/** Limits of writes to the cluster, named as the settings. */
 export interface ClusterWriteLimits {
   readonly maxClusterWrites: number
   readonly maxQueuedWrites: number
 }
 
 const refusedWrites = Metric.counter("cluster_writes_refused_total", {
-  description: "Writes refused because as many as may be were waiting for their turn already.",
+  description: "Writes refused because the queue was full, or the user's share of it.",
   incremental: true
 })
 
@@ -20,10 +20,9 @@ const queueFull = new ClusterUnavailable({
 })
 
 /**
- * Puts a limit on a `DeploymentScaler`: at most `maxClusterWrites` at once, at most `maxQueuedWrites` more that wait for
- * their turn, and `ClusterUnavailable` at once for any beyond. Users take turns, and none may hold more than half of all
- * places, so that one with many writes does not keep the others from theirs. A write that waits can be interrupted, also where what
- * carries it out cannot.
+ * Limits a `DeploymentScaler`: at most `maxClusterWrites` at once, at most `maxQueuedWrites` more in a queue, and
+ * `ClusterUnavailable` at once beyond. Users take turns, and none holds more than half of all places. A queued write can be
+ * interrupted, also in an uninterruptible region: it has not been sent.
  */
 export const layer = (limits: ClusterWriteLimits) =>
   Layer.effect(
@@ -32,7 +31,7 @@ export const layer = (limits: ClusterWriteLimits) =>
       const scaler = yield* DeploymentScaler
       const turns = yield* PartitionedSemaphore.make<string>({ permits: limits.maxClusterWrites })
       const places = limits.maxClusterWrites + limits.maxQueuedWrites
-      // A user who is alone with it may at least use all that the cluster is asked for at once.
+      // A single user may at least use all concurrent writes.
       const share = Math.max(limits.maxClusterWrites, Math.ceil(places / 2))
       const held = new Map<string, number>()
       let present = 0
@@ -40,7 +39,7 @@ export const layer = (limits: ClusterWriteLimits) =>
       yield* ObservedMetric.gauge(
         {
           name: "cluster_writes_present",
-          description: "Writes that the cluster is being asked for, or that wait for their turn."
+          description: "Writes in progress or in the queue."
         },
         () => present
       )
@@ -68,8 +67,7 @@ export const layer = (limits: ClusterWriteLimits) =>
             return Effect.uninterruptibleMask((restore) =>
               Effect.flatMap(enter(user), (entered) =>
                 entered
-                  ? // A write that has not been sent may be given up, whoever carries it out.
-                    Effect.interruptible(turns.take(user, 1)).pipe(
+                  ? Effect.interruptible(turns.take(user, 1)).pipe(
                       Effect.andThen(Effect.ensuring(restore(scaler.scale(ref, replicas)), turns.release(1))),
                       Effect.ensuring(leave(user))
                     )

@@ -1,11 +1,11 @@
 import * as AgeQueue from "./AgeQueue.ts"
 
-/** Why there is no room for a new connection: as many as there may be, in total or from its address. */
+/** Which limit leaves no room for a new connection: the total, or that of its address. */
 export type Full = "total" | "address"
 
 /**
- * Connections by what they are worth, each queue in the order of when they last achieved something: `strangers` are those
- * in their handshake and those of clients who are not identified, `answered` those on which a request is being answered.
+ * Connections by their worth, each queue ordered by the last progress. `strangers`: in their handshake, or of unidentified
+ * clients. `answered`: with a request being answered.
  */
 interface Standing<S> {
   readonly strangers: AgeQueue.AgeQueue<Connection<S>>
@@ -28,7 +28,7 @@ interface Origin<S> {
   open: number
 }
 
-/** An open connection. `unanswered`: its requests whose answers have not left yet. */
+/** An open connection. `unanswered`: its requests whose responses have not left yet. */
 export class Connection<S> {
   readonly socket: S
   readonly origin: Origin<S>
@@ -37,7 +37,7 @@ export class Connection<S> {
   open = true
   identified = false
   unanswered = 0
-  /** When it last achieved something, in milliseconds of the table's clock. */
+  /** Its last progress, in milliseconds of the table's clock. */
   since = 0
 
   constructor(socket: S, origin: Origin<S>) {
@@ -60,36 +60,30 @@ const kindOf = ({ identified, unanswered }: Connection<unknown>): Kind =>
       ? "strangersAnswered"
       : "strangers"
 
-/** Which connection has to go for a new one: never one on which an identified client is being answered. */
+/** The connection to evict for a new one: never one on which an identified client is being answered. */
 const leastWorth = <S>({ strangers, strangersAnswered, identified }: Standing<S>): Connection<S> | undefined =>
   (strangers.oldest ?? strangersAnswered.oldest ?? identified.oldest)?.item
 
-/**
- * Which connections are open, and which has to go where there are as many as there may be. Every step is done in constant
- * time, however many there are.
- */
+/** The open connections, and which one to evict at a limit. Every step takes constant time. */
 export interface ConnectionTable<S> {
-  /** Takes in a connection from an address, for which another may have to go; or says why it cannot. */
+  /** Adds a connection from an address, evicting another if necessary; or gives the limit that prevents it. */
   readonly admit: (socket: S, address: string) => Connection<S> | Full
-  /** The client has shown a valid certificate. */
+  /** The client presented a valid certificate. */
   readonly identify: (connection: Connection<S>) => void
-  /** A request has come. */
+  /** A request arrived. */
   readonly received: (connection: Connection<S>) => void
-  /** A request's answer has left. */
+  /** A response left. */
   readonly answered: (connection: Connection<S>) => void
-  /** Takes a connection out; whether it was in. */
+  /** Removes a connection; gives whether it was there. */
   readonly remove: (connection: Connection<S>) => boolean
-  /** Of one kind, the connection that has achieved nothing for the longest. */
+  /** The connection of one kind without progress for the longest time. */
   readonly oldest: (kind: Kind) => Connection<S> | undefined
   readonly count: () => number
-  /** How many addresses they come from. */
+  /** The number of their addresses. */
   readonly addresses: () => number
 }
 
-/**
- * An empty table. `evict` is told of each connection that has to go, which is out of the table by then. `now`: the time in
- * milliseconds.
- */
+/** An empty table. `evict` receives each evicted connection, already removed. `now`: the time in milliseconds. */
 export const make = <S>(
   limits: { readonly maxConnections: number; readonly maxConnectionsPerAddress: number },
   evict: (connection: Connection<S>, reason: Full) => void,
@@ -118,7 +112,7 @@ export const make = <S>(
     return true
   }
 
-  /** Whether there is room for one more, made by ending another where it must be. */
+  /** Whether there is room for one more, if necessary after an eviction. */
   const makeRoom = (standing: Standing<S>, present: number, maximum: number, reason: Full): boolean => {
     if (present < maximum) return true
     const victim = leastWorth(standing)
@@ -135,7 +129,7 @@ export const make = <S>(
         return "address"
       }
       if (!makeRoom(all, count, limits.maxConnections, "total")) return "total"
-      // The one that had to go may have been the last of the same address.
+      // The evicted connection may have been the last of the same address.
       const origin = origins.get(address) ?? { address, standing: empty(), open: 0 }
       origins.set(address, origin)
       origin.open++

@@ -5,7 +5,7 @@ import * as ObservedMetric from "../observability/ObservedMetric.ts"
 const shedSeries = (identified: boolean) =>
   Metric.counter("requests_shed_total", {
     description:
-      "Requests refused with 503 because too many were being answered, by whether the client showed a valid certificate.",
+      "Requests refused with 503 because too many were being answered, by whether the client presented a valid certificate.",
     incremental: true,
     attributes: { identified: String(identified) }
   })
@@ -13,7 +13,7 @@ const shedSeries = (identified: boolean) =>
 const isProbe = (target: string): boolean =>
   probePaths.some((path) => target.startsWith(path) && (target.length === path.length || target[path.length] === "?"))
 
-/** What one client, over all of its connections, may take of the places, and has taken. */
+/** The in-flight share of one client over all of its connections: how many places it may take, and has taken. */
 export interface Share {
   readonly subject: string | undefined
   readonly maximum: number
@@ -21,35 +21,32 @@ export interface Share {
   taken: number
 }
 
-/**
- * The requests that are being answered, of which there may be so many at once. A request is being answered until its
- * answer has left.
- */
+/** The places for requests in flight. A request holds its place until its response has left. */
 export interface InFlight {
   /**
-   * The share of a connection's client, by the subject of its certificate; all without a valid one (`undefined`) have one
-   * together. To be given back with `leave`.
+   * The share of a connection's client, by the subject of its certificate. Clients without a valid one (`undefined`) have
+   * one share together. `leave` gives it back.
    */
   readonly join: (subject: string | undefined) => Share
   readonly leave: (share: Share) => void
   /**
-   * Takes a place for a request that has come, to be given back with `release`. A probe takes none and is always let in:
-   * an instance that is busy must not be restarted for it.
+   * Takes a place for a request; `release` gives it back. A probe takes none and is always admitted: a busy instance must
+   * not be restarted for being busy.
    */
   readonly admit: (target: string, share: Share) => "counted" | "exempt" | "shed"
   readonly release: (requests: number, share: Share) => void
 }
 
-/** One user may take half of the places, so that the others find some, whatever that one does with its answers. */
+/** One user may take half of the places, so that others find some, however slowly that user reads responses. */
 const userPart = 2
 
 /**
- * Clients without a valid certificate may take a sixteenth: they have nothing to ask but probes, and however many they are,
- * each turn of the event loop is to be spent on the others mostly.
+ * Clients without a valid certificate may take a sixteenth: they may ask for probes alone, and the event loop should spend
+ * its turns on others.
  */
 const unidentifiedPart = 16
 
-/** At most `maximum` requests at once. */
+/** At most `maximum` requests in flight. */
 export const make = Effect.fnUntraced(function* (maximum: number) {
   const services = yield* Effect.context<never>()
   const shedIdentified = shedSeries(true)
@@ -66,7 +63,7 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
   yield* ObservedMetric.gauge(
     {
       name: "requests_in_flight",
-      description: "Requests that hold one of the MAX_IN_FLIGHT places: until their answer has left, probes aside."
+      description: "Requests that hold one of the MAX_IN_FLIGHT places, until their response has left; without probes."
     },
     () => taken
   )

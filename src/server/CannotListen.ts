@@ -1,7 +1,7 @@
 import { Predicate } from "effect"
 import { SettingError } from "../settings/SettingError.ts"
 
-/** What to tell of a port that could not be listened on, by Node's error. */
+/** The setting to correct where a port cannot be listened on, by Node's error. */
 export const cannotListen = (
   setting: "PORT" | "METRICS_PORT",
   host: string,

@@ -8,8 +8,15 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
+import type { TLSSocket } from "node:tls"
 import { clientAddress } from "../limits/ClientAddress.ts"
-import { type Connection, type Full, type Kind, make } from "../limits/ConnectionTable.ts"
+import {
+  type Connection,
+  type ConnectionTable,
+  type Full,
+  type Kind,
+  make as makeTable
+} from "../limits/ConnectionTable.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
@@ -61,189 +68,210 @@ const shutdownSweepMillis = 200
 /** Node adds this to the time that a connection is kept alive. */
 const keepAliveBufferMillis = 1000
 
-/** The connections of one server. */
-export interface Connections {
-  /** Decides about a new connection before its handshake. What it refuses it has destroyed. */
-  readonly admit: (raw: Socket) => boolean
-  /** Follows a request until its response has left. `false`: the request needs no response, or has had it. */
-  readonly received: (request: IncomingMessage, response: ServerResponse) => boolean
-  /** Whether a request of this connection is being answered. */
-  readonly isAnswering: (socket: Duplex) => boolean
-  /** Whether this connection has completed its handshake. */
-  readonly isSecured: (socket: Duplex) => boolean
-  /** Whether a request on this connection was answered before it had arrived whole: nothing more may be said on it. */
-  readonly wasAnswered: (socket: Duplex) => boolean
-  /** Ends idle connections, again and again, and the others after `withinMillis`. Never succeeds. */
-  readonly drain: (withinMillis: number) => Effect.Effect<never>
-}
+type Count = (reason: Ending | "refused_total" | "refused_address") => void
 
-/**
- * Follows the server's connections. The gauges are registered for as long as the scope is open.
- *
- * A client counts as identified here once TLS has accepted its certificate. Requests are judged more finely.
- */
-export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
-  const services = yield* Effect.context<never>()
-  const shed = yield* ShedResponse.make
-  const refused = { total: refusedSeries("total"), address: refusedSeries("address") }
-  const evicted = {
+/** Counts into the registry of the effect's context. A series exists before its first event: an alert can tell 0 from absent. */
+const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
+  const series = {
+    refused_total: refusedSeries("total"),
+    refused_address: refusedSeries("address"),
     total: evictedSeries("total"),
     address: evictedSeries("address"),
     pipelining: evictedSeries("pipelining"),
     response_timeout: evictedSeries("response_timeout"),
     idle: evictedSeries("idle")
   }
-  // A series exists before its first event, so that an alert can tell 0 from absent.
-  for (const series of [...Object.values(refused), ...Object.values(evicted)]) series.updateUnsafe(0, services)
-  const count = (reason: Ending) => evicted[reason].updateUnsafe(1, services)
+  for (const one of Object.values(series)) one.updateUnsafe(0, services)
+  return (reason) => series[reason].updateUnsafe(1, services)
+})
 
+type Shed = Effect.Success<typeof ShedResponse.make>
+
+/** The connections of one server. */
+export class Connections {
   // Those in their handshake, by peer: Node does not tell which connection a secured socket came from.
-  const shaking = new Map<string, Connection<Open>>()
-  const secured = new WeakMap<Duplex, Connection<Open>>()
-  const answered = new WeakSet<Duplex>()
+  private readonly shaking = new Map<string, Connection<Open>>()
+  private readonly secured = new WeakMap<Duplex, Connection<Open>>()
+  private readonly answered = new WeakSet<Duplex>()
+  readonly table: ConnectionTable<Open>
+  private readonly limits: ConnectionLimits
+  private readonly inFlight: InFlight
+  private readonly shed: Shed
+  private readonly count: Count
 
-  const release = ({ socket }: Connection<Open>) => {
-    if (shaking.get(socket.peer)?.socket === socket) shaking.delete(socket.peer)
-    if (socket.share !== undefined) {
-      inFlight.release(socket.counted, socket.share)
-      inFlight.leave(socket.share)
-    }
-    socket.raw.destroy()
-  }
-  const table = make<Open>(
-    limits,
-    (connection, reason) => {
-      release(connection)
-      count(reason)
-    },
-    () => performance.now()
-  )
-  const end = (connection: Connection<Open>): void => {
-    if (table.remove(connection)) release(connection)
-  }
-  const evict = (connection: Connection<Open>, reason: Ending) => {
-    end(connection)
-    count(reason)
+  constructor(limits: ConnectionLimits, inFlight: InFlight, shed: Shed, count: Count) {
+    this.limits = limits
+    this.inFlight = inFlight
+    this.shed = shed
+    this.count = count
+    this.table = makeTable<Open>(
+      limits,
+      (connection, reason) => {
+        this.release(connection)
+        count(reason)
+      },
+      () => performance.now()
+    )
   }
 
-  const admit = (raw: Socket): boolean => {
+  /** Decides about a new connection before its handshake. What it refuses it has destroyed. */
+  admit(raw: Socket): boolean {
     // The peer may have gone already.
     if (raw.remoteAddress === undefined) {
       raw.destroy()
       return false
     }
     const open: Open = { raw, peer: peerOf(raw), share: undefined, counted: 0 }
-    const connection = table.admit(open, clientAddress(raw.remoteAddress))
+    const connection = this.table.admit(open, clientAddress(raw.remoteAddress))
     if (typeof connection === "string") {
-      refused[connection].updateUnsafe(1, services)
+      this.count(`refused_${connection}`)
       raw.destroy()
       return false
     }
-    shaking.set(open.peer, connection)
-    raw.once("close", () => end(connection))
+    this.shaking.set(open.peer, connection)
+    raw.once("close", () => this.end(connection))
     return true
   }
 
-  server.on("secureConnection", (socket) => {
+  /** Takes note of a completed handshake. */
+  secure(socket: TLSSocket): void {
     const peer = peerOf(socket)
-    const connection = shaking.get(peer)
+    const connection = this.shaking.get(peer)
     if (connection === undefined) {
       // Its peer has gone meanwhile, so that it has no address any more.
       socket.destroy()
       return
     }
-    shaking.delete(peer)
-    secured.set(socket, connection)
-    connection.socket.share = inFlight.join(socket.authorized ? socket.getPeerX509Certificate()?.subject : undefined)
-    if (socket.authorized) table.identify(connection)
-  })
-
-  /** Notes the end of a response, and whether its request had arrived whole by then. */
-  const follow = (request: IncomingMessage, response: ServerResponse, finished: () => void) => {
-    response.on("finish", finished)
-    if (!ShedResponse.announcesBody(request)) return
-    response.once("finish", () => {
-      if (!request.complete) answered.add(request.socket)
-    })
-    request.once("end", () => answered.delete(request.socket))
+    this.shaking.delete(peer)
+    this.secured.set(socket, connection)
+    const subject = socket.authorized ? socket.getPeerX509Certificate()?.subject : undefined
+    connection.socket.share = this.inFlight.join(subject)
+    if (socket.authorized) this.table.identify(connection)
   }
 
-  const received = (request: IncomingMessage, response: ServerResponse): boolean => {
-    const connection = secured.get(request.socket)
+  /** Follows a request until its response has left. `false`: it needs no response, or has had it. */
+  received(request: IncomingMessage, response: ServerResponse): boolean {
+    const connection = this.secured.get(request.socket)
     const share = connection?.socket.share
     // The rest of the packet for which the connection was ended.
     if (connection?.open !== true || share === undefined) return false
-    if (connection.unanswered >= limits.maxPipelinedRequests) {
-      evict(connection, "pipelining")
+    if (connection.unanswered >= this.limits.maxPipelinedRequests) {
+      this.evict(connection, "pipelining")
       spend(request)
       return false
     }
-    const admission = inFlight.admit(request.url ?? "", share)
-    table.received(connection)
+    const admission = this.inFlight.admit(request.url ?? "", share)
+    this.table.received(connection)
     if (admission === "counted") connection.socket.counted++
-    follow(request, response, () => {
+    response.on("finish", () => {
       if (!connection.open) return
-      table.answered(connection)
+      this.table.answered(connection)
       if (admission !== "counted") return
       connection.socket.counted--
-      inFlight.release(1, share)
+      this.inFlight.release(1, share)
     })
-    if (admission === "shed") shed(request, response)
+    if (ShedResponse.announcesBody(request)) this.followBody(request, response)
+    if (admission === "shed") this.shed(request, response)
     return admission !== "shed"
   }
 
-  const requestMillis = Duration.toMillis(limits.requestTimeout)
-  const responseMillis = Duration.toMillis(limits.responseTimeout)
-  const keepAliveMillis = Duration.toMillis(limits.keepAliveTimeout)
-  const evictOlder = (kind: Kind, millis: number, reason: Ending) => {
+  /** Whether a request of this connection is being answered. */
+  isAnswering(socket: Duplex): boolean {
+    return (this.secured.get(socket)?.unanswered ?? 0) > 0
+  }
+
+  /** Whether this connection has completed its handshake. */
+  isSecured(socket: Duplex): boolean {
+    return this.secured.has(socket)
+  }
+
+  /** Whether a request on this connection was answered before it had arrived whole: nothing more may be said on it. */
+  wasAnswered(socket: Duplex): boolean {
+    return this.answered.has(socket)
+  }
+
+  /** Ends the connections that achieve nothing. */
+  endStalled(): void {
+    const requestMillis = Duration.toMillis(this.limits.requestTimeout)
+    const responseMillis = Duration.toMillis(this.limits.responseTimeout)
+    const keepAliveMillis = Duration.toMillis(this.limits.keepAliveTimeout)
+    // The request is served, which has its own limit, and then the client reads the response.
+    this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
+    // A client puts Node's own time limits off by sending line ends and no request.
+    this.evictOlder(["strangers", "identified"], keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
+  }
+
+  /** Ends idle connections, again and again, and the others after `withinMillis`. Never succeeds. */
+  drain(withinMillis: number): Effect.Effect<never> {
+    const endAll = (kinds: ReadonlyArray<Kind>) =>
+      Effect.sync(() => {
+        for (const kind of kinds) {
+          for (let one = this.table.oldest(kind); one !== undefined; one = this.table.oldest(kind)) this.end(one)
+        }
+      })
+    const endIdle = Effect.forever(
+      Effect.andThen(endAll(["strangers", "identified"]), Effect.sleep(shutdownSweepMillis))
+    )
+    const endOthers = Effect.delay(endAll(["strangersAnswered", "identifiedAnswered"]), withinMillis)
+    return Effect.andThen(Effect.forkChild(endOthers), endIdle)
+  }
+
+  private followBody(request: IncomingMessage, response: ServerResponse): void {
+    response.once("finish", () => {
+      if (!request.complete) this.answered.add(request.socket)
+    })
+    request.once("end", () => this.answered.delete(request.socket))
+  }
+
+  private release({ socket }: Connection<Open>): void {
+    if (this.shaking.get(socket.peer)?.socket === socket) this.shaking.delete(socket.peer)
+    if (socket.share !== undefined) {
+      this.inFlight.release(socket.counted, socket.share)
+      this.inFlight.leave(socket.share)
+    }
+    socket.raw.destroy()
+  }
+
+  private end(connection: Connection<Open>): void {
+    if (this.table.remove(connection)) this.release(connection)
+  }
+
+  private evict(connection: Connection<Open>, reason: Ending): void {
+    this.end(connection)
+    this.count(reason)
+  }
+
+  private evictOlder(kinds: ReadonlyArray<Kind>, millis: number, reason: Ending): void {
     const limit = performance.now() - millis
-    for (let oldest = table.oldest(kind); oldest !== undefined && oldest.since < limit; oldest = table.oldest(kind)) {
-      evict(oldest, reason)
+    for (const kind of kinds) {
+      for (let one = this.table.oldest(kind); one !== undefined && one.since < limit; one = this.table.oldest(kind)) {
+        this.evict(one, reason)
+      }
     }
   }
-  const endStalled = Effect.sync(() => {
-    // The request is served, which has its own limit, and then the client reads the response.
-    for (const kind of ["strangersAnswered", "identifiedAnswered"] as const) {
-      evictOlder(kind, requestMillis + responseMillis, "response_timeout")
-    }
-    // A client puts Node's own time limits off by sending line ends and no request.
-    for (const kind of ["strangers", "identified"] as const) {
-      evictOlder(kind, keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
-    }
-  })
-  const sweepMillis = Math.max(1, Math.min(1000, Math.floor(responseMillis / 4)))
-  yield* Effect.forkScoped(Effect.forever(Effect.delay(endStalled, sweepMillis)))
+}
 
-  const endAll = (kinds: ReadonlyArray<Kind>) =>
-    Effect.sync(() => {
-      for (const kind of kinds) {
-        for (let oldest = table.oldest(kind); oldest !== undefined; oldest = table.oldest(kind)) end(oldest)
-      }
-    })
-  const endIdle = endAll(["strangers", "identified"])
-
+/**
+ * Follows the server's connections for as long as the scope is open.
+ *
+ * A client counts as identified here once TLS has accepted its certificate. Requests are judged more finely.
+ */
+export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
+  const connections = new Connections(limits, inFlight, yield* ShedResponse.make, yield* makeCount)
+  server.on("secureConnection", (socket) => connections.secure(socket))
+  const sweepMillis = Math.max(1, Math.min(1000, Math.floor(Duration.toMillis(limits.responseTimeout) / 4)))
+  const sweep = Effect.sync(() => connections.endStalled())
+  yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepMillis)))
   yield* ObservedMetric.gauge(
     { name: "connections_open", description: "Open connections, those in their handshake too." },
-    table.count
+    connections.table.count
   )
   yield* ObservedMetric.gauge(
     {
       name: "connection_addresses",
       description: "Addresses that open connections come from; an IPv6 /64 network is one."
     },
-    table.addresses
+    connections.table.addresses
   )
-
-  return {
-    admit,
-    received,
-    isAnswering: (socket) => (secured.get(socket)?.unanswered ?? 0) > 0,
-    isSecured: (socket) => secured.has(socket),
-    wasAnswered: (socket) => answered.has(socket),
-    drain: (withinMillis) =>
-      Effect.andThen(
-        Effect.forkChild(Effect.delay(endAll(["strangersAnswered", "identifiedAnswered"]), withinMillis)),
-        Effect.forever(Effect.andThen(endIdle, Effect.sleep(shutdownSweepMillis)))
-      )
-  } satisfies Connections
+  return connections
 })

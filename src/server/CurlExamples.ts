@@ -1,6 +1,6 @@
-/** The curl lines that a newcomer can paste, for a service at `url` and the development certificates in the folder `pki`. */
+/** Curl lines to paste, for a service at `url` and the development certificates in the folder `pki`. */
 export const text = (url: string, pki: string): string => {
-  // Quoted for a shell where the path has more than the plainest characters.
+  // A path with other than plain characters is quoted for the shell.
   const file = (name: string) =>
     /^[\w./-]+$/.test(pki) ? `${pki}/${name}` : `'${`${pki}/${name}`.replaceAll("'", `'\\''`)}'`
   const as = (client: string) =>

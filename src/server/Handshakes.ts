@@ -1,11 +1,11 @@
-/** Counts TLS handshakes: how they ended, and what came of the client's certificate. */
+/** Counts TLS handshakes by their end, and client certificates by their verdict. */
 import { Context, Metric } from "effect"
 import type { Server } from "node:https"
 import type { TLSSocket } from "node:tls"
 
 const handshake = (result: string) =>
   Metric.counter("tls_handshakes_total", {
-    description: "TLS handshakes by how they ended: ok, or why they failed.",
+    description: "TLS handshakes by their end: ok, or why they failed.",
     incremental: true,
     attributes: { result }
   })
@@ -13,12 +13,12 @@ const handshake = (result: string) =>
 const certificate = (result: string) =>
   Metric.counter("tls_client_certificates_total", {
     description:
-      "Completed handshakes by what came of the client's certificate: verified, none, or what is wrong with it.",
+      "Completed handshakes by the verdict on the client's certificate: verified, none, or what is wrong with it.",
     incremental: true,
     attributes: { result }
   })
 
-/** OpenSSL's and Node's codes in the few words of the metric. */
+/** OpenSSL's and Node's codes as values of the label. */
 const failures: ReadonlyArray<readonly [pattern: RegExp, result: string]> = [
   [/HANDSHAKE_TIMEOUT/, "timeout"],
   [/ECONNRESET|EPIPE/, "reset"],
@@ -29,7 +29,7 @@ const failures: ReadonlyArray<readonly [pattern: RegExp, result: string]> = [
 ]
 
 const failure = (error: unknown, socket: TLSSocket): string => {
-  // Node ends the connection of a certificate that is required to be valid and is not, and calls that a reset.
+  // Where a valid certificate is required, Node ends the connection of an invalid one and reports a reset.
   if (socket.authorizationError) return "certificate"
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   return failures.find(([pattern]) => pattern.test(code))?.[1] ?? "other"
@@ -56,7 +56,7 @@ const verdict = (socket: TLSSocket): string => {
   return verdicts[String(socket.authorizationError)] ?? "other"
 }
 
-/** Follows the server's handshakes, counting into the registry of `context`; to be called before it listens. */
+/** Counts the server's handshakes in the registry of `context`. */
 export const count = (server: Server, context: Context.Context<never>): void => {
   server.on("secureConnection", (socket) => {
     handshake("ok").updateUnsafe(1, context)

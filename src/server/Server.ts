@@ -146,8 +146,9 @@ export const layer = (settings: ServerSettings) =>
       https.on("checkContinue", serve)
       https.on("checkExpectation", serve)
 
-      const acceptor = yield* Effect.acquireRelease(Acceptor.make(https, connections.admit, settings), ({ close }) =>
-        Effect.raceFirst(close, connections.drain(Duration.toMillis(settings.shutdownTimeout)))
+      const acceptor = yield* Effect.acquireRelease(
+        Acceptor.make(https, (socket) => connections.admit(socket), settings),
+        ({ close }) => Effect.raceFirst(close, connections.drain(Duration.toMillis(settings.shutdownTimeout)))
       )
       return { port: acceptor.port }
     })

@@ -1,8 +1,10 @@
 /**
- * What Node makes of the requests that are still in the packet for which a connection was ended. Its parser takes in whole
- * packets, and hundreds of requests fit into one: each would have an object for itself and one for its answer, which are
- * kept until the connection has closed, some hundred times as much memory as the packet. Of an ended connection all of them
- * share one.
+ * The requests that are still in the packet for which a connection was ended.
+ *
+ * Node's parser (parserOnIncoming in lib/_http_server.js, Node 26) parses whole packets, and hundreds of pipelined requests
+ * fit into one. It creates a request and a response for each, and keeps them until the connection has closed: some hundred
+ * times the memory of the packet. There is no way to stop the parser within a packet, and no upstream issue that asks for
+ * one. So all requests of an ended connection share one object, and its `data` listener is removed.
  */
 import { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
@@ -20,7 +22,7 @@ export class Request extends IncomingMessage {
 
 /** The server's responses. */
 export class Response extends ServerResponse<Request> {
-  // Node gives more than the types tell.
+  // Node passes more arguments than its types declare.
   constructor(...given: [Request]) {
     super(...given)
     const shared = spent.get(given[0].socket)
@@ -28,20 +30,20 @@ export class Response extends ServerResponse<Request> {
   }
 }
 
-/** Nobody's answer: Node listens to it once for each request. */
+/** The response that nobody reads. Node would add a listener for each request. */
 class NoResponse extends Response {
   override on(): this {
     return this
   }
 }
 
-/** To be called with a connection's last request that is looked at, once the connection has been destroyed. */
+/** Gives up a connection, after its last request that is served. The connection is destroyed already. */
 export const spend = (request: Request): void => {
   const { socket } = request
   request.on("error", () => {})
   request.destroy()
   spent.set(socket, { request, response: new NoResponse(request) })
-  // Node's parser lets go of a connection that others read from: it is spared the packets to come.
+  // Node's parser detaches from a socket that has another `data` listener, and is spared the packets to come.
   socket.on("data", () => {})
   socket.removeAllListeners("data")
 }
