@@ -2,7 +2,7 @@
  * Traces, exported by OTLP where there is a collector. Where there is none nothing here is part of the program, and
  * Effect's HTTP server makes no spans.
  */
-import { Clock, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
 import { HttpMiddleware } from "effect/http"
 import { OtlpExporter, OtlpSerialization, OtlpTracer } from "effect/observability"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -80,28 +80,38 @@ export const informerObserver: Effect.Effect<InformerObserver, never, Scope.Scop
   }
 })
 
-/** The tracer that exports to `endpoint`, and the names of spans; probes and scrapes are no traces. */
+/** The exporting tracer, as requests and everything else use it. The sampling ratio is drawn once for a request. */
+const tracers = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const tracer = yield* OtlpTracer.make({
+        url: `${settings.otlpEndpoint.replace(/\/+$/, "")}/v1/traces`,
+        headers: settings.otlpHeaders,
+        resource: {
+          serviceName: settings.otelServiceName,
+          serviceVersion: packageJson.version,
+          attributes: { "service.instance.id": hostname() }
+        }
+      })
+      const random = yield* Random.Random
+      const ratio = settings.tracesSamplerArg
+      const draw = () => random.nextDoubleUnsafe()
+      return Context.make(Tracer.Tracer, sampled(tracer, ratio, draw)).pipe(
+        Context.add(RequestTracing, {
+          isTraced: (traceparent) => traceparent !== undefined || draw() < ratio,
+          traced: tracer,
+          untraced: sampled(tracer, 0, draw)
+        })
+      )
+    })
+  )
+
+/** The tracers that export to the collector, and the names of spans. Probes and scrapes make no traces. */
 export const layer = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
   Layer.mergeAll(
-    Layer.effect(
-      Tracer.Tracer,
-      Effect.gen(function* () {
-        const tracer = yield* OtlpTracer.make({
-          url: `${settings.otlpEndpoint.replace(/\/+$/, "")}/v1/traces`,
-          headers: settings.otlpHeaders,
-          resource: {
-            serviceName: settings.otelServiceName,
-            serviceVersion: packageJson.version,
-            attributes: { "service.instance.id": hostname() }
-          }
-        })
-        const random = yield* Random.Random
-        return sampled(tracer, settings.tracesSamplerArg, () => random.nextDoubleUnsafe())
-      })
-    ),
+    tracers(settings),
     Layer.succeed(HttpMiddleware.SpanNameGenerator, (request) => spanName(request.method, request.url)),
-    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"]),
-    Layer.succeed(RequestTracing, true)
+    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"])
   ).pipe(
     Layer.provide(OtlpExporter.layerFlusher),
     Layer.provide(

@@ -1,5 +1,5 @@
-import { Clock, Context, Duration, Effect, Layer, Scope, Stream } from "effect"
-import { HttpRouter } from "effect/http"
+import { Clock, Context, Duration, Effect, Layer, Scope, Stream, Tracer } from "effect"
+import { HttpMiddleware, HttpRouter } from "effect/http"
 import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type { IncomingMessage, ServerResponse } from "node:http"
@@ -109,6 +109,13 @@ const followTls = (server: NodeHttpsServer, created: TlsMaterial) =>
     )
   )
 
+/** The handler of requests that are not traced: neither they nor what the cluster is asked for them make spans. */
+const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: RequestTracing) =>
+  handler.pipe(
+    Effect.provideService(Tracer.Tracer, untraced),
+    Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
+  )
+
 /** Serves the API over HTTPS for as long as its scope is open. Fails with a `ListenError`. */
 export const layer = (settings: ServerSettings) =>
   Layer.effect(
@@ -134,12 +141,18 @@ export const layer = (settings: ServerSettings) =>
       const app = yield* App.make(router, settings)
       // Closed after the acceptor: a request is interrupted only once its connection has had its time to drain.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
-      const handle = yield* NodeHttpServer.makeHandler(app, { scope: requests })
-      const readsFast = settings.role !== "watcher" && !(yield* RequestTracing)
-      const answeredFromCache = readsFast ? yield* ReadPath.make(settings) : () => false
+      const handler = NodeHttpServer.makeHandler(app, { scope: requests })
+      const tracing = yield* RequestTracing
+      const traced =
+        tracing === undefined ? yield* handler : yield* Effect.provideService(handler, Tracer.Tracer, tracing.traced)
+      const untraced = tracing === undefined ? traced : yield* withoutSpans(handler, tracing)
+      const answeredFromCache = settings.role === "watcher" ? () => false : yield* ReadPath.make(settings)
       // The one pipeline: connection guard, read path, routes.
       const serve = (request: IncomingMessage, response: ServerResponse): void => {
-        if (connections.received(request, response) && !answeredFromCache(request, response)) handle(request, response)
+        if (!connections.received(request, response)) return
+        const isTraced = tracing?.isTraced(request.headers["traceparent"]) === true
+        if (isTraced) traced(request, response)
+        else if (!answeredFromCache(request, response)) untraced(request, response)
       }
       https.on("request", serve)
       // The body is never read, so no client is asked to continue; any other expectation is no reason not to answer.

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Context, Effect, Layer, Schema } from "effect"
+import { Arbitrary, Context, Effect, Layer, Schema, Tracer } from "effect"
 import { type CompletedRequest, RequestObserver } from "../../src/observability/RequestObserver.ts"
 import { RequestTracing } from "../../src/observability/RequestTracing.ts"
 import { Authorization, refused } from "../../src/authorization/Authorization.ts"
@@ -26,7 +26,16 @@ const service = Effect.fnUntraced(function* (throughTheRoutes: boolean) {
   const services = yield* Layer.build(
     TestService.layer({ authorizer: authorization(asked) }).pipe(
       Layer.provide(observing(observed)),
-      Layer.provide(Layer.succeed(RequestTracing, throughTheRoutes))
+      // A traced request takes the routes; Effect's own tracer makes no spans.
+      Layer.provide(
+        throughTheRoutes
+          ? Layer.succeed(RequestTracing, {
+              isTraced: () => true,
+              traced: Tracer.nativeTracer,
+              untraced: Tracer.nativeTracer
+            })
+          : Layer.empty
+      )
     )
   )
   return { port: Context.get(services, TestService).port, observed, asked }
