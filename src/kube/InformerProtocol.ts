@@ -480,14 +480,14 @@ const pagedListOnly =
 const unreachedVersion = (state: State): Step<never> => pipe(relist("silent")(state), then(proceed))
 
 // A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked in
-// a hot loop.
+// a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
 const closed =
   (phase: Watch, lived: number) =>
   (state: State): Step<never> => {
+    const short = lived < veryShortWatchMillis
     const news = phase._tag === "Watching" && phase.news
-    return isStreaming(phase) || (lived < veryShortWatchMillis && !news)
-      ? wait()(state)
-      : pipe(progress(state), then(proceed))
+    if (isStreaming(phase) || (short && !news)) return wait()(state)
+    return pipe(short ? unchanged(state) : progress(state), then(proceed))
   }
 
 const failed =

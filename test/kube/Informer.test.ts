@@ -315,6 +315,16 @@ describe("expired version", () => {
     })
   )
 
+  it.effect("backs off when the watch of each new list is closed at once and its version has expired", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: Array.from({ length: 50 }, () => [syncedThen("close"), status(410)]).flat()
+      })
+      yield* TestClock.adjust("30 seconds")
+      isBetween(asked.length, 10, 18)
+    })
+  )
+
   it.effect.each([
     { reason: "version-too-large", error: status(504, { causes: ["ResourceVersionTooLarge"] }) },
     { reason: "refused", error: status(400) }

@@ -324,11 +324,12 @@ describe("InformerProtocol", () => {
     ({ cycle, streamingList }) => {
       let news = false
       for (const { actions, before, input } of drive(repeated(cycle), streamingList)) {
-        if (actions.some(({ _tag: tag }) => tag === "EmitReplaced")) news = false
-        else if (actions.some(({ _tag: tag }) => tag === "EmitApplied")) {
-          news ||= actions[0]?._tag === "EmitApplied" && isNews(before, actions[0].object.resourceVersion)
-        }
-        if (!news || input._tag !== "WatchEnded" || input.error?._tag !== "KubeStatusError") continue
+        const [action] = actions
+        if (action?._tag === "EmitApplied" && isNews(before, action.object.resourceVersion)) news = true
+        // Read before a list is due again, which is what the expiry leads to.
+        const hadNews = news
+        if (actions.some(({ _tag: tag }) => tag === "ObserveListing" || tag === "EmitReplaced")) news = false
+        if (!hadNews || input._tag !== "WatchEnded" || input.error?._tag !== "KubeStatusError") continue
         if (input.error.isExpired) assert.notStrictEqual(operationIn(actions)[0]?._tag, "Wait")
       }
     },
