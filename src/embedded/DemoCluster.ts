@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
 import { randomBytes } from "node:crypto"
 import { KubeConfig } from "../kube/KubeConfig.ts"
-import { demoAccess } from "./DemoAccess.ts"
+import { demoAccess } from "./Access.ts"
 import { EmbeddedKube } from "./EmbeddedKube.ts"
 import { demoSeed } from "./Seed.ts"
 

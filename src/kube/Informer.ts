@@ -1,6 +1,6 @@
 /**
- * Lists and watches the objects of one kind, as a stream of events. `InformerProtocol` decides; this module performs its
- * actions with the Kubernetes API, the clock and the back-off.
+ * Lists and watches the objects of one kind, as a stream of events. `InformerProtocol` decides; this module performs
+ * its actions with the Kubernetes API, the clock and the back-off.
  */
 import { Clock, Duration, Effect, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
@@ -26,8 +26,8 @@ export interface InformerOptions {
   /** Time after its timeout at which a watch is closed that the server did not end. Default: 30 seconds. */
   readonly watchGrace?: Duration.Input | undefined
   /**
-   * Silence after which a watch is closed, once the server has sent a periodic bookmark. Default: 3 minutes, three times
-   * the bookmark period of kube-apiserver. A server without bookmarks may be silent for any time.
+   * Silence after which a watch is closed, once the server has sent a periodic bookmark. Default: 3 minutes, three
+   * times the bookmark period of kube-apiserver. A server without bookmarks may be silent for any time.
    */
   readonly silenceLimit?: Duration.Input | undefined
   /** Silence during a streaming list after which the informer falls back to the paged list. Default: 30 seconds. */
@@ -51,9 +51,9 @@ const endOf = (error: KubeError): WatchEnd => {
 /**
  * The events of all objects of `kind`: one *Replaced* event with the whole list, then its changes.
  *
- * The stream neither fails nor ends: it retries with back-off until its scope closes. A new list is one *Replaced* event,
- * so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark. `Lost` follows
- * the end of a watch, once, even if the watch is resumed at once. After a resumption an event may be repeated.
+ * The stream neither fails nor ends: it retries with back-off until its scope closes. A new list is one *Replaced*
+ * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark. `Lost`
+ * follows the end of a watch, once, even if the watch is resumed at once. After a resumption an event may be repeated.
  */
 export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,

@@ -53,8 +53,8 @@ type Watch = Extract<Phase, { readonly _tag: "Opening" | "StreamingList" | "Watc
  * What is known of the cluster.
  *
  * - `ListDue`: nothing to resume from.
- * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch would
- *   otherwise report itself ready with a view that never changes.
+ * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch
+ *   would otherwise report itself ready with a view that never changes.
  * - `Emitted`: everything up to this version was emitted. A watch resumes from it.
  */
 export type Position =
@@ -119,8 +119,8 @@ export type Operation =
 /**
  * What is to be done, in this order.
  *
- * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. The list is
- *   not part of the state, so that no step copies it. A new list begins empty.
+ * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. The list
+ *   is not part of the state, so that no step copies it. A new list begins empty.
  * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit what their name says.
  * - `ResetBackoff`: the next wait is the shortest.
  * - `Observe…`: call the method of `InformerObserver`.
@@ -184,7 +184,9 @@ export const initial = (settings: Settings): State => ({
   backedOff: false
 })
 
-/** One transition. An input that the phase has no use for, such as one of an operation that has ended, changes nothing. */
+/**
+ * One transition. An input that the phase has no use for, such as one of an operation that has ended, changes nothing.
+ */
 export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
   state: State,
   input: Input<A>
@@ -213,8 +215,8 @@ export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
 }
 
 /**
- * Whether the watch has to be ended by this side, and how; otherwise the milliseconds after which to ask again. `at` and
- * `deadline` are in milliseconds since the watch was requested.
+ * Whether the watch has to be ended by this side, and how; otherwise the milliseconds after which to ask again. `at`
+ * and `deadline` are in milliseconds since the watch was requested.
  */
 export const overdue = (
   { phase, sendsBookmarks, settings }: State,
@@ -286,8 +288,8 @@ const pageListed = <A>(
   ]
 }
 
-// A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is so large or so
-// slow that the list is read whole.
+// A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is so large or
+// so slow that the list is read whole.
 const listFailed = (
   state: State,
   { attempt }: Extract<Phase, { readonly _tag: "Listing" }>,
@@ -385,7 +387,10 @@ const advanced = <A>(
   return newer ? then<A>(progress)([next, actions]) : [next, actions]
 }
 
-/** Emits the collected list. A second list in a row for the same reason, with nothing gained by the first, is no progress. */
+/**
+ * Emits the collected list. A second list in a row for the same reason, with nothing gained by the first, is no
+ * progress.
+ */
 const replaced =
   (resourceVersion: ResourceVersion) =>
   (state: State): Step<never> => {
@@ -479,8 +484,8 @@ const pagedListOnly =
 // was restored from a backup that may be never.
 const unreachedVersion = (state: State): Step<never> => pipe(relist("silent")(state), then(proceed))
 
-// A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked in
-// a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
+// A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked
+// in a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
 const closed =
   (phase: Watch, lived: number) =>
   (state: State): Step<never> => {
@@ -507,8 +512,8 @@ const failed =
       )
     )
 
-// The version to resume from was compacted away, or fell out of the watch cache. That is expected after an outage, so the
-// list is taken at once. A server on which every new list expires is not asked for lists in a loop.
+// The version to resume from was compacted away, or fell out of the watch cache. That is expected after an outage, so
+// the list is taken at once. A server on which every new list expires is not asked for lists in a loop.
 const expired = (state: State, retryAfter: Duration.Duration | undefined): Step<never> => {
   const again = state.position._tag === "Held" || (state.lastRelist === "expired" && !state.progressed)
   return pipe(relist("expired")(state), then(again ? wait(retryAfter) : proceed))
@@ -521,8 +526,8 @@ const rejectedVersion = (state: State, error: KubeError): Step<never> => {
   return !error.inStream && rejectsVersion.has(error.code) ? relist("refused")(state) : unchanged(state)
 }
 
-// An ERROR event (etcd lost its history, the watch cache restarts) or an unreadable line may be a passing fault, or be the
-// response to every watch from this version.
+// An ERROR event (etcd lost its history, the watch cache restarts) or an unreadable line may be a passing fault, or be
+// the response to every watch from this version.
 const doubted = (state: State, error: KubeError): Step<never> => {
   const broke = error._tag === "KubeDecodeError" || (error._tag === "KubeStatusError" && error.inStream)
   if (!broke || state.position._tag !== "Emitted") return unchanged(state)

@@ -27,8 +27,8 @@ const translate = (error: KubeError): ClusterUnavailable => {
 }
 
 /**
- * `AccessReviewer` over `KubeApi`, by SubjectAccessReviews. It asks once: the caller is told to try again. The log tells
- * when the cluster stops answering and when it answers again, not of each question in between.
+ * `AccessReviewer` over `KubeApi`, by SubjectAccessReviews. It asks once: the caller is told to try again. The log
+ * tells when the cluster stops answering and when it answers again, not of each question in between.
  */
 export const layer: Layer.Layer<AccessReviewer, never, KubeApi> = Layer.effect(
   AccessReviewer,

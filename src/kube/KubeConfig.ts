@@ -96,7 +96,8 @@ const loadFile = Effect.fnUntraced(function* (path: string) {
     })
   }
   const config = new ClientNode.KubeConfig()
-  // A parser's message quotes the file, and the file holds secrets: only its first line, which names the fault, is kept.
+  // A parser's message quotes the file, and the file holds secrets: only its first line, which names the fault, is
+  // kept.
   yield* Effect.try({
     try: () => config.loadFromFile(path),
     catch: (cause) =>

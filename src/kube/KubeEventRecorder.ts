@@ -66,7 +66,8 @@ export const eventOf = (scaling: Scaling, host: string, serial: number): KubeEve
 
 /**
  * `EventRecorder` over `KubeApi`: one Event on the deployment for each scaling, in order, in the background. What the
- * cluster does not take after a few attempts is logged and let go. On closing, what is queued has five seconds to leave.
+ * cluster does not take after a few attempts is logged and let go. On closing, what is queued has five seconds to
+ * leave.
  */
 export const layer: Layer.Layer<EventRecorder, never, KubeApi> = Layer.effect(
   EventRecorder,

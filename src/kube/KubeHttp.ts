@@ -1,6 +1,6 @@
 /**
- * HTTP to the cluster: its base URL, credentials asked for anew with each request, TLS, and sockets on which a dead peer
- * is noticed.
+ * HTTP to the cluster: its base URL, credentials asked for anew with each request, TLS, and sockets on which a dead
+ * peer is noticed.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Context, Duration, Effect, Layer } from "effect"
@@ -86,7 +86,8 @@ const makeHttp = Effect.fnUntraced(function* (options: KubeHttpOptions) {
 })
 
 /**
- * A client whose requests go to the cluster: give it a path. Fails with `KubeConfigError` when there are no credentials.
+ * A client whose requests go to the cluster: give it a path. Fails with `KubeConfigError` when there are no
+ * credentials.
  */
 export class KubeHttp extends Context.Service<
   KubeHttp,

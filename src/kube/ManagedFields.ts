@@ -1,6 +1,6 @@
 /**
- * `managedFields` is most of an object's text (who set which field), and nothing that is read here: left out before the text
- * is parsed, it costs neither the time nor the garbage of a tree of small objects.
+ * `managedFields` is most of an object's text (who set which field), and nothing that is read here: left out before the
+ * text is parsed, it costs neither the time nor the garbage of a tree of small objects.
  */
 
 // In compact JSON, as the API writes it, this is the key and nothing else: within a string its quotes would be escaped.
@@ -11,7 +11,9 @@ const openBracket = 0x5b
 const backslash = 0x5c
 const closeBracket = 0x5d
 
-/** The index of the bracket that closes the array whose first element would be at `from`; -1 if the text ends before it. */
+/**
+ * The index of the bracket that closes the array whose first element would be at `from`; -1 if the text ends before it.
+ */
 const closing = (text: string, from: number): number => {
   let depth = 1
   let inString = false
@@ -27,7 +29,9 @@ const closing = (text: string, from: number): number => {
   return -1
 }
 
-/** The JSON text with each `managedFields` emptied; what is wrong within one goes unseen. A text that was cut stays so. */
+/**
+ * The JSON text with each `managedFields` emptied; what is wrong within one goes unseen. A text that was cut stays so.
+ */
 export const withoutManagedFields = (text: string): string => {
   let kept = ""
   let from = 0

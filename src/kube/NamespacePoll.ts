@@ -1,6 +1,6 @@
 /**
- * The existence of named namespaces, for a service that may not list them: a Role permits `get` of its own namespace and
- * nothing more, so each is asked for by name, again and again.
+ * The existence of named namespaces, for a service that may not list them: a Role permits `get` of its own namespace
+ * and nothing more, so each is asked for by name, again and again.
  */
 import { Duration, Effect, Option, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
@@ -28,8 +28,8 @@ const noVersion = ResourceVersion.make("0")
 
 /**
  * The namespaces of these names that exist: `NamespacesReplaced` once each has been answered for, and again when that
- * changes; `Heard` after a round in which all were, `Lost` when the first is not. One that cannot be asked for stays what
- * it was. The stream neither fails nor ends.
+ * changes; `Heard` after a round in which all were, `Lost` when the first is not. One that cannot be asked for stays
+ * what it was. The stream neither fails nor ends.
  */
 export const make = (
   names: ReadonlyArray<NamespaceName>,

@@ -3,7 +3,9 @@ import { DeploymentScaler } from "../model/DeploymentScaler.ts"
 import { NotFound } from "../contract/Problems.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 
-/** Of another `DeploymentScaler`, only what is in these namespaces: where the service sees no others, no others exist. */
+/**
+ * Of another `DeploymentScaler`, only what is in these namespaces: where the service sees no others, no others exist.
+ */
 export const layer = (
   namespaces: ReadonlyArray<NamespaceName>
 ): Layer.Layer<DeploymentScaler, never, DeploymentScaler> =>

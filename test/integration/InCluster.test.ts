@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, symlinkSync, writeFil
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import type { RbacRule } from "../../src/embedded/Rbac.ts"
+import type { RbacRule } from "../../src/embedded/Access.ts"
 import { KubeConfig } from "../../src/kube/KubeConfig.ts"
 import { ns } from "../cache/Given.ts"
 import { send } from "../support/Https.ts"

@@ -318,7 +318,7 @@ describe("expired version", () => {
   it.effect("backs off when the watch of each new list is closed at once and its version has expired", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
-        watches: Array.from({ length: 50 }, () => [syncedThen("close"), status(410)]).flat()
+        watches: Array.from({ length: 50 }, () => [syncedThen("close" as const), status(410)]).flat()
       })
       yield* TestClock.adjust("30 seconds")
       isBetween(asked.length, 10, 18)

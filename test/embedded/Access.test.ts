@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { readFileSync } from "node:fs"
-import { demoAccess } from "../../src/embedded/DemoAccess.ts"
+import { demoAccess } from "../../src/embedded/Access.ts"
 import { clusterAccess } from "../../src/authorization/ClusterAuthorization.ts"
 import { decider } from "../../src/authorization/PolicyDecision.ts"
 import { decodePolicy } from "../../src/authorization/PolicyFile.ts"
