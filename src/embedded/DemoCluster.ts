@@ -1,6 +1,6 @@
 import { Effect, Layer } from "effect"
 import { randomBytes } from "node:crypto"
-import { KubeConfig } from "../kube/KubeConfig.ts"
+import * as KubeConfig from "../kube/KubeConfig.ts"
 import { demoAccess } from "./Access.ts"
 import { EmbeddedKube } from "./EmbeddedKube.ts"
 import { demoSeed } from "./Seed.ts"

@@ -2,7 +2,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
-import { Clock, Context, Duration, Effect, FiberSet, Latch, Layer, Schema, type Scope } from "effect"
+import { Clock, Context, Data, Duration, Effect, FiberSet, Latch, Layer, type Scope } from "effect"
 import { type AccessReviewSpec, type DecideAccess, denyAll, type RbacRule } from "./Access.ts"
 import { ClusterStore } from "./ClusterStore.ts"
 import { type Faults, FaultSwitches, type FaultTarget, makeFaults } from "./Faults.ts"
@@ -12,12 +12,12 @@ import type { RecordedEvent } from "./RequestBody.ts"
 import type { Seed } from "./Seed.ts"
 
 /** The port of the embedded cluster could not be bound. */
-export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", { cause: Schema.Defect() }) {
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{ readonly cause: unknown }> {
   override readonly message = "the embedded cluster could not bind its port"
 }
 
 /** The operation names a namespace or deployment (`namespace/name`) that does not exist. */
-export class NoSuchObject extends Schema.TaggedError<NoSuchObject>()("NoSuchObject", { key: Schema.String }) {
+export class NoSuchObject extends Data.TaggedError("NoSuchObject")<{ readonly key: string }> {
   override readonly message = `the embedded cluster has no ${this.key}`
 }
 

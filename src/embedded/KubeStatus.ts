@@ -1,35 +1,26 @@
-import { Schema } from "effect"
+import { Data } from "effect"
 
 /** The `details` of a Kubernetes Status object. */
-export const StatusDetails = Schema.Struct({
-  name: Schema.optionalKey(Schema.String),
-  group: Schema.optionalKey(Schema.String),
-  kind: Schema.optionalKey(Schema.String),
-  causes: Schema.optionalKey(
-    Schema.Array(
-      Schema.Struct({
-        reason: Schema.String,
-        message: Schema.String,
-        field: Schema.optionalKey(Schema.String)
-      })
-    )
-  ),
-  retryAfterSeconds: Schema.optionalKey(Schema.Number)
-})
-export type StatusDetails = typeof StatusDetails.Type
+export interface StatusDetails {
+  readonly name?: string
+  readonly group?: string
+  readonly kind?: string
+  readonly causes?: ReadonlyArray<{ readonly reason: string; readonly message: string; readonly field?: string }>
+  readonly retryAfterSeconds?: number
+}
 
 /**
  * An error response: `code` is the HTTP status, `reason` the machine-readable reason. `continueToken` becomes
  * `metadata.continue`, with which a client may continue an expired list inconsistently. `retryAfterSeconds` in the
  * details is also sent as the `Retry-After` header.
  */
-export class KubeStatus extends Schema.TaggedError<KubeStatus>()("KubeStatus", {
-  code: Schema.Int,
-  reason: Schema.String,
-  message: Schema.String,
-  details: Schema.optionalKey(StatusDetails),
-  continueToken: Schema.optionalKey(Schema.String)
-}) {}
+export class KubeStatus extends Data.TaggedError("KubeStatus")<{
+  readonly code: number
+  readonly reason: string
+  readonly message: string
+  readonly details?: StatusDetails
+  readonly continueToken?: string
+}> {}
 
 /** The JSON of the Status object, as kube-apiserver sends it. */
 export const statusJson = (status: KubeStatus): string =>

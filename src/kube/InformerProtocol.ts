@@ -415,7 +415,7 @@ const progress = (state: State): Step<never> => {
   if (state.progressed && state.doubts === 0 && state.trouble === undefined && !state.backedOff) return unchanged(state)
   const actions: Array<Action<never>> = []
   if (state.backedOff) actions.push({ _tag: "ResetBackoff" })
-  if (state.trouble !== undefined) actions.push({ _tag: "Log", level: "Info", message: "watching again" })
+  if (state.trouble !== undefined) actions.push({ _tag: "Log", level: "Info", message: "Watching again" })
   return [{ ...state, progressed: true, doubts: 0, trouble: undefined, backedOff: false }, actions]
 }
 
@@ -435,8 +435,8 @@ const warn = (state: State, error: KubeError): Step<never> => {
     level: trouble === state.trouble ? "Debug" : "Warn",
     message:
       isStatus && error.isForbidden
-        ? `the cluster does not permit this service to ${error.operation}: grant it the verbs list and watch on ${state.settings.resource}`
-        : `cannot ${error.operation}: trying again`,
+        ? `The cluster does not permit this service to ${error.operation}: grant it the verbs list and watch on ${state.settings.resource}`
+        : `Cannot ${error.operation}: retrying`,
     error
   }
   return [
@@ -475,7 +475,14 @@ const pagedListOnly =
     pipe(
       [
         { ...state, streamingList: false },
-        [{ _tag: "Log", level: "Info", message: "the cluster gives no streaming list: using the paged list", error }]
+        [
+          {
+            _tag: "Log",
+            level: "Info",
+            message: "The cluster does not support streaming lists: using the paged list",
+            error
+          }
+        ]
       ],
       then(proceed)
     )

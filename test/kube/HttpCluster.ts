@@ -2,8 +2,8 @@
 import { Effect, Layer, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { KubeApi, type KubeApiOptions } from "../../src/kube/KubeApi.ts"
-import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import * as KubeApi from "../../src/kube/KubeApi.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 
 /** One request as it came. */
@@ -60,7 +60,7 @@ export const serve = (
   })
 
 /** The live KubeApi, over that URL. */
-export const kubeApi = (url: string, options: KubeApiOptions = {}) =>
+export const kubeApi = (url: string, options: KubeApi.KubeApiOptions = {}) =>
   KubeApi.layerOptions(options).pipe(
     Layer.provide(KubeHttp.layer),
     Layer.provide(KubeConfig.layerEndpoint({ url, token: "secret" }))

@@ -5,7 +5,7 @@ import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import type { InformerOptions } from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
-import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 import { kubeApi } from "./HttpCluster.ts"
 import { told } from "./ScriptedKube.ts"
 
@@ -62,7 +62,7 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
   const kube = yield* EmbeddedKube
   const view = new View()
   const changes = yield* Queue.unbounded<void>()
-  yield* Stream.unwrap(Effect.map(KubeWatch, ({ events }) => events)).pipe(
+  yield* Stream.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => events)).pipe(
     Stream.runForEach((event) => {
       view.take(event)
       return Queue.offer(changes, undefined)

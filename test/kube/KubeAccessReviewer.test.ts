@@ -86,9 +86,9 @@ describe("KubeAccessReviewer", () => {
     Effect.gen(function* () {
       const { logged } = yield* reviewing([true, unreachable, unreachable, answered(500), true, false, unreachable])
       assert.deepStrictEqual(logged, [
-        "Warn: The cluster cannot be asked what callers may do",
-        "Info: The cluster answers again what callers may do",
-        "Warn: The cluster cannot be asked what callers may do"
+        "Warn: Access reviews fail",
+        "Info: Access reviews succeed again",
+        "Warn: Access reviews fail"
       ])
     })
   )

@@ -3,7 +3,7 @@ import { Effect, type Scope } from "effect"
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
-import { KubeConfig, type KubeConfigOptions, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 
 /** A directory for the time of the test, with these files. */
 const directory = (files: Readonly<Record<string, string>>): Effect.Effect<string, never, Scope.Scope> =>
@@ -28,19 +28,19 @@ contexts: [{ name: ${name}, context: { cluster: ${name}, user: ${name} } }]
 users: [{ name: ${name}, user: ${user} }]
 `
 
-const serverOf = (options: KubeConfigOptions) =>
+const serverOf = (options: KubeConfig.KubeConfigOptions) =>
   Effect.provide(
-    Effect.map(KubeConfig, ({ server }) => server),
+    Effect.map(KubeConfig.KubeConfig, ({ server }) => server),
     KubeConfig.layer(options)
   )
 
-const credentials = (options: KubeConfigOptions): Effect.Effect<RequestCredentials, unknown> =>
+const credentials = (options: KubeConfig.KubeConfigOptions): Effect.Effect<KubeConfig.RequestCredentials, unknown> =>
   Effect.provide(
-    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    Effect.flatMap(KubeConfig.KubeConfig, ({ authorize }) => authorize),
     KubeConfig.layer(options)
   )
 
-const refusal = (options: KubeConfigOptions) => Effect.flip(serverOf(options))
+const refusal = (options: KubeConfig.KubeConfigOptions) => Effect.flip(serverOf(options))
 
 describe("kubeconfig", () => {
   it.effect("gives the server, the TLS name and the token of the current context", () =>
@@ -174,7 +174,7 @@ describe("in a cluster", () => {
 
 const endpoint = (options: Parameters<typeof KubeConfig.layerEndpoint>[0]) =>
   Effect.provide(
-    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    Effect.flatMap(KubeConfig.KubeConfig, ({ authorize }) => authorize),
     KubeConfig.layerEndpoint(options)
   )
 

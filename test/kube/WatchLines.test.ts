@@ -51,7 +51,7 @@ describe("watchLines", () => {
   it.effect("gives the lines before one that was cut, then says that it was cut", () =>
     Effect.gen(function* () {
       const given = yield* read([encode('{"a":1}\n{"b"')])
-      assert.deepStrictEqual(given, [Result.succeed('{"a":1}'), Result.fail("cut in the middle of a line")])
+      assert.deepStrictEqual(given, [Result.succeed('{"a":1}'), Result.fail("truncated in the middle of a line")])
     })
   )
 
