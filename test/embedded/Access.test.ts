@@ -26,7 +26,7 @@ describe("the demo", () => {
     { who: identity("viewer", "readers"), may: { read: true, write: false } },
     { who: identity("nobody"), may: { read: false, write: false } }
   ]) {
-    it(`${who.user} (${who.groups.join()}) may ${may.write ? "do everything" : may.read ? "read" : "do nothing"}, by its policy and by its RBAC`, () => {
+    it(`lets ${who.user} (${who.groups.join()}) ${may.write ? "do everything" : may.read ? "read" : "do nothing"}, by policy and by RBAC`, () => {
       for (const access of [...reads, set("a", "b", 3)]) {
         const expected = access.verb === "set" ? may.write : may.read
         assert.strictEqual(decide(who, access), expected)

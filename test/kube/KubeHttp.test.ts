@@ -19,7 +19,9 @@ const certificate = (name: string): KubeConfig.RequestCredentials => ({
   tls: { ca: pem("ca.crt"), cert: pem(`${name}.crt`), key: pem(`${name}.key`), rejectUnauthorized: true }
 })
 
-/** A cluster that wants client certificates or the token "good", asked with each of the credentials in turn. */
+/**
+ * Requests to a cluster that requires a client certificate or the token "good", with each of the credentials in turn.
+ */
 const asking = Effect.fnUntraced(function* (turns: ReadonlyArray<KubeConfig.RequestCredentials>) {
   const { url } = yield* EmbeddedKube
   const turn = yield* Ref.make(0)
@@ -48,7 +50,7 @@ const mutualTls = Layer.unwrap(
 )
 
 describe("KubeHttp", () => {
-  it.live("takes up a rotated certificate and a rotated token with the next request", () =>
+  it.live("uses a rotated certificate and a rotated token with the next request", () =>
     Effect.gen(function* () {
       const { ca, rejectUnauthorized } = certificate("admin").tls
       const token = (value: string): KubeConfig.RequestCredentials => ({
@@ -66,7 +68,7 @@ describe("KubeHttp", () => {
     }).pipe(Effect.provide(mutualTls))
   )
 
-  it.live("refuses a server whose certificate the cluster's CA did not sign", () =>
+  it.live("rejects a server certificate that the CA of the cluster did not sign", () =>
     Effect.gen(function* () {
       const { url } = yield* EmbeddedKube
       for (const ca of [pem("other-ca.crt"), undefined]) {
@@ -95,9 +97,9 @@ describe("KubeHttp", () => {
     })
   )
 
-  it.live("gives up a connection that is not made in time, TLS included", () =>
+  it.live("gives up a connection after the connect timeout, TLS handshake included", () =>
     Effect.gen(function* () {
-      // Accepts connections and never answers a TLS handshake.
+      // Accepts connections and never completes a TLS handshake.
       const server = yield* Effect.acquireRelease(
         Effect.sync(() => createServer()),
         (server) => Effect.sync(() => server.close())
