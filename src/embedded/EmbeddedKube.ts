@@ -261,29 +261,29 @@ const snapshotOf = (store: ClusterStore): ClusterSnapshot => ({
   )
 })
 
-const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
-  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit)
-  plant(store, options.seed ?? {}, yield* Clock.currentTimeMillis)
-  const switches = new FaultSwitches()
-  const watchesChanged = Latch.makeUnsafe(false)
-  const { authenticate, setTokens } = makeAuthentication(options)
-  const backend: KubeBackend = {
-    store,
-    switches,
-    log: new RequestRecorder(),
-    events: [],
-    accessQuestions: [],
-    decideAccess: options.decideAccess ?? denyAll,
-    rules: options.rules,
-    bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
-    streamingLists: options.streamingLists ?? true,
-    maxPageSize: options.maxPageSize ?? Infinity,
-    authenticate,
-    watchesChanged: () => {
-      watchesChanged.openUnsafe()
-    }
-  }
+const makeBackend = (
+  options: EmbeddedKubeOptions,
+  store: ClusterStore,
+  authenticate: KubeBackend["authenticate"],
+  watchesChanged: KubeBackend["watchesChanged"]
+): KubeBackend => ({
+  store,
+  switches: new FaultSwitches(),
+  log: new RequestRecorder(),
+  events: [],
+  accessQuestions: [],
+  decideAccess: options.decideAccess ?? denyAll,
+  rules: options.rules,
+  bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
+  streamingLists: options.streamingLists ?? true,
+  maxPageSize: options.maxPageSize ?? Infinity,
+  authenticate,
+  watchesChanged
+})
 
+/** Serves the backend until the scope closes. Succeeds with the port and with how to destroy all connections. */
+const serve = Effect.fnUntraced(function* (backend: KubeBackend, options: EmbeddedKubeOptions) {
+  const { store, switches } = backend
   const fork = yield* FiberSet.makeRuntime<never, void, never>()
   const server = makeServer(options.tls, (request, response) => {
     const fiber = fork(serveSafely(backend, request, response))
@@ -303,7 +303,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
   const disconnectAll = (): void => {
     for (const socket of sockets) socket.destroy()
     switches.watches.clear()
-    watchesChanged.openUnsafe()
+    backend.watchesChanged()
   }
   yield* Effect.acquireRelease(
     Effect.sync(() =>
@@ -320,16 +320,24 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
       disconnectAll()
     })
   )
+  return { port, disconnectAll }
+})
 
-  const countWatches = (target: FaultTarget = "both"): number => {
-    if (target === "both") return switches.watches.size
-    return [...switches.watches].filter(({ plan }) => plan.resource === target).length
-  }
+const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
+  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit)
+  plant(store, options.seed ?? {}, yield* Clock.currentTimeMillis)
+  const watchesChanged = Latch.makeUnsafe(false)
+  const { authenticate, setTokens } = makeAuthentication(options)
+  const backend = makeBackend(options, store, authenticate, () => void watchesChanged.openUnsafe())
+  const { disconnectAll, port } = yield* serve(backend, options)
+
+  const countWatches = (target: FaultTarget = "both"): number =>
+    [...backend.switches.watches].filter(({ plan }) => target === "both" || plan.resource === target).length
 
   return EmbeddedKube.of({
     url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     cluster: clusterOperations(store),
-    faults: makeFaults(switches, disconnectAll),
+    faults: makeFaults(backend.switches, disconnectAll),
     snapshot: Effect.sync(() => snapshotOf(store)),
     compact: Effect.sync(() => store.compact()),
     restart: ({ resourceVersion }) =>
