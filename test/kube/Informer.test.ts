@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import {
   added,
@@ -245,6 +245,33 @@ describe("watch", () => {
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(ends, ["silent"])
       assert.strictEqual(asked[1]?.resourceVersion, "7")
+    })
+  )
+
+  it.effect("loses no event when a watch is closed while the consumer is slow", () =>
+    Effect.gen(function* () {
+      const consumer = Latch.makeUnsafe(false)
+      const changes = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
+      const { asked, ends, told } = yield* informed(
+        { watches: [syncedThen("hang", ...changes), { says: [], end: "hang" }] },
+        {},
+        consumer.await
+      )
+      const settled = Effect.repeat(TestClock.adjust(1), { times: 100 })
+      yield* settled
+      yield* TestClock.adjust("11 minutes")
+      yield* consumer.open
+      yield* settled
+      assert.deepStrictEqual(ends, ["deadline"])
+      // The buffer was full when the watch was closed, so one event was still being emitted. The next watch resumes after
+      // it, so it must have been emitted, too.
+      const applied = told().filter((event) => event.startsWith("+"))
+      const versions = applied.map((event) => Number(event.split("@")[1]))
+      assert.isAbove(versions.length, 1000)
+      assert.strictEqual(asked[1]?.resourceVersion, String(versions.at(-1)))
+      assert.strictEqual(versions[0], 6)
+      assert.isTrue(versions.every((version, index) => version === (versions[index - 1] ?? 5) + 1))
+      assert.deepStrictEqual(told().slice(-2), ["lost", "heard"])
     })
   )
 

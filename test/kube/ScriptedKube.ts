@@ -133,14 +133,23 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
   })
 }
 
-/** Starts an informer of namespaces on a scripted cluster. The records grow while it runs. */
-export const informed = Effect.fnUntraced(function* (script: Script, options?: Informer.InformerOptions) {
+/** Starts an informer of namespaces on a scripted cluster. The records grow while it runs, each event after `delay`. */
+export const informed = Effect.fnUntraced(function* (
+  script: Script,
+  options?: Informer.InformerOptions,
+  delay: Effect.Effect<unknown> = Effect.void
+) {
   const asked: Array<Asked> = []
   const events: Array<ClusterEvent> = []
   const relists: Array<string> = []
   const ends: Array<string> = []
   const warnings: Array<string> = []
-  yield* Stream.runForEach(Informer.make(namespaces, options), (event) => Effect.sync(() => events.push(event))).pipe(
+  yield* Stream.runForEach(Informer.make(namespaces, options), (event) =>
+    Effect.andThen(
+      delay,
+      Effect.sync(() => events.push(event))
+    )
+  ).pipe(
     Effect.provide(layer(script, asked)),
     Effect.provideService(InformerObserver, {
       ...unobserved,
