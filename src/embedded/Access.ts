@@ -32,7 +32,7 @@ export const permits = (
       (rule.resourceNames === undefined || ("name" in target && rule.resourceNames.includes(target.name)))
   )
 
-/** The `spec` of a SubjectAccessReview: who asks for what. */
+/** The `spec` of a SubjectAccessReview: a user, and the access in question. */
 export const AccessReviewSpec = Schema.Struct({
   user: Schema.optionalKey(Schema.String),
   uid: Schema.optionalKey(Schema.String),
@@ -56,7 +56,7 @@ export const AccessReviewSpec = Schema.Struct({
 export type AccessReviewSpec = typeof AccessReviewSpec.Type
 
 /**
- * The `status` of a SubjectAccessReview. Without `denied`, `allowed: false` says only that no rule allows the request.
+ * The `status` of a SubjectAccessReview. Without `denied`, `allowed: false` means only that no rule allows the request.
  */
 export interface AccessReviewStatus {
   readonly allowed: boolean
@@ -84,7 +84,7 @@ export const accessReviewJson = (spec: AccessReviewSpec, status: AccessReviewSta
     status
   })
 
-/** What the demo's readers may do: verb, API group and resource, or verb and path. */
+/** The permissions of the group `readers`: verb, API group and resource, or verb and path. */
 const reading = new Set([
   "list /namespaces",
   "list apps/deployments",

@@ -17,7 +17,7 @@ export interface ScriptedFailure {
   readonly resource?: string
 }
 
-/** How a watch from a compacted version is refused: by an ERROR event in a 200 response, or by the status. */
+/** How a watch from a compacted version is rejected: by an ERROR event in a 200 response, or by the status. */
 export type GoneMode = "event" | "status"
 
 /** Differences between the wire formats of real servers. A client has to accept all of them. */
@@ -32,7 +32,7 @@ export interface WireQuirks {
   readonly goneMode: GoneMode
   /**
    * Whether a watch from a version that the server has not reached is accepted and silent, as in real watch caches.
-   * Default: false; it is refused with 504 ResourceVersionTooLarge, as lists are.
+   * Default: false; it is rejected with 504 ResourceVersionTooLarge, as lists are.
    */
   readonly silentFutureWatch: boolean
 }

@@ -1,5 +1,5 @@
 /**
- * The bodies that clients send: read in full, decoded, and refused with the Status that kube-apiserver answers.
+ * Reads and decodes request bodies. Invalid ones fail with the Status that kube-apiserver responds with.
  */
 import type { IncomingMessage } from "node:http"
 import { Effect, Schema } from "effect"

@@ -196,9 +196,13 @@ const makeMachine = <A extends Versioned>(
     /** Takes a step and performs its actions. Succeeds with whether the operation under way goes on. */
     handle: (input: Protocol.Input<A>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
-        const [next, actions] = Protocol.step(state, input)
-        state = next
-        outbox.push(...actions)
+        const last = outbox.at(-1)
+        // Once a step has begun an operation, inputs of the one before are late.
+        if (last === undefined || !isOperation(last)) {
+          const [next, actions] = Protocol.step(state, input)
+          state = next
+          outbox.push(...actions)
+        }
         return settle
       }),
     /** Takes the operation that the last step began. */

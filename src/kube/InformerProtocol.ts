@@ -1,9 +1,10 @@
 /**
  * The informer as a state machine, after client-go's reflector. It does no I/O: `step` maps a state and an input to the
- * next state and the actions to perform, and `Informer` performs them.
+ * next state and actions, and `Informer` performs the actions.
  *
  * Three actions are operations: `ListPage`, `OpenWatch` and `Wait`. Exactly one operation is under way at any time. An
- * input that ends it, or makes it pointless, yields the next operation as the last of its actions.
+ * input that ends it yields the next operation as its last action. So may any other input: the new operation replaces
+ * the old one.
  */
 import { type Duration, pipe } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
@@ -12,7 +13,7 @@ import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
 import type { KubeDecodeError, KubeError } from "./KubeErrors.ts"
 import type { KubeListPage, WatchEvent } from "./KubeWire.ts"
 
-/** What the protocol is configured with. */
+/** The settings of the protocol. */
 export interface Settings {
   /** For log messages. */
   readonly resource: WatchedResource
@@ -29,7 +30,7 @@ export interface Settings {
 }
 
 /**
- * What the informer is doing. `heardAt`: the time of the last event, in milliseconds since the watch was requested.
+ * The named states. `heardAt`: the time of the last event, in milliseconds since the watch was requested.
  * `spoke`: an event arrived. `news`: a list or a newer version arrived.
  *
  * - `Idle`: not started.
@@ -50,9 +51,9 @@ export type Phase =
 type Watch = Extract<Phase, { readonly _tag: "Opening" | "StreamingList" | "Watching" }>
 
 /**
- * What is known of the cluster.
+ * The position in the history of the cluster.
  *
- * - `ListDue`: nothing to resume from.
+ * - `ListDue`: there is no version to resume from, so a list is needed.
  * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch
  *   would otherwise report itself ready with a view that never changes.
  * - `Emitted`: everything up to this version was emitted. A watch resumes from it.
@@ -66,32 +67,32 @@ export interface State {
   readonly settings: Settings
   readonly phase: Phase
   readonly position: Position
-  /** Whether the server is taken to support the streaming list. */
+  /** Whether streaming lists are used, or paged ones. */
   readonly streamingList: boolean
-  /** Why the next list is due, or why the last one was. */
+  /** The reason of the list that is due, or else of the last one. */
   readonly relistReason: RelistReason
-  /** Why the last list was taken, and whether there was progress since: together they reveal a loop of relists. */
+  /** The reason of the last list, and whether there was progress since. Together they reveal a loop of lists. */
   readonly lastRelist: RelistReason | undefined
   readonly progressed: boolean
   /** Watches in a row that broke at the version of `position`. */
   readonly doubts: number
-  /** Whether the server has sent a periodic bookmark. Without them a watch may be silent for any time. */
+  /** Whether the server sends periodic bookmarks. If it does not, a watch may be silent for any time. */
   readonly sendsBookmarks: boolean
-  /** Whether the consumer takes the watch for open: `Lost` is due when it ends. */
+  /** Whether the consumer regards the watch as open, so that `Lost` follows its end. */
   readonly live: boolean
-  /** The failure last logged as a warning, so that a repetition is not. */
+  /** The failure that was last logged as a warning, to log repetitions as debug records. */
   readonly trouble: string | undefined
   /** Whether the back-off has waited since its last reset. */
   readonly backedOff: boolean
 }
 
 /**
- * What happens to the informer. `at` is in milliseconds since the watch was requested.
+ * An input. `at` is in milliseconds since the watch was requested.
  *
  * - `Started`: begin.
  * - `PageListed`, `ListFailed`: the outcome of `ListPage`.
  * - `Watched`: an event of the watch, which is open.
- * - `WatchEnded`: the outcome of `OpenWatch`: the server's end, a failure, or what `overdue` asked for.
+ * - `WatchEnded`: the outcome of `OpenWatch`: a clean end, a failure, or an end that `overdue` requested.
  * - `Waited`: the outcome of `Wait`.
  */
 export type Input<A> =
@@ -105,11 +106,11 @@ export type Input<A> =
 type WatchEnded = Extract<Input<never>, { readonly _tag: "WatchEnded" }>
 
 /**
- * The three that take time.
+ * An action that takes time.
  *
  * - `ListPage`: read a page; without `continue`, the first one of a new list.
  * - `OpenWatch`: watch from this version; without one, begin with a streaming list.
- * - `Wait`: wait as the back-off says, and at least as long as the server asked for.
+ * - `Wait`: wait for the back-off, and at least for the `Retry-After` of the server.
  */
 export type Operation =
   | { readonly _tag: "ListPage"; readonly limit: number | undefined; readonly continue: string | undefined }
@@ -117,11 +118,11 @@ export type Operation =
   | { readonly _tag: "Wait"; readonly atLeast: Duration.Duration | undefined }
 
 /**
- * What is to be done, in this order.
+ * An action. The actions of a step are performed in order.
  *
  * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. The list
  *   is not part of the state, so that no step copies it. A new list begins empty.
- * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit what their name says.
+ * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit the event of that name.
  * - `ResetBackoff`: the next wait is the shortest.
  * - `Observe…`: call the method of `InformerObserver`.
  * - `Log`: write a log record.
@@ -150,7 +151,7 @@ export type Action<A> =
       readonly error?: KubeError | undefined
     }
 
-/** The next state, and what to do. */
+/** The next state and the actions. */
 export type Step<A> = readonly [State, ReadonlyArray<Action<A>>]
 
 /** A watch that ends sooner than this, and without news, ended too soon. */
@@ -185,7 +186,7 @@ export const initial = (settings: Settings): State => ({
 })
 
 /**
- * One transition. An input that the phase has no use for, such as one of an operation that has ended, changes nothing.
+ * One transition. An input that the phase does not expect, such as one of an earlier operation, changes nothing.
  */
 export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
   state: State,
@@ -210,13 +211,13 @@ export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
       return input._tag === "Watched" ? collected(state, phase, input.event, input.at) : unchanged(state)
     case "Watching":
       if (input._tag === "WatchEnded") return watchEnded(state, phase, input)
-      return input._tag === "Watched" ? told(state, phase.news, input.event, input.at) : unchanged(state)
+      return input._tag === "Watched" ? watched(state, phase.news, input.event, input.at) : unchanged(state)
   }
 }
 
 /**
- * Whether the watch has to be ended by this side, and how; otherwise the milliseconds after which to ask again. `at`
- * and `deadline` are in milliseconds since the watch was requested.
+ * How the watch has to be ended by this side, or the milliseconds after which to ask again. `at` and `deadline` are in
+ * milliseconds since the watch was requested.
  */
 export const overdue = (
   { phase, sendsBookmarks, settings }: State,
@@ -249,7 +250,7 @@ const isStreaming = (phase: Phase): boolean =>
 const retryAfterOf = (error: KubeError): Duration.Duration | undefined =>
   error._tag === "KubeStatusError" ? error.retryAfter : undefined
 
-/** Begins what is due: a watch from where it can be resumed, otherwise a list. */
+/** Begins the next operation: a watch if there is a version to resume from, otherwise a list. */
 const proceed = (state: State): Step<never> => {
   const { position, streamingList } = state
   if (position._tag === "ListDue" && !streamingList) return firstPage(state, 0)
@@ -307,7 +308,7 @@ const opened = (state: State, streaming: boolean, at: number): Step<never> => {
   return pipe(
     [{ ...state, phase }, [{ _tag: "ObserveWatchStarted" }]],
     then(position._tag === "Held" ? replaced(position.resourceVersion) : unchanged),
-    // While a list streams in, what the consumer knows is as old as before.
+    // During a streaming list the state that the consumer has is still an old one.
     then(streaming ? unchanged : heard)
   )
 }
@@ -343,7 +344,7 @@ const collected = <A>(
 }
 
 /** An event of an open watch whose list was emitted. */
-const told = <A extends { readonly resourceVersion: ResourceVersion }>(
+const watched = <A extends { readonly resourceVersion: ResourceVersion }>(
   state: State,
   news: boolean,
   event: WatchEvent<A>,
@@ -445,7 +446,7 @@ const warn = (state: State, error: KubeError): Step<never> => {
   ]
 }
 
-// A server that answers so to a streaming list has none, or allows none: before Kubernetes 1.32 the feature is off by
+// Such a server does not support streaming lists, or has them disabled: before Kubernetes 1.32 the feature is off by
 // default, and its parameters are invalid.
 const isUnsupported = (phase: Watch, error: KubeError | undefined): boolean =>
   isStreaming(phase) &&
@@ -520,7 +521,7 @@ const failed =
     )
 
 // The version to resume from was compacted away, or fell out of the watch cache. That is expected after an outage, so
-// the list is taken at once. A server on which every new list expires is not asked for lists in a loop.
+// the list is taken at once. If every new list expires, the back-off prevents a loop of lists.
 const expired = (state: State, retryAfter: Duration.Duration | undefined): Step<never> => {
   const again = state.position._tag === "Held" || (state.lastRelist === "expired" && !state.progressed)
   return pipe(relist("expired")(state), then(again ? wait(retryAfter) : proceed))

@@ -104,7 +104,7 @@ const timedOut = (operation: string, limit: Duration.Input) =>
       Effect.fail(
         new KubeUnreachable({
           operation,
-          message: `no answer within ${Duration.format(Duration.fromInputUnsafe(limit))}`
+          message: `no response within ${Duration.format(Duration.fromInputUnsafe(limit))}`
         })
       )
   })

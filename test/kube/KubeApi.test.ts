@@ -117,7 +117,7 @@ describe("listPage", () => {
     Effect.gen(function* () {
       const late = yield* failing(() => undefined, "50 millis")
       assert(late._tag === "KubeUnreachable")
-      assert.strictEqual(late.message, "no answer within 50ms")
+      assert.strictEqual(late.message, "no response within 50ms")
       const cut = yield* failing((_, response) => void response.destroy())
       assert.strictEqual(cut._tag, "KubeUnreachable")
     })
