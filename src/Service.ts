@@ -17,17 +17,16 @@ import { ServerTls } from "./identity/ServerTls.ts"
 import * as Tls from "./identity/Tls.ts"
 import * as InformerObserver from "./kube/InformerObserver.ts"
 import * as KubeAccessReviewer from "./kube/KubeAccessReviewer.ts"
-import { KubeApi } from "./kube/KubeApi.ts"
-import { KubeConfig, type KubeConfigError } from "./kube/KubeConfig.ts"
+import * as KubeApi from "./kube/KubeApi.ts"
+import * as KubeConfig from "./kube/KubeConfig.ts"
 import * as KubeEventRecorder from "./kube/KubeEventRecorder.ts"
 import * as KubeHttp from "./kube/KubeHttp.ts"
 import * as KubeScaler from "./kube/KubeScaler.ts"
-import { KubeWatch } from "./kube/KubeWatch.ts"
-import * as NamespacedScaler from "./kube/NamespacedScaler.ts"
+import * as KubeWatch from "./kube/KubeWatch.ts"
 import { RateLimit } from "./limits/RateLimit.ts"
 import type { AccessReviewer } from "./model/AccessReviewer.ts"
 import type { DeploymentScaler } from "./model/DeploymentScaler.ts"
-import { EventRecorder } from "./model/EventRecorder.ts"
+import * as EventRecorder from "./model/EventRecorder.ts"
 import { Audit } from "./observability/Audit.ts"
 import * as CacheMetrics from "./observability/CacheMetrics.ts"
 import * as Observability from "./observability/Observability.ts"
@@ -42,7 +41,11 @@ import type { Settings } from "./settings/Settings.ts"
 type Platform = FileSystem.FileSystem | Path.Path
 
 /** Where the cluster is. The embedded cluster is loaded only where it is asked for. */
-const kubeConfig = ({ kubeconfig, kubeContext, kubeSource }: Settings): Layer.Layer<KubeConfig, StartError> =>
+const kubeConfig = ({
+  kubeconfig,
+  kubeContext,
+  kubeSource
+}: Settings): Layer.Layer<KubeConfig.KubeConfig, StartError> =>
   kubeSource === "embedded"
     ? Layer.unwrap(
         Effect.map(
@@ -58,7 +61,7 @@ const kubeConfig = ({ kubeconfig, kubeContext, kubeSource }: Settings): Layer.La
 
 /** The cache of an instance that watches the cluster itself. */
 const watched = (namespaces: Settings["kubeNamespaces"]) =>
-  Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events, namespaces)))
+  Layer.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => ClusterCache.layer(events, namespaces)))
 
 /** Informers that are not timed: their events reach the cache by way of Redis, as part of something else. */
 const untimed = Layer.effect(
@@ -82,24 +85,26 @@ const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
       return settings.role === "server"
         ? ClusterCache.layer(SharedCache.events(options), namespaces)
         : Layer.unwrap(
-            Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(SharedCache.eventsOf(options, events), namespaces))
+            Effect.map(KubeWatch.KubeWatch, ({ events }) =>
+              ClusterCache.layer(SharedCache.eventsOf(options, events), namespaces)
+            )
           ).pipe(Layer.provide(untimed))
     })
   )
 
 /** Whatever keeps the service from starting. */
-export type StartError = SettingError | KubeConfigError | ListenFailed
+export type StartError = SettingError | KubeConfig.KubeConfigError | ListenFailed
 
 /** The parts that the service is made of. */
 export interface Parts {
   /** Address and credentials of the cluster. */
-  readonly kubeConfig: Layer.Layer<KubeConfig, StartError>
+  readonly kubeConfig: Layer.Layer<KubeConfig.KubeConfig, StartError>
   /** The cluster's events. */
-  readonly watch: Layer.Layer<KubeWatch, never, KubeApi>
+  readonly watch: Layer.Layer<KubeWatch.KubeWatch, never, KubeApi.KubeApi>
   /** Writes to the cluster. */
-  readonly scaler: Layer.Layer<DeploymentScaler, never, KubeApi>
+  readonly scaler: Layer.Layer<DeploymentScaler, never, KubeApi.KubeApi>
   /** Events of accepted writes. */
-  readonly recorder: Layer.Layer<EventRecorder, never, KubeApi>
+  readonly recorder: Layer.Layer<EventRecorder.EventRecorder, never, KubeApi.KubeApi>
   /** The server's certificate, and whom it trusts. */
   readonly tls: Layer.Layer<ServerTls, SettingError, Platform>
   /** The authorizer. */
@@ -117,9 +122,7 @@ export const parts = (settings: Settings, output: Observability.Output): Parts =
   kubeConfig: kubeConfig(settings),
   watch: KubeWatch.layerOptions({ namespaces: settings.kubeNamespaces }),
   scaler:
-    settings.kubeNamespaces === undefined
-      ? KubeScaler.layer
-      : Layer.provide(NamespacedScaler.layer(settings.kubeNamespaces), KubeScaler.layer),
+    settings.kubeNamespaces === undefined ? KubeScaler.layer : KubeScaler.layerNamespaces(settings.kubeNamespaces),
   recorder: settings.auditEvents ? KubeEventRecorder.layer : EventRecorder.layerNone,
   tls: ServerTls.layer(settings),
   authorization:

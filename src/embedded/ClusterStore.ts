@@ -1,10 +1,10 @@
 /**
- * The state of the embedded cluster: objects as small records, one counter of versions, and for each resource the
- * history a watch resumes from. Synchronous, without clock or I/O; rendering to JSON is `KubeObjects`' business.
+ * The state of the embedded cluster: objects as small records, one version counter, and for each resource the history
+ * that watches resume from. Synchronous, without clock or I/O. `KubeObjects` renders the objects.
  */
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 
-/** A namespace as the embedded cluster keeps it. `createdAt` in milliseconds since the epoch. */
+/** A stored namespace. `createdAt` is in milliseconds since the epoch. */
 export interface StoredNamespace {
   readonly resource: "namespaces"
   readonly key: string
@@ -15,7 +15,7 @@ export interface StoredNamespace {
   readonly terminating: boolean
 }
 
-/** A deployment as the embedded cluster keeps it. `padding`: bytes of `managedFields` to render with it. */
+/** A stored deployment. `padding` is the size of its `managedFields` in bytes. */
 export interface StoredDeployment {
   readonly resource: "deployments"
   readonly key: string
@@ -31,18 +31,18 @@ export interface StoredDeployment {
 
 export type StoredObject = StoredNamespace | StoredDeployment
 
-/** What a watch calls a change. */
+/** The type of a change in a watch event. */
 export type ChangeType = "ADDED" | "MODIFIED" | "DELETED"
 
-/** One change of one object. A deleted object is its last state, with the version of the deletion. */
+/** A change of an object. A deleted object has its last state and the version of the deletion. */
 export interface StoredChange {
   readonly type: ChangeType
   readonly object: StoredObject
 }
 
 /**
- * A place in a resource's history: `next` is the change that came after it. A watch holds its own place, so that
- * forgetting history never takes from an open watch what it has yet to send.
+ * A position in the history of a resource; `next` is the change after it. An open watch holds its own position, so that
+ * compaction never removes a change that it has yet to send.
  */
 export interface HistoryNode {
   readonly change: StoredChange | undefined
@@ -50,7 +50,7 @@ export interface HistoryNode {
   next: HistoryNode | undefined
 }
 
-/** A consistent list of a resource, in key order, as of `resourceVersion`. */
+/** A consistent list of a resource at `resourceVersion`, sorted by key. */
 export interface Snapshot {
   readonly resourceVersion: number
   readonly items: ReadonlyArray<StoredObject>
@@ -59,14 +59,14 @@ export interface Snapshot {
 interface Collection {
   byKey: Map<string, StoredObject>
   sorted: Array<StoredObject>
-  /** A snapshot holds `sorted`: copy before the next change. */
+  /** Whether a snapshot refers to `sorted`, which is then copied before the next change. */
   shared: boolean
   head: HistoryNode
   tail: HistoryNode
   length: number
-  /** Versions below this cannot be resumed from. */
+  /** The oldest version to resume from. */
   oldest: number
-  /** Snapshots of paged lists in progress, oldest first. */
+  /** Snapshots of the paged lists in progress, oldest first. */
   readonly pages: Map<number, Snapshot>
 }
 
@@ -74,7 +74,7 @@ const heldPagedLists = 32
 
 const deploymentKey = (namespace: string, name: string): string => `${namespace}/${name}`
 
-/** The first index at which `sorted` holds a key not below `key`. */
+/** The index of the first object whose key is not below `key`. */
 const lowerBound = (sorted: ReadonlyArray<StoredObject>, key: string): number => {
   let low = 0
   let high = sorted.length
@@ -88,15 +88,14 @@ const lowerBound = (sorted: ReadonlyArray<StoredObject>, key: string): number =>
 }
 
 /**
- * Where, in a list of a whole resource, the objects lie that a request asks for: `namespace` undefined for all of them,
- * `after` the key to start behind. The bounds are indexes, the end exclusive.
+ * The range of indexes, end exclusive, of the objects in `namespace` (undefined: all) with a key above `after`.
  */
 export const rangeOf = (
   items: ReadonlyArray<StoredObject>,
   namespace: string | undefined,
   after: string | undefined
 ): { readonly start: number; readonly end: number } => {
-  // "0" is the code unit behind "/": every key of the namespace lies between the two.
+  // "0" is the code unit after "/", so that every key of the namespace sorts between the two.
   const first = namespace === undefined ? 0 : lowerBound(items, `${namespace}/`)
   const end = namespace === undefined ? items.length : lowerBound(items, `${namespace}0`)
   const start = after === undefined ? first : Math.max(first, lowerBound(items, `${after}\0`))
@@ -117,7 +116,7 @@ const emptyCollection = (resourceVersion: number): Collection => {
   }
 }
 
-/** The embedded cluster's objects and history. */
+/** Objects and history of the embedded cluster. */
 export class ClusterStore {
   #resourceVersion = 1
   #uid = 0
@@ -125,18 +124,18 @@ export class ClusterStore {
   readonly #collections: Record<WatchedResource, Collection>
   readonly #listeners = new Set<(resource: WatchedResource) => void>()
 
-  /** `historyLimit`: how many changes of each resource a watch may resume across. */
+  /** `historyLimit`: the number of changes kept of each resource. */
   constructor(historyLimit: number) {
     this.#historyLimit = historyLimit
     this.#collections = { namespaces: emptyCollection(1), deployments: emptyCollection(1) }
   }
 
-  /** The version of the latest change of anything. */
+  /** The version of the latest change. */
   get resourceVersion(): number {
     return this.#resourceVersion
   }
 
-  /** Calls back after each change, until the returned function is called. */
+  /** Calls `listener` after each change, until the returned function is called. */
   onChange(listener: (resource: WatchedResource) => void): () => void {
     this.#listeners.add(listener)
     return () => {
@@ -154,7 +153,7 @@ export class ClusterStore {
     return object?.resource === "deployments" ? object : undefined
   }
 
-  /** Adds the namespace; one that is there already stays as it is. */
+  /** Adds the namespace, unless it exists. */
   putNamespace(name: string, now: number): StoredNamespace {
     const existing = this.getNamespace(name)
     if (existing !== undefined) return existing
@@ -171,7 +170,9 @@ export class ClusterStore {
     return object
   }
 
-  /** Removes the namespace as Kubernetes does: terminating first, then its deployments, then itself. */
+  /**
+   * Removes the namespace as Kubernetes does: it becomes Terminating, then its deployments are removed, then itself.
+   */
   removeNamespace(name: string): boolean {
     const existing = this.getNamespace(name)
     if (existing === undefined) return false
@@ -186,7 +187,7 @@ export class ClusterStore {
     return true
   }
 
-  /** Adds or changes the deployment, always as a new version. The namespace must be there. */
+  /** Adds or changes the deployment, always with a new version. The namespace must exist. */
   putDeployment(
     namespace: string,
     name: string,
@@ -211,7 +212,7 @@ export class ClusterStore {
     return object
   }
 
-  /** Sets the count of a deployment; the count it has already makes no new version, as in Kubernetes. */
+  /** Sets the replica count of a deployment. As in Kubernetes, an unchanged count makes no new version. */
   scale(namespace: string, name: string, replicas: number): StoredDeployment | undefined {
     const existing = this.getDeployment(namespace, name)
     if (existing === undefined || existing.replicas === replicas) return existing
@@ -225,19 +226,19 @@ export class ClusterStore {
     return true
   }
 
-  /** Advances the counter for an object kept elsewhere (an Event) and gives its version. */
+  /** The next version, for an object that is stored elsewhere (an Event). */
   next(): number {
     return this.#next()
   }
 
-  /** The resource as it is now. */
+  /** The current list of the resource. */
   snapshot(resource: WatchedResource): Snapshot {
     const collection = this.#collections[resource]
     collection.shared = true
     return { resourceVersion: this.#resourceVersion, items: collection.sorted }
   }
 
-  /** Keeps a snapshot for the later pages of a list, until it is compacted or too many newer ones are kept. */
+  /** Keeps a snapshot for the next pages of a list, until compaction or until too many newer ones are kept. */
   keepPages(resource: WatchedResource, snapshot: Snapshot): void {
     const { pages } = this.#collections[resource]
     pages.delete(snapshot.resourceVersion)
@@ -252,17 +253,17 @@ export class ClusterStore {
     return this.#collections[resource].pages.get(resourceVersion)
   }
 
-  /** The place in the history behind the latest change. */
+  /** The position after the latest change. */
   latest(resource: WatchedResource): HistoryNode {
     return this.#collections[resource].tail
   }
 
-  /** The oldest version a watch can resume from. */
+  /** The oldest version that a watch can resume from. */
   oldest(resource: WatchedResource): number {
     return this.#collections[resource].oldest
   }
 
-  /** The place behind all changes up to `resourceVersion`; undefined when history no longer reaches back to it. */
+  /** The position after all changes up to `resourceVersion`; undefined if the history does not reach back to it. */
   resumeAt(resource: WatchedResource, resourceVersion: number): HistoryNode | undefined {
     const collection = this.#collections[resource]
     if (resourceVersion < collection.oldest) return undefined
@@ -271,7 +272,7 @@ export class ClusterStore {
     return node
   }
 
-  /** Forgets history and the lists in progress: an older version than the present one cannot be resumed from. */
+  /** Compacts: drops the history and the lists in progress, so that no older version can be resumed from. */
   compact(): void {
     for (const resource of ["namespaces", "deployments"] as const) {
       const collection = this.#collections[resource]
@@ -282,7 +283,7 @@ export class ClusterStore {
     }
   }
 
-  /** As after a restore from an old backup: the same objects, every version at or below `resourceVersion`, no history. */
+  /** Restores from an old backup: the same objects, all versions at or below `resourceVersion`, no history. */
   rewind(resourceVersion: number): void {
     const total = this.#collections.namespaces.sorted.length + this.#collections.deployments.sorted.length
     this.#resourceVersion = Math.max(1, resourceVersion)

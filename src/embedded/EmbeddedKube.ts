@@ -2,62 +2,63 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
-import { Clock, Context, Duration, Effect, FiberSet, Latch, Layer, Schema, type Scope } from "effect"
-import { type AccessQuestion, type DecideAccess, denyAll } from "./AccessReview.ts"
+import { Clock, Context, Data, Duration, Effect, FiberSet, Latch, Layer, type Scope } from "effect"
+import { type AccessReviewSpec, type DecideAccess, denyAll, type RbacRule } from "./Access.ts"
 import { ClusterStore } from "./ClusterStore.ts"
 import { type Faults, FaultSwitches, type FaultTarget, makeFaults } from "./Faults.ts"
 import { type KubeBackend, serveSafely } from "./KubeRequests.ts"
-import type { RbacRule } from "./Rbac.ts"
-import type { RecordedEvent } from "./RecordedEvent.ts"
-import { type LoggedRequest, RequestLog } from "./RecordedRequests.ts"
+import { type RecordedRequest, RequestRecorder } from "./RecordedRequests.ts"
+import type { RecordedEvent } from "./RequestBody.ts"
 import type { Seed } from "./Seed.ts"
 
-/** The embedded cluster's port could not be bound. */
-export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", { cause: Schema.Defect() }) {
+/** The port of the embedded cluster could not be bound. */
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{ readonly cause: unknown }> {
   override readonly message = "the embedded cluster could not bind its port"
 }
 
-/** An operation named a namespace or deployment (`namespace/name`) that the embedded cluster does not hold. */
-export class NoSuchObject extends Schema.TaggedError<NoSuchObject>()("NoSuchObject", { key: Schema.String }) {
-  override readonly message = `the embedded cluster holds no ${this.key}`
+/** The operation names a namespace or deployment (`namespace/name`) that does not exist. */
+export class NoSuchObject extends Data.TaggedError("NoSuchObject")<{ readonly key: string }> {
+  override readonly message = `the embedded cluster has no ${this.key}`
 }
 
-/** PEM texts. With `clientCa`, a client certificate it signed is an accepted credential. */
+/** PEM texts. With `clientCa`, client certificates that it signed are accepted as credentials. */
 export interface EmbeddedKubeTls {
   readonly cert: string
   readonly key: string
   readonly clientCa?: string
 }
 
-/** How the embedded cluster is set up. Without `tokens` and `tls.clientCa` every request is accepted. */
+/** Options of the embedded cluster. Without `tokens` and `tls.clientCa` it accepts every request. */
 export interface EmbeddedKubeOptions {
-  /** What it holds at its start; nothing when absent. */
+  /** Initial content. Default: none. */
   readonly seed?: Seed
   /** Serves https instead of http. */
   readonly tls?: EmbeddedKubeTls
-  /** The accepted bearer tokens. */
+  /** Accepted bearer tokens. */
   readonly tokens?: ReadonlyArray<string>
-  /** How often a watch that asked for bookmarks gets one. Default 60 seconds. */
+  /** Interval of the bookmarks of a watch that asked for them. Default: 60 seconds. */
   readonly bookmarkInterval?: Duration.Input
-  /** The most items a list with a `limit` gets in one page. Default: what the limit says. */
+  /** Upper bound of the `limit` of a list. Default: none. */
   readonly maxPageSize?: number
-  /** Whether `sendInitialEvents` is served. Default true; false is a server without the WatchList feature. */
+  /** Whether `sendInitialEvents` is supported, as on a server with the WatchList feature. Default: true. */
   readonly streamingLists?: boolean
-  /** The loopback port; 0, the default, takes a free one. */
+  /** Loopback port. Default: 0, a free one. */
   readonly bindPort?: number
-  /** How many changes of each resource a watch may resume across. Default 100,000. */
+  /** Changes kept of each resource, for watches to resume from. Default: 100,000. */
   readonly historyLimit?: number
-  /** Answers SubjectAccessReviews. Default: denies all. */
+  /** Answers SubjectAccessReviews. Default: `denyAll`. */
   readonly decideAccess?: DecideAccess
-  /** What whoever is authenticated may do, the access reviews apart. Default: everything. */
+  /**
+   * RBAC rules for all authenticated users. They do not apply to SubjectAccessReviews. Default: everything is allowed.
+   */
   readonly rules?: ReadonlyArray<RbacRule>
 }
 
-/** The cluster as it is, sorted by key. */
+/** The current content of the cluster, sorted by key. */
 export interface ClusterSnapshot {
   readonly resourceVersion: string
   readonly namespaces: ReadonlyArray<string>
-  /** `replicas` is 1 where the object says none. */
+  /** `replicas` is 1 if the object has no count. */
   readonly deployments: ReadonlyArray<{
     readonly namespace: string
     readonly name: string
@@ -66,24 +67,24 @@ export interface ClusterSnapshot {
   }>
 }
 
-/** Changes the cluster from within, as its other users and controllers would. */
+/** Changes to the cluster, as its other users and controllers would make them. */
 export interface ClusterOperations {
-  /** Adds the namespace unless it is there. */
+  /** Adds the namespace, unless it exists. */
   readonly createNamespace: (name: string) => Effect.Effect<void>
-  /** Removes the namespace and all it holds: Terminating, then each deployment's deletion, then its own. */
+  /** Removes the namespace and its deployments as Kubernetes does, through the Terminating phase. */
   readonly deleteNamespace: (name: string) => Effect.Effect<void, NoSuchObject>
-  /** Adds or changes a deployment. Always makes a new version, also when the count stays (a status update does that). */
+  /** Adds or changes a deployment, always with a new version, as a status update does. */
   readonly putDeployment: (
     namespace: string,
     name: string,
     replicas: number | undefined
   ) => Effect.Effect<void, NoSuchObject>
   readonly deleteDeployment: (namespace: string, name: string) => Effect.Effect<void, NoSuchObject>
-  /** Sets the count; the one it has already changes nothing. */
+  /** Sets the replica count. An unchanged count makes no new version. */
   readonly scale: (namespace: string, name: string, replicas: number) => Effect.Effect<void, NoSuchObject>
   /**
-   * Adds `namespaces` namespaces `load-00000` and up, each with `deployments` deployments `deployment-00000` and up of
-   * 1 to 10 replicas. `padding`: bytes of managedFields for each object; 3000 makes it about the size of a real one.
+   * Adds `namespaces` namespaces from `load-00000`, each with `deployments` deployments from `deployment-00000` of 1 to
+   * 10 replicas. `padding` is the size of their managedFields in bytes; 3000 gives an object of a realistic size.
    */
   readonly seedMany: (
     namespaces: number,
@@ -93,45 +94,44 @@ export interface ClusterOperations {
 }
 
 /**
- * An in-memory Kubernetes API server on loopback that speaks the real wire protocol: the demo cluster, and the
- * integration tests' fault injector. It serves namespaces, deployments and their scale, access reviews
- * and events.
+ * An in-memory Kubernetes API server on loopback that speaks the wire protocol, for the demo and for tests with fault
+ * injection. It serves namespaces, deployments and their scale, SubjectAccessReviews and Events.
  */
 export class EmbeddedKube extends Context.Service<
   EmbeddedKube,
   {
-    /** Such as `http://127.0.0.1:40123`, without a slash at the end. */
+    /** Such as `http://127.0.0.1:40123`, without a trailing slash. */
     readonly url: string
     readonly cluster: ClusterOperations
     readonly faults: Faults
     readonly snapshot: Effect.Effect<ClusterSnapshot>
-    /** Forgets history: to resume from any older version than the present one gives 410. Open watches go on. */
+    /** Compacts: resuming from any older version then fails with 410. Open watches continue. */
     readonly compact: Effect.Effect<void>
     /**
-     * A restart from an older backup: connections drop, history is gone, and the same objects have versions at or below
-     * `resourceVersion`, from where the counter goes on.
+     * Restarts from an older backup: connections are closed, the history is lost, and the same objects have versions at
+     * or below `resourceVersion`, from which the counter continues.
      */
     readonly restart: (options: { readonly resourceVersion: number }) => Effect.Effect<void>
     /** The requests received, oldest first. */
-    readonly requests: Effect.Effect<ReadonlyArray<LoggedRequest>>
+    readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
     readonly clearRequests: Effect.Effect<void>
-    /** How many watches are open. */
+    /** Number of open watches. */
     readonly openWatches: (target?: FaultTarget) => Effect.Effect<number>
     /** Waits until at least `count` watches are open. */
     readonly awaitWatches: (count: number, target?: FaultTarget) => Effect.Effect<void>
-    /** The Events clients have posted, oldest first; the latest 10,000 are kept. */
+    /** The latest 10,000 Events posted, oldest first. */
     readonly events: Effect.Effect<ReadonlyArray<RecordedEvent>>
-    /** The questions of the SubjectAccessReviews received, oldest first; the latest 10,000 are kept. */
-    readonly accessQuestions: Effect.Effect<ReadonlyArray<AccessQuestion>>
-    /** Answers SubjectAccessReviews from now on. */
+    /** The specs of the latest 10,000 SubjectAccessReviews received, oldest first. */
+    readonly accessQuestions: Effect.Effect<ReadonlyArray<AccessReviewSpec>>
+    /** Replaces the decision of SubjectAccessReviews. */
     readonly setAccess: (decide: DecideAccess) => Effect.Effect<void>
-    /** From now on whoever is authenticated may do what these rules permit; undefined: everything. Open watches go on. */
+    /** Replaces the RBAC rules; undefined allows everything. Open watches continue. */
     readonly setRules: (rules: ReadonlyArray<RbacRule> | undefined) => Effect.Effect<void>
-    /** Accepts these bearer tokens and no others from now on; an empty list accepts none. */
+    /** Replaces the accepted bearer tokens; an empty list accepts none. */
     readonly setTokens: (tokens: ReadonlyArray<string>) => Effect.Effect<void>
   }
 >()("kube-resource-api/embedded/EmbeddedKube") {
-  /** The server, for as long as the layer's scope is open. Fails with `ListenFailed` when its port cannot be bound. */
+  /** The server, until the scope of the layer closes. Fails with `ListenFailed` if its port cannot be bound. */
   static readonly layer = (options: EmbeddedKubeOptions = {}): Layer.Layer<EmbeddedKube, ListenFailed> =>
     Layer.effect(EmbeddedKube, make(options))
 }
@@ -140,7 +140,7 @@ const defaultHistoryLimit = 100_000
 
 const tokenUser = "system:serviceaccount:default:kube-resource-api"
 
-/** Tells who a request is from by its client certificate or its bearer token. */
+/** Authenticates a request by its client certificate or its bearer token. */
 const makeAuthentication = (options: EmbeddedKubeOptions) => {
   let tokens = options.tokens === undefined ? undefined : new Set(options.tokens)
   const certificates = options.tls?.clientCa !== undefined
@@ -170,14 +170,14 @@ const makeServer = (tls: EmbeddedKubeTls | undefined, onRequest: Http.RequestLis
       ...common,
       cert,
       key,
-      // Whoever shows no certificate is answered 401, not cut off: a token may identify the request.
+      // A client without a certificate is not disconnected: its request may have a token, and gets 401 otherwise.
       ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false })
     },
     onRequest
   )
 }
 
-/** Binds the server to loopback for the scope's time; gives the port. */
+/** Binds the server to loopback until the scope closes. Succeeds with the port. */
 const listen = (server: Http.Server | Https.Server, port: number): Effect.Effect<number, ListenFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<number, ListenFailed>((resume) => {
@@ -261,34 +261,34 @@ const snapshotOf = (store: ClusterStore): ClusterSnapshot => ({
   )
 })
 
-const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
-  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit)
-  plant(store, options.seed ?? {}, yield* Clock.currentTimeMillis)
-  const switches = new FaultSwitches()
-  const watchesChanged = Latch.makeUnsafe(false)
-  const { authenticate, setTokens } = makeAuthentication(options)
-  const backend: KubeBackend = {
-    store,
-    switches,
-    log: new RequestLog(),
-    events: [],
-    accessQuestions: [],
-    decideAccess: options.decideAccess ?? denyAll,
-    rules: options.rules,
-    bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
-    streamingLists: options.streamingLists ?? true,
-    maxPageSize: options.maxPageSize ?? Infinity,
-    authenticate,
-    watchesChanged: () => {
-      watchesChanged.openUnsafe()
-    }
-  }
+const makeBackend = (
+  options: EmbeddedKubeOptions,
+  store: ClusterStore,
+  authenticate: KubeBackend["authenticate"],
+  watchesChanged: KubeBackend["watchesChanged"]
+): KubeBackend => ({
+  store,
+  switches: new FaultSwitches(),
+  log: new RequestRecorder(),
+  events: [],
+  accessQuestions: [],
+  decideAccess: options.decideAccess ?? denyAll,
+  rules: options.rules,
+  bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
+  streamingLists: options.streamingLists ?? true,
+  maxPageSize: options.maxPageSize ?? Infinity,
+  authenticate,
+  watchesChanged
+})
 
+/** Serves the backend until the scope closes. Succeeds with the port and with how to destroy all connections. */
+const serve = Effect.fnUntraced(function* (backend: KubeBackend, options: EmbeddedKubeOptions) {
+  const { store, switches } = backend
   const fork = yield* FiberSet.makeRuntime<never, void, never>()
   const server = makeServer(options.tls, (request, response) => {
     const fiber = fork(serveSafely(backend, request, response))
     response.once("close", () => fiber.interruptUnsafe())
-    // A write that meets a connection just destroyed is reported here; the close above is what matters.
+    // A write to a connection that was just destroyed is reported here. The close handler above interrupts the fiber.
     response.on("error", () => {})
   })
   const sockets = new Set<Socket>()
@@ -303,7 +303,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
   const disconnectAll = (): void => {
     for (const socket of sockets) socket.destroy()
     switches.watches.clear()
-    watchesChanged.openUnsafe()
+    backend.watchesChanged()
   }
   yield* Effect.acquireRelease(
     Effect.sync(() =>
@@ -320,16 +320,24 @@ const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
       disconnectAll()
     })
   )
+  return { port, disconnectAll }
+})
 
-  const countWatches = (target: FaultTarget = "both"): number => {
-    if (target === "both") return switches.watches.size
-    return [...switches.watches].filter(({ plan }) => plan.resource === target).length
-  }
+const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
+  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit)
+  plant(store, options.seed ?? {}, yield* Clock.currentTimeMillis)
+  const watchesChanged = Latch.makeUnsafe(false)
+  const { authenticate, setTokens } = makeAuthentication(options)
+  const backend = makeBackend(options, store, authenticate, () => void watchesChanged.openUnsafe())
+  const { disconnectAll, port } = yield* serve(backend, options)
+
+  const countWatches = (target: FaultTarget = "both"): number =>
+    [...backend.switches.watches].filter(({ plan }) => target === "both" || plan.resource === target).length
 
   return EmbeddedKube.of({
     url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     cluster: clusterOperations(store),
-    faults: makeFaults(switches, disconnectAll),
+    faults: makeFaults(backend.switches, disconnectAll),
     snapshot: Effect.sync(() => snapshotOf(store)),
     compact: Effect.sync(() => store.compact()),
     restart: ({ resourceVersion }) =>

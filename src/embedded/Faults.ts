@@ -1,40 +1,38 @@
 import { Duration, Effect, Latch } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { EmptyItems } from "./KubeObjects.ts"
+import type { RequestVerb } from "./KubeRoute.ts"
 import type { OpenWatch, WatchFault } from "./OpenWatch.ts"
 
-/** What a request asks of a resource. */
-export type KubeVerb = "list" | "watch" | "get" | "patch" | "update" | "create" | "delete"
-
-/** Which watches a fault meets; both resources unless one is named. */
+/** The watches that a fault affects. Default: `both`. */
 export type FaultTarget = WatchedResource | "both"
 
-/** A failure to answer with: `status` is the HTTP status, `retryAfter` the seconds of its `Retry-After` header. */
+/** An error response. `status` is its HTTP status, `retryAfter` the seconds of its `Retry-After` header. */
 export interface ScriptedFailure {
   readonly status: number
   readonly retryAfter?: number
-  /** Which requests it meets. */
-  readonly on: KubeVerb | "any"
-  /** Only requests of this resource, such as `deployments` or `deployments/scale`; any when absent. */
+  /** The requests that fail. */
+  readonly on: RequestVerb | "any"
+  /** Limits the failure to a resource, such as `deployments` or `deployments/scale`. Default: any. */
   readonly resource?: string
 }
 
-/** How a watch whose resourceVersion is too old is refused: in the stream of a 200 response, or by the status. */
+/** How a watch from a compacted version is rejected: by an ERROR event in a 200 response, or by the status. */
 export type GoneMode = "event" | "status"
 
-/** How real servers differ in what they send, each of which a client has to take. */
+/** Differences between the wire formats of real servers. A client has to accept all of them. */
 export interface WireQuirks {
-  /** How a list without items shows it. Default `array`. */
+  /** `items` of an empty list. Default: `array`. */
   readonly emptyItems: EmptyItems
-  /** Whether list items lack `kind` and `apiVersion`, as those of real servers do. Default true. */
+  /** Whether list items lack `kind` and `apiVersion`, as on real servers. Default: true. */
   readonly bareListItems: boolean
-  /** Whether the objects of watch events lack them too. Default false. */
+  /** Whether the objects of watch events lack them, too. Default: false. */
   readonly bareWatchObjects: boolean
-  /** Default `event`. */
+  /** Default: `event`. */
   readonly goneMode: GoneMode
   /**
-   * Whether a watch from a version the server has not reached is accepted, and silent until it is reached, as real
-   * watch caches do. Otherwise, and by default, it is refused with 504 ResourceVersionTooLarge as lists are.
+   * Whether a watch from a version that the server has not reached is accepted and silent, as in real watch caches.
+   * Default: false; it is rejected with 504 ResourceVersionTooLarge, as lists are.
    */
   readonly silentFutureWatch: boolean
 }
@@ -49,51 +47,51 @@ export const defaultQuirks: WireQuirks = {
 }
 
 /**
- * The switchboard of the embedded cluster. What meets open watches gives back how many it met, so that a test can
- * tell a fault that struck from one that struck nothing.
+ * Fault injection. A fault for open watches succeeds with the number of watches that it affected, so that a test can
+ * tell whether it had any effect.
  */
 export interface Faults {
   /** Destroys the connections of the open watches. */
   readonly dropWatches: (target?: FaultTarget) => Effect.Effect<number>
-  /** The open watches fall silent, bookmarks and their end included, but stay connected. New watches work. */
+  /** Silences the open watches, bookmarks and end included, and keeps them connected. New watches work. */
   readonly stallWatches: (target?: FaultTarget) => Effect.Effect<number>
-  /** Stalled watches go on from where they were. */
+  /** Continues stalled watches. */
   readonly releaseWatches: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes half a JSON line to each open watch, then destroys its connection. */
+  /** Writes half a JSON line to each open watch and destroys its connection. */
   readonly cutMidLine: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes a line that is no JSON to each open watch, which then goes on. */
+  /** Writes a line that is no JSON to each open watch, which then continues. */
   readonly garbageLine: (target?: FaultTarget) => Effect.Effect<number>
   /** Ends each open watch with an ERROR event of status 410. */
   readonly goneNow: (target?: FaultTarget) => Effect.Effect<number>
-  /** Ends each open watch properly, as a server does at `timeoutSeconds`. */
+  /** Ends each open watch cleanly, as a server does at `timeoutSeconds`. */
   readonly closeWatchesCleanly: (target?: FaultTarget) => Effect.Effect<number>
-  /** While on, every watch opened ends properly at once, without a word. */
+  /** While on, every new watch ends cleanly at once, without an event. */
   readonly closeNewWatches: (on: boolean) => Effect.Effect<void>
-  /** Each open watch sends its next `count` changes twice. */
+  /** Makes each open watch send its next `count` changes twice. */
   readonly duplicateNextEvents: (count: number, target?: FaultTarget) => Effect.Effect<number>
-  /** Each open watch sends its next two changes in the wrong order, holding the first back until there is a second. */
+  /** Makes each open watch swap its next two changes. The first is held back until there is a second. */
   readonly reorderNextEvents: (target?: FaultTarget) => Effect.Effect<number>
-  /** The next `count` matching requests fail. Scripts given earlier are used up first. */
+  /** Makes the next `count` matching requests fail. Failures set earlier are used first. */
   readonly failNext: (count: number, failure: ScriptedFailure) => Effect.Effect<void>
-  /** How many scripted failures have not been met yet. */
+  /** Number of failures that are still outstanding. */
   readonly pendingFailures: Effect.Effect<number>
-  /** Every request waits this long before it is served; zero ends it. */
+  /** Delays every request; zero ends the delay. */
   readonly slow: (delay: Duration.Input) => Effect.Effect<void>
-  /** While on, every connection is destroyed, those open and those to come. */
+  /** While on, destroys all open and all new connections. */
   readonly unavailable: (on: boolean) => Effect.Effect<void>
-  /** While on, requests are accepted and not answered. Those still connected are served when it ends. */
+  /** While on, requests get no response. Those that are still connected are served afterwards. */
   readonly hang: (on: boolean) => Effect.Effect<void>
-  /** Refuses the verb on the resource (such as `deployments`, `deployments/scale`) with 403 until `allowAll`. */
-  readonly denyVerb: (resource: string, verb: KubeVerb) => Effect.Effect<void>
-  /** Takes all of `denyVerb` back. */
+  /** Denies the verb on the resource (such as `deployments`, `deployments/scale`) with 403 until `allowAll`. */
+  readonly denyVerb: (resource: string, verb: RequestVerb) => Effect.Effect<void>
+  /** Undoes every `denyVerb`. */
   readonly allowAll: Effect.Effect<void>
-  /** Changes how the server writes what it sends. */
+  /** Changes the wire format. */
   readonly setQuirks: (quirks: Partial<WireQuirks>) => Effect.Effect<void>
-  /** Turns every switch off and releases what is held. Watches already ended stay ended. */
+  /** Ends all faults, and continues stalled watches and held requests. */
   readonly reset: Effect.Effect<void>
 }
 
-/** The position of the switches, as the serving of requests reads it. */
+/** The faults in effect, as the request handlers read them. */
 export class FaultSwitches {
   readonly watches = new Set<OpenWatch>()
   readonly answering = Latch.makeUnsafe(true)
@@ -104,8 +102,8 @@ export class FaultSwitches {
   closeNewWatches = false
   quirks: WireQuirks = defaultQuirks
 
-  /** Uses up one scripted failure that meets the request. */
-  takeFailure(resource: string, verb: KubeVerb): ScriptedFailure | undefined {
+  /** Takes a failure for the request, if there is one. */
+  takeFailure(resource: string, verb: RequestVerb): ScriptedFailure | undefined {
     const met = this.#failures.find(
       ({ failure }) =>
         (failure.on === "any" || failure.on === verb) &&
@@ -125,11 +123,11 @@ export class FaultSwitches {
     return this.#failures.reduce((sum, { remaining }) => sum + remaining, 0)
   }
 
-  isDenied(resource: string, verb: KubeVerb): boolean {
+  isDenied(resource: string, verb: RequestVerb): boolean {
     return this.#denied.has(`${verb} ${resource}`)
   }
 
-  deny(resource: string, verb: KubeVerb): void {
+  deny(resource: string, verb: RequestVerb): void {
     this.#denied.add(`${verb} ${resource}`)
   }
 
@@ -149,7 +147,7 @@ export class FaultSwitches {
   }
 }
 
-/** The switchboard over `switches`; `disconnectAll` destroys every connection of the server. */
+/** Fault injection through `switches`. `disconnectAll` destroys every connection of the server. */
 export const makeFaults = (switches: FaultSwitches, disconnectAll: () => void): Faults => {
   const toWatches =
     (meet: (watch: OpenWatch) => void) =>

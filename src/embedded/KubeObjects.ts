@@ -1,5 +1,6 @@
 /**
- * Renders the embedded cluster's objects as kube-apiserver does. Text is made when it is sent and not kept.
+ * Renders the objects of the embedded cluster as kube-apiserver does. Text is rendered when it is sent, and is not
+ * kept.
  */
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ChangeType, StoredDeployment, StoredNamespace, StoredObject } from "./ClusterStore.ts"
@@ -8,12 +9,12 @@ const quote = JSON.stringify
 
 const timestamp = (millis: number): string => `${new Date(millis).toISOString().slice(0, 19)}Z`
 
-/** The uid of an object, from its number in the order of creation. */
+/** The uid of the object with this serial number. */
 export const uidOf = (uid: number): string => `e3b0c442-98fc-4c14-9afb-${uid.toString(16).padStart(12, "0")}`
 
 const paddings = new Map<number, string>()
 
-/** `managedFields` of about `bytes` bytes, shared by all objects that have as many. */
+/** `managedFields` of about `bytes` bytes, memoized by size. */
 const managedFields = (bytes: number): string => {
   if (bytes <= 0) return ""
   const known = paddings.get(bytes)
@@ -60,11 +61,11 @@ const deploymentJson = (deployment: StoredDeployment, bare: boolean): string => 
   )
 }
 
-/** The object's JSON; `bare` leaves out `kind` and `apiVersion`. */
+/** The JSON of the object; `bare` omits `kind` and `apiVersion`. */
 export const objectJson = (object: StoredObject, bare: boolean): string =>
   object.resource === "namespaces" ? namespaceJson(object, bare) : deploymentJson(object, bare)
 
-/** The `autoscaling/v1` Scale of a deployment. A desired count of 0 is left out of `spec`, as Go's omitempty does. */
+/** The `autoscaling/v1` Scale of a deployment. As with Go's `omitempty`, a count of 0 is absent from `spec`. */
 export const scaleJson = (deployment: StoredDeployment): string => {
   const replicas = deployment.replicas ?? 1
   return (
@@ -76,11 +77,11 @@ export const scaleJson = (deployment: StoredDeployment): string => {
   )
 }
 
-/** One line of a watch for a change. */
+/** The line of a watch for a change. */
 export const changeLine = (type: ChangeType, object: StoredObject, bare: boolean): string =>
   `{"type":"${type}","object":${objectJson(object, bare)}}\n`
 
-/** One line of a watch that reports an error, given the Status' JSON. */
+/** The ERROR line of a watch with a Status. */
 export const errorLine = (status: string): string => `{"type":"ERROR","object":${status}}\n`
 
 const typeMeta = (resource: WatchedResource, list: "" | "List"): string =>
@@ -88,15 +89,15 @@ const typeMeta = (resource: WatchedResource, list: "" | "List"): string =>
     ? `"kind":"Namespace${list}","apiVersion":"v1"`
     : `"kind":"Deployment${list}","apiVersion":"apps/v1"`
 
-/** A bookmark line: kind, apiVersion and resourceVersion alone; `initialEventsEnd` marks the end of a streaming list. */
+/** A BOOKMARK line: kind, apiVersion and resourceVersion. `initialEventsEnd` marks the end of a streaming list. */
 export const bookmarkLine = (resource: WatchedResource, resourceVersion: number, initialEventsEnd: boolean): string =>
   `{"type":"BOOKMARK","object":{${typeMeta(resource, "")},"metadata":{"resourceVersion":"${resourceVersion}"` +
   `${initialEventsEnd ? `,"annotations":{"k8s.io/initial-events-end":"true"}` : ""}}}}\n`
 
-/** How a list without items shows it: Go renders a nil slice as null, some servers leave the field out. */
+/** `items` of an empty list: Go renders a nil slice as null, and some servers omit the field. */
 export type EmptyItems = "array" | "null" | "absent"
 
-/** What a list response says beside its items. */
+/** A list response without its items. */
 export interface ListFrame {
   readonly resource: WatchedResource
   readonly resourceVersion: number
@@ -108,7 +109,7 @@ export interface ListFrame {
 
 const chunkSize = 65_536
 
-/** The text of a list of `items[start, end)`, in chunks of about 64 kB made as they are taken. */
+/** The text of a list of `items[start, end)`, in chunks of about 64 kB, rendered on demand. */
 export function* listChunks(
   frame: ListFrame,
   items: ReadonlyArray<StoredObject>,

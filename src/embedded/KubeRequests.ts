@@ -1,42 +1,45 @@
 /**
- * Serves the requests of the embedded cluster: faults first, then authentication, authorization and the resource
- * itself, in the order of kube-apiserver's own filters.
+ * Serves the requests of the embedded cluster: faults, then authentication, authorization and the resource, in the
+ * order of kube-apiserver's filters.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Cause, Clock, Duration, Effect, Schema } from "effect"
-import { accessReviewJson, AccessReviewBody, type AccessQuestion, type DecideAccess } from "./AccessReview.ts"
+import {
+  AccessReviewBody,
+  accessReviewJson,
+  type AccessReviewSpec,
+  type DecideAccess,
+  permits,
+  type RbacRule
+} from "./Access.ts"
 import type { ClusterStore } from "./ClusterStore.ts"
-import { decodeCreation } from "./CreateBody.ts"
 import type { FaultSwitches } from "./Faults.ts"
 import { errorLine, objectJson, scaleJson } from "./KubeObjects.ts"
 import { type KubeRoute, parseRoute } from "./KubeRoute.ts"
 import { KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts"
 import { listPage } from "./ListPage.ts"
 import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
-import { recordEvent, type RecordedEvent } from "./RecordedEvent.ts"
-import { permits, type RbacRule } from "./Rbac.ts"
-import { readBody } from "./RequestBody.ts"
-import type { RequestLog } from "./RecordedRequests.ts"
+import type { RequestRecorder } from "./RecordedRequests.ts"
+import { decodeCreation, decodeScaleWrite, readBody, type RecordedEvent, recordEvent } from "./RequestBody.ts"
 import { writeChunks } from "./ResponseBody.ts"
-import { decodeScaleWrite } from "./ScaleBody.ts"
 import { startWatch } from "./WatchStart.ts"
 
-/** What the requests are served from. The fields without `readonly` may change while the server runs. */
+/** The state that requests are served from. Fields without `readonly` may change while the server runs. */
 export interface KubeBackend {
   readonly store: ClusterStore
   readonly switches: FaultSwitches
-  readonly log: RequestLog
+  readonly log: RequestRecorder
   readonly events: Array<RecordedEvent>
-  readonly accessQuestions: Array<AccessQuestion>
+  readonly accessQuestions: Array<AccessReviewSpec>
   decideAccess: DecideAccess
-  /** Undefined where whoever is authenticated may do everything. */
+  /** Undefined: every authenticated user may do everything. */
   rules: ReadonlyArray<RbacRule> | undefined
   readonly bookmarkInterval: Duration.Duration
   readonly streamingLists: boolean
   readonly maxPageSize: number
-  /** The user a request is from; undefined when it has shown no accepted credential. */
+  /** The user of a request; undefined without valid credentials. */
   readonly authenticate: (request: IncomingMessage) => string | undefined
-  /** Called after the set of open watches has changed. */
+  /** Called after a change of the set of open watches. */
   readonly watchesChanged: () => void
 }
 
@@ -66,7 +69,7 @@ const acceptsJson = (request: IncomingMessage): boolean => {
 }
 
 const forbidden = (user: string, route: KubeRoute): KubeStatus => {
-  // The message names the resource alone, also where the subresource is what was denied.
+  // The message names the resource alone, even if its subresource was denied.
   const plural = route.resource.split("/")[0] ?? ""
   const resource = route.group === "" ? plural : `${plural}.${route.group}`
   const name = "name" in route.target ? route.target.name : ""
@@ -134,7 +137,7 @@ const writeScale = Effect.fnUntraced(function* (
       { name, group: "apps", kind: "deployments" }
     )
   }
-  // A whole Scale without a count asks for 0; a patch without one asks for nothing.
+  // A Scale without a count means 0; a patch without one changes nothing.
   const replicas = write.replicas ?? (verb === "update" ? 0 : existing.replicas)
   const scaled = replicas === undefined ? existing : store.scale(namespace, name, replicas)
   return json(200, scaleJson(scaled ?? existing))
@@ -291,9 +294,7 @@ const serveWatch = (backend: KubeBackend, response: ServerResponse, plan: WatchP
       })
   )
 
-/**
- * Serves one request to the end of its response. Never fails; the caller interrupts it when the connection is gone.
- */
+/** Serves a request to the end of its response. The caller interrupts it when the connection is lost. */
 export const serveRequest = Effect.fnUntraced(function* (
   backend: KubeBackend,
   request: IncomingMessage,
@@ -345,7 +346,7 @@ export const serveRequest = Effect.fnUntraced(function* (
   }
 })
 
-/** As `serveRequest`; a defect is logged and the connection destroyed. */
+/** `serveRequest`, except that a defect is logged and destroys the connection. */
 export const serveSafely = (
   backend: KubeBackend,
   request: IncomingMessage,

@@ -1,8 +1,10 @@
 import type { WatchedResource } from "../model/ClusterEvent.ts"
-import type { KubeVerb } from "./Faults.ts"
-import { flagIn } from "./ListOptions.ts"
+import { flagIn } from "./ListPage.ts"
 
-/** What a request is addressed to. `namespace` undefined: the whole cluster. */
+/** A request's verb, as authorization names it. */
+export type RequestVerb = "list" | "watch" | "get" | "patch" | "update" | "create" | "delete"
+
+/** The target of a request. Without `namespace` it is the whole cluster. */
 export type KubeTarget =
   | { readonly _tag: "Collection"; readonly resource: WatchedResource; readonly namespace: string | undefined }
   | { readonly _tag: "Namespace"; readonly name: string }
@@ -13,11 +15,11 @@ export type KubeTarget =
   | { readonly _tag: "Version" }
   | { readonly _tag: "Health" }
 
-/** A request as authorization sees it, and its parameters. */
+/** The attributes of a request that authorization looks at, and its parameters. */
 export interface KubeRoute {
   readonly target: KubeTarget
-  readonly verb: KubeVerb
-  /** The resource as RBAC names it, `deployments/scale` for the subresource; empty for paths that are no resource. */
+  readonly verb: RequestVerb
+  /** The resource as RBAC names it, such as `deployments/scale`; empty for paths that are no resource. */
   readonly resource: string
   readonly group: string
   readonly namespace: string | undefined
@@ -62,7 +64,7 @@ const targetOf = (path: ReadonlyArray<string>): KubeTarget | undefined => {
   return path.length === 8 && path[7] === "scale" ? { _tag: "Scale", namespace: fourth, name: sixth } : undefined
 }
 
-const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): KubeVerb | undefined => {
+const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): RequestVerb | undefined => {
   switch (target._tag) {
     case "Collection": {
       if (method === "POST") return "create"
@@ -97,7 +99,7 @@ const rbacOf = (
         namespace: target.namespace
       }
     case "Namespace":
-      // A namespace is in itself, so that a Role in it can permit to get it.
+      // A namespace counts as being in itself, so that a Role in it can grant `get` on it.
       return { resource: "namespaces", group: "", namespace: target.name }
     case "Deployment":
       return { resource: "deployments", group: "apps", namespace: target.namespace }
@@ -113,7 +115,7 @@ const rbacOf = (
   }
 }
 
-/** Reads what a request addresses; `unknown-path` and `unknown-method` when the server has no such thing. */
+/** Parses a request; `unknown-path` and `unknown-method` if the server does not serve it. */
 export const parseRoute = (method: string, requestTarget: string): KubeRoute | "unknown-path" | "unknown-method" => {
   const url = URL.parse(requestTarget, "http://embedded")
   if (url === null) return "unknown-path"

@@ -1,37 +1,28 @@
-import { Schema } from "effect"
+import { Data } from "effect"
 
 /** The `details` of a Kubernetes Status object. */
-export const StatusDetails = Schema.Struct({
-  name: Schema.optionalKey(Schema.String),
-  group: Schema.optionalKey(Schema.String),
-  kind: Schema.optionalKey(Schema.String),
-  causes: Schema.optionalKey(
-    Schema.Array(
-      Schema.Struct({
-        reason: Schema.String,
-        message: Schema.String,
-        field: Schema.optionalKey(Schema.String)
-      })
-    )
-  ),
-  retryAfterSeconds: Schema.optionalKey(Schema.Number)
-})
-export type StatusDetails = typeof StatusDetails.Type
+export interface StatusDetails {
+  readonly name?: string
+  readonly group?: string
+  readonly kind?: string
+  readonly causes?: ReadonlyArray<{ readonly reason: string; readonly message: string; readonly field?: string }>
+  readonly retryAfterSeconds?: number
+}
 
 /**
- * A refusal in Kubernetes' own words: `code` is the HTTP status, `reason` the machine-readable word. With
- * `continueToken` set, `metadata.continue` carries it (an expired list offers one to go on with inconsistently).
- * `retryAfterSeconds` in the details is repeated as the `Retry-After` header.
+ * An error response: `code` is the HTTP status, `reason` the machine-readable reason. `continueToken` becomes
+ * `metadata.continue`, with which a client may continue an expired list inconsistently. `retryAfterSeconds` in the
+ * details is also sent as the `Retry-After` header.
  */
-export class KubeStatus extends Schema.TaggedError<KubeStatus>()("KubeStatus", {
-  code: Schema.Int,
-  reason: Schema.String,
-  message: Schema.String,
-  details: Schema.optionalKey(StatusDetails),
-  continueToken: Schema.optionalKey(Schema.String)
-}) {}
+export class KubeStatus extends Data.TaggedError("KubeStatus")<{
+  readonly code: number
+  readonly reason: string
+  readonly message: string
+  readonly details?: StatusDetails
+  readonly continueToken?: string
+}> {}
 
-/** The JSON of the Status object, field for field as kube-apiserver sends it. */
+/** The JSON of the Status object, as kube-apiserver sends it. */
 export const statusJson = (status: KubeStatus): string =>
   JSON.stringify({
     kind: "Status",
@@ -62,11 +53,11 @@ const reasons: ReadonlyMap<number, string> = new Map([
   [504, "Timeout"]
 ])
 
-/** A Status of the given code with the reason Kubernetes pairs with it. */
+/** A Status with the reason that Kubernetes uses for the code. */
 export const statusOf = (code: number, message: string, details?: StatusDetails): KubeStatus =>
   new KubeStatus({ code, reason: reasons.get(code) ?? "", message, ...(details === undefined ? {} : { details }) })
 
-/** 404: the object is not in the cluster. `kind` is the plural resource name, as in real messages. */
+/** 404. `kind` is the plural name of the resource, as in messages of kube-apiserver. */
 export const notFound = (kind: string, group: string, name: string): KubeStatus =>
   statusOf(404, `${group === "" ? kind : `${kind}.${group}`} ${JSON.stringify(name)} not found`, {
     name,
@@ -74,11 +65,11 @@ export const notFound = (kind: string, group: string, name: string): KubeStatus 
     kind
   })
 
-/** 410: the watch's or list's resourceVersion is no longer in the history. */
+/** 410: the requested version was compacted. */
 export const tooOldResourceVersion = (requested: number, oldest: number): KubeStatus =>
   statusOf(410, `too old resource version: ${requested} (${oldest})`)
 
-/** 504: the caller has seen a resourceVersion this server has not reached. */
+/** 504: the requested version is one that this server has not reached. */
 export const tooLargeResourceVersion = (requested: number, current: number): KubeStatus =>
   statusOf(504, `Timeout: Too large resource version: ${requested}, current: ${current}`, {
     causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],

@@ -5,15 +5,45 @@ import { rangeOf } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import { listChunks } from "./KubeObjects.ts"
 import { KubeStatus, statusOf, tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
-import { invalidOptions, numberIn, refuseSelectors } from "./ListOptions.ts"
 
-/** One page of a list: its text in chunks, made as they are taken, and how many items it holds. */
+const decimal = /^(?:0|[1-9][0-9]{0,15})$/
+
+/** A numeric parameter; undefined if absent or empty. Fails with 400 unless it is a decimal number. */
+export const numberIn = (query: URLSearchParams, name: string): Effect.Effect<number | undefined, KubeStatus> => {
+  const text = query.get(name)
+  if (text === null || text === "") return Effect.succeed(undefined)
+  return decimal.test(text)
+    ? Effect.succeed(Number(text))
+    : Effect.fail(statusOf(400, `invalid value for ${name}: ${JSON.stringify(text)}`))
+}
+
+/** A boolean parameter; undefined if absent. As in Go's conversion, everything but `0` and `false` is true. */
+export const flagIn = (query: URLSearchParams, name: string): boolean | undefined => {
+  const text = query.get(name)?.toLowerCase()
+  return text === undefined ? undefined : text !== "0" && text !== "false"
+}
+
+/** 422: the list options exclude each other. */
+export const invalidOptions = (field: string, message: string): KubeStatus =>
+  statusOf(422, `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${message}`, {
+    group: "meta.k8s.io",
+    kind: "ListOptions",
+    causes: [{ reason: "FieldValueForbidden", message: `Forbidden: ${message}`, field }]
+  })
+
+/** Fails with 400 for a selector: they are not supported, and ignoring one would give a wrong list. */
+export const refuseSelectors = (query: URLSearchParams): Effect.Effect<void, KubeStatus> =>
+  (query.get("labelSelector") ?? "") !== "" || (query.get("fieldSelector") ?? "") !== ""
+    ? Effect.fail(statusOf(400, "selectors are not supported by the embedded cluster"))
+    : Effect.void
+
+/** A page of a list: the chunks of its text, rendered on demand, and the number of its items. */
 export interface ListPage {
   readonly chunks: Iterable<string>
   readonly items: number
 }
 
-/** `rv` is -1 for a list that goes on without being consistent with its earlier pages. */
+/** `rv` is -1 for a list that continues inconsistently with its earlier pages. */
 const ContinueToken = Schema.fromJsonString(
   Schema.Struct({ v: Schema.Literal("meta.k8s.io/v1"), rv: Schema.Int, start: Schema.String })
 )
@@ -49,10 +79,10 @@ const expiredContinue = (start: string): KubeStatus =>
   })
 
 /**
- * Serves a list. A first page cut short by `limit` keeps its snapshot, so that the pages after it are of the same
- * version. As in kube-apiserver, `resourceVersion=0` is answered whole, whatever the `limit`.
+ * Serves a page of a list. The snapshot of a first page is kept, so that the next pages are of the same version. As in
+ * kube-apiserver, a request with `resourceVersion=0` gets the whole list, whatever its `limit`.
  *
- * Fails with the Status kube-apiserver answers: 400, 410 Expired, 422 Invalid, 504 Timeout.
+ * Fails as kube-apiserver does, with 400, 410 Expired, 422 Invalid or 504 Timeout.
  */
 export const listPage = Effect.fnUntraced(function* (
   store: ClusterStore,

@@ -7,17 +7,17 @@ import { bookmarkLine, changeLine, errorLine } from "./KubeObjects.ts"
 import { statusJson, tooOldResourceVersion } from "./KubeStatus.ts"
 import { flushChunk, writeChunks } from "./ResponseBody.ts"
 
-/** A fault an open watch carries out between two lines. */
+/** A fault that an open watch performs between two lines. */
 export type WatchFault = "cut" | "garbage" | "gone" | "close"
 
-/** What a watch was asked for. Times in milliseconds; `deadline` and `bookmarkInterval` may be infinite. */
+/** A requested watch. Times are in milliseconds; `deadline` and `bookmarkInterval` may be infinite. */
 export interface WatchPlan {
   readonly resource: WatchedResource
   readonly namespace: string | undefined
-  /** Changes up to this version are not sent. */
+  /** The version after which changes are sent. */
   readonly after: number
   readonly position: HistoryNode
-  /** Objects to send as ADDED first. */
+  /** The initial objects, sent as ADDED. */
   readonly initial: Snapshot | undefined
   /** Whether a bookmark marks the end of the initial objects. */
   readonly markInitialEnd: boolean
@@ -28,7 +28,7 @@ export interface WatchPlan {
 
 const chunkSize = 65_536
 
-/** One watch in progress: its place in the history, and the faults that await it. */
+/** An open watch: its position in the history, and its pending faults. */
 export class OpenWatch {
   readonly plan: WatchPlan
   readonly #store: ClusterStore
@@ -55,18 +55,18 @@ export class OpenWatch {
     }
   }
 
-  /** There may be a change to send. */
+  /** Wakes the watch: there may be a change to send. */
   notify(): void {
     this.#wake.openUnsafe()
   }
 
-  /** Carries out the fault once all changes so far are sent. */
+  /** Performs the fault once all changes so far are sent. */
   inject(fault: WatchFault): void {
     this.#faults.push(fault)
     this.notify()
   }
 
-  /** Sends nothing more until `release`, while the connection stays open. */
+  /** Sends nothing until `release`; the connection stays open. */
   stall(): void {
     this.#flowing.closeUnsafe()
     this.notify()
@@ -81,17 +81,17 @@ export class OpenWatch {
     this.#duplicates += count
   }
 
-  /** Holds the next change back and sends it after the one that follows it. */
+  /** Sends the next change after the one that follows it. */
   swapNext(): void {
     this.#swapNext = true
   }
 
-  /** Destroys the connection at once, whatever is under way on it. */
+  /** Destroys the connection at once. */
   drop(): void {
     this.#response.destroy()
   }
 
-  /** Serves the watch until its deadline or a fault ends it. The response's headers are sent before; it is ended here. */
+  /** Serves the watch until its deadline or a fault, and ends the response. Its headers must have been sent. */
   readonly serve: Effect.Effect<void> = Effect.suspend(() => this.#loop())
 
   readonly #loop = Effect.fnUntraced(function* (this: OpenWatch) {
@@ -110,7 +110,7 @@ export class OpenWatch {
       }
       const fault = this.#faults.shift()
       if (fault !== undefined) {
-        const ended = yield* this.#carryOut(fault)
+        const ended = yield* this.#perform(fault)
         if (ended) return
         continue
       }
@@ -150,14 +150,14 @@ export class OpenWatch {
     }
   })
 
-  /** The lines of the changes not sent yet, about 64 kB of them at most. */
+  /** The lines of the next changes to send, about 64 kB at most. */
   #pending(): string {
     let lines = ""
     while (lines.length < chunkSize) {
       const node = this.#position.next
       if (node === undefined) break
       this.#position = node
-      if (!this.#concerns(node)) continue
+      if (!this.#matches(node)) continue
       if (this.#swapNext) {
         this.#swapNext = false
         this.#held = node
@@ -172,7 +172,7 @@ export class OpenWatch {
     return lines
   }
 
-  #concerns(node: HistoryNode): boolean {
+  #matches(node: HistoryNode): boolean {
     const { namespace, after } = this.plan
     const object = node.change?.object
     if (object === undefined || node.resourceVersion <= after) return false
@@ -187,8 +187,8 @@ export class OpenWatch {
     return line + line
   }
 
-  /** Carries out a fault; true when it ended the watch. */
-  readonly #carryOut = Effect.fnUntraced(function* (this: OpenWatch, fault: WatchFault) {
+  /** Performs a fault. Succeeds with whether it ended the watch. */
+  readonly #perform = Effect.fnUntraced(function* (this: OpenWatch, fault: WatchFault) {
     const { resource } = this.plan
     switch (fault) {
       case "garbage": {

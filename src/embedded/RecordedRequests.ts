@@ -1,36 +1,36 @@
-import type { KubeVerb } from "./Faults.ts"
+import type { RequestVerb } from "./KubeRoute.ts"
 
-/** One request the embedded cluster received. */
-export interface LoggedRequest {
+/** A request that the embedded cluster received. */
+export interface RecordedRequest {
   readonly method: string
-  /** Path and query as they came. */
+  /** Path and query, unparsed. */
   readonly path: string
   readonly query: URLSearchParams
-  /** Undefined where the request addresses nothing the server has. */
-  readonly verb: KubeVerb | undefined
-  /** As RBAC names it, `deployments/scale` for the subresource; empty for `/version` and the probes. */
+  /** Undefined for a path or method that the server does not serve. */
+  readonly verb: RequestVerb | undefined
+  /** The resource as RBAC names it, such as `deployments/scale`; empty for `/version` and the probes. */
   readonly resource: string
-  /** The `User-Agent`, empty when there is none. */
+  /** The `User-Agent` header, or an empty string. */
   readonly userAgent: string
-  /** The W3C trace context, empty when there is none. */
+  /** The W3C trace context, or an empty string. */
   readonly traceparent: string
-  /** Undefined until it is answered. */
+  /** Undefined until the response. */
   readonly status: number | undefined
-  /** How many items a list's page held. */
+  /** Items in the page of a list. */
   readonly items: number | undefined
 }
 
-type Entry = { -readonly [K in keyof LoggedRequest]: LoggedRequest[K] }
+type Entry = { -readonly [K in keyof RecordedRequest]: RecordedRequest[K] }
 
 const keptRequests = 20_000
 
-/** The requests received, oldest first; the latest 20,000 are kept. */
-export class RequestLog {
+/** The latest 20,000 requests received, oldest first. */
+export class RequestRecorder {
   #requests: Array<Entry> = []
 
-  /** Logs the request; the function returned completes its entry. */
+  /** Records the request; the function returned adds the response. */
   add(
-    request: Omit<LoggedRequest, "status" | "items">
+    request: Omit<RecordedRequest, "status" | "items">
   ): (answer: { readonly status: number; readonly items?: number }) => void {
     const entry: Entry = { ...request, status: undefined, items: undefined }
     this.#requests.push(entry)
@@ -41,8 +41,8 @@ export class RequestLog {
     }
   }
 
-  get all(): ReadonlyArray<LoggedRequest> {
-    const copies: Array<LoggedRequest> = []
+  get all(): ReadonlyArray<RecordedRequest> {
+    const copies: Array<RecordedRequest> = []
     for (const request of this.#requests.slice(-keptRequests)) copies.push({ ...request })
     return copies
   }

@@ -2,9 +2,9 @@ import type { ServerResponse } from "node:http"
 import { Effect } from "effect"
 
 /**
- * Writes the chunks in turn, taking the next one only when the socket has room for it, so that a slow reader holds
- * back the rendering and not the memory. Does not end the response. Never completes when the connection is gone: the
- * request's fiber is interrupted then.
+ * Writes the chunks in turn, each once the socket has room for it, so that a slow client delays the rendering instead
+ * of filling memory. Does not end the response. Does not complete when the connection is lost: the request's fiber is
+ * interrupted then.
  */
 export const writeChunks = (response: ServerResponse, chunks: Iterable<string>): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
@@ -28,7 +28,7 @@ export const writeChunks = (response: ServerResponse, chunks: Iterable<string>):
     })
   })
 
-/** Writes one chunk and waits until it has left the process. */
+/** Writes one chunk and waits until it is flushed. */
 export const flushChunk = (response: ServerResponse, chunk: string): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     response.write(chunk, () => {

@@ -1,12 +1,12 @@
 /**
- * What the embedded cluster holds at its start: namespaces, their deployments, and each one's replica count
- * (`undefined`: the object says none, which means 1).
+ * The initial content of the embedded cluster: namespaces, their deployments, and the replica count of each. An
+ * undefined count is absent from the object, which means 1.
  */
 export interface Seed {
   readonly [namespace: string]: { readonly [deployment: string]: number | undefined }
 }
 
-/** The demo cluster. */
+/** The initial content of the demo cluster. */
 export const demoSeed: Seed = {
   default: {},
   "kube-system": { fred: 1, jane: 2, sally: 1 },

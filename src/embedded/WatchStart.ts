@@ -4,25 +4,25 @@ import type { ClusterStore } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import type { KubeStatus } from "./KubeStatus.ts"
 import { tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
-import { flagIn, invalidOptions, numberIn, refuseSelectors } from "./ListOptions.ts"
+import { flagIn, invalidOptions, numberIn, refuseSelectors } from "./ListPage.ts"
 import type { WatchPlan } from "./OpenWatch.ts"
 
-/** What the embedded cluster is set to do for watches. */
+/** Settings of the embedded cluster for watches. */
 export interface WatchSettings {
   readonly bookmarkInterval: Duration.Duration
-  /** Whether `sendInitialEvents` is served; a server without the WatchList feature refuses it with 422. */
+  /** Whether `sendInitialEvents` is supported. A server without the WatchList feature rejects it with 422. */
   readonly streamingLists: boolean
 }
 
-/** How a watch begins: served as planned, or refused in the stream with `gone`. */
+/** How a watch begins: served as planned, or rejected with `gone` in the stream. */
 export type WatchStart =
   { readonly _tag: "Serve"; readonly plan: WatchPlan } | { readonly _tag: "Gone"; readonly gone: KubeStatus }
 
 const defaultTimeoutSeconds = 1800
 
 /**
- * Works out what a watch request asks for. Fails with the Status kube-apiserver answers: 400, 410 (when the quirks ask
- * for it as a status), 422 Invalid, 504 Timeout.
+ * Plans a requested watch. Fails as kube-apiserver does, with 400, 410 (if the quirks want it as a status), 422 Invalid
+ * or 504 Timeout.
  */
 export const startWatch = Effect.fnUntraced(function* (
   store: ClusterStore,
@@ -34,7 +34,7 @@ export const startWatch = Effect.fnUntraced(function* (
 ): Effect.fn.Return<WatchStart, KubeStatus> {
   yield* refuseSelectors(query)
   const requested = (yield* numberIn(query, "resourceVersion")) ?? 0
-  // Kubernetes takes 0 as no wish, too.
+  // Kubernetes treats 0 as absent.
   const timeoutSeconds = (yield* numberIn(query, "timeoutSeconds")) || defaultTimeoutSeconds
   const bookmarks = flagIn(query, "allowWatchBookmarks") ?? false
   const sendInitialEvents = flagIn(query, "sendInitialEvents")
@@ -70,7 +70,7 @@ export const startWatch = Effect.fnUntraced(function* (
     deadline: now + timeoutSeconds * 1000,
     bookmarkInterval: bookmarks ? Duration.toMillis(settings.bookmarkInterval) : Infinity
   }
-  // A watch from no version, or from 0, tells the present objects first even where no streaming list is asked for.
+  // A watch from no version, or from 0, begins with the current objects even without `sendInitialEvents`.
   if (sendInitialEvents === true || (sendInitialEvents === undefined && requested === 0)) {
     const initial = store.snapshot(resource)
     const position = store.latest(resource)

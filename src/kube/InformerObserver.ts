@@ -5,28 +5,28 @@ import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import type { KubeDecodeError } from "./KubeErrors.ts"
 
 /**
- * Why a whole list was taken.
+ * Why a list was taken.
  *
- * - `start`: the first one.
- * - `expired`: the server no longer has the version to resume from (410).
- * - `version-too-large`: the server has not seen that version; its store went back.
- * - `refused`: the server will not resume from that version at all.
- * - `broken`: watches from that version keep breaking with lines that cannot be read, or with ERROR events.
- * - `silent`: a server that sends bookmarks said nothing at all on the watch resumed from it.
+ * - `start`: the first list.
+ * - `expired`: the version to resume from was compacted (410).
+ * - `version-too-large`: the server has not reached that version; its store was restored from a backup.
+ * - `refused`: the server rejects that version.
+ * - `broken`: watches from that version keep ending with unreadable lines or ERROR events.
+ * - `silent`: the watch from that version received nothing, although the server sends bookmarks.
  */
 export type RelistReason = "start" | "expired" | "version-too-large" | "refused" | "broken" | "silent"
 
 /**
  * Why a watch ended.
  *
- * - `closed`: the server ended it, as it does when its time is up.
- * - `deadline`: its time was up and the server did not end it.
- * - `silent`: its bookmarks stopped, or, on a server that sends them, never came.
+ * - `closed`: the server ended it, as it does at the timeout.
+ * - `deadline`: the server did not end it at the timeout.
+ * - `silent`: no bookmark arrived for too long, on a server that sends them.
  * - `stalled`: the initial events of a streaming list stopped before their end.
- * - `unsupported`: the server has no streaming list.
- * - `expired`, `failed`, `forbidden`: the server's answer or ERROR event.
- * - `undecodable`: it said something that cannot be read.
- * - `unreachable`: no connection, or it broke.
+ * - `unsupported`: the server does not support streaming lists.
+ * - `expired`, `failed`, `forbidden`: an error response or an ERROR event.
+ * - `undecodable`: an event could not be decoded.
+ * - `unreachable`: no connection, or a broken one.
  */
 export type WatchEnd =
   | "closed"
@@ -40,24 +40,21 @@ export type WatchEnd =
   | "undecodable"
   | "unreachable"
 
-/**
- * Is told what the informers do, for metrics. The default does nothing; the effects run in the informer's own fiber, so
- * they must be quick.
- */
+/** Observes informers, for metrics. The effects run in the informer's fiber, so they must be quick. */
 export interface InformerObserver {
-  /** A whole list is due, and is asked for until there is one. */
+  /** A list is due. It is requested until it succeeds. */
   readonly listing: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
-  /** A whole list has been taken and passed on. */
+  /** The list was emitted. */
   readonly relisted: (resource: WatchedResource, reason: RelistReason) => Effect.Effect<void>
-  /** The server took a watch; of one namespace, if one is named. */
+  /** A watch opened, of all namespaces or of one. */
   readonly watchStarted: (resource: WatchedResource, namespace?: NamespaceName) => Effect.Effect<void>
-  /** A watch that was tried or taken is no more. */
+  /** A watch ended or failed to open. */
   readonly watchEnded: (resource: WatchedResource, end: WatchEnd, namespace?: NamespaceName) => Effect.Effect<void>
-  /** An answer could not be read. */
+  /** A response or an event could not be decoded. */
   readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
-  /** A bookmark came. */
+  /** A bookmark arrived. */
   readonly bookmark: (resource: WatchedResource, resourceVersion: ResourceVersion) => Effect.Effect<void>
-  /** An event is passed on. Not an effect: it is called for each of them. It must not throw. */
+  /** An event is about to be emitted. A plain function, because it is called for every event. It must not throw. */
   readonly emitting: (resource: WatchedResource) => void
 }
 
@@ -72,16 +69,16 @@ export const unobserved: InformerObserver = {
   emitting: () => {}
 }
 
-/** The observer of all informers that run with it. */
+/** The observer of informers. Default: `unobserved`. */
 export const InformerObserver: Context.Reference<InformerObserver> = Context.Reference<InformerObserver>(
   "kube-resource-api/kube/InformerObserver",
   { defaultValue: () => unobserved }
 )
 
-/** Tells several, one after the other. */
+/** Combines observers. */
 export const all = (observers: ReadonlyArray<InformerObserver>): InformerObserver => {
-  const each = (tell: (observer: InformerObserver) => Effect.Effect<void>) =>
-    Effect.forEach(observers, tell, { discard: true })
+  const each = (notify: (observer: InformerObserver) => Effect.Effect<void>) =>
+    Effect.forEach(observers, notify, { discard: true })
   return {
     listing: (resource, reason) => each((observer) => observer.listing(resource, reason)),
     relisted: (resource, reason) => each((observer) => observer.relisted(resource, reason)),

@@ -12,12 +12,12 @@ const troubleOf = (error: KubeError): Trouble =>
 const report = (trouble: Trouble, error: KubeError): Effect.Effect<void> =>
   (trouble === "forbidden"
     ? Effect.logError(
-        "The cluster does not permit this service to ask what callers may do: grant its account `create` on `subjectaccessreviews.authorization.k8s.io`"
+        "The cluster does not permit this service to review access: grant its account `create` on `subjectaccessreviews.authorization.k8s.io`"
       )
-    : Effect.logWarning("The cluster cannot be asked what callers may do")
+    : Effect.logWarning("Access reviews fail")
   ).pipe(Effect.annotateLogs({ error: error.message }))
 
-// The errors' own messages may name the cluster's address, so none of them reaches a client.
+// The messages of the errors may contain the address of the cluster, so they are not sent to clients.
 const translate = (error: KubeError): ClusterUnavailable => {
   const retryAfter = error._tag === "KubeStatusError" ? error.retryAfter : undefined
   return ClusterUnavailable.after(
@@ -27,8 +27,8 @@ const translate = (error: KubeError): ClusterUnavailable => {
 }
 
 /**
- * `AccessReviewer` over `KubeApi`, by SubjectAccessReviews. It asks once: the caller is told to try again. The log tells
- * when the cluster stops answering and when it answers again, not of each question in between.
+ * `AccessReviewer` over `KubeApi`, by SubjectAccessReviews. It does not retry: the client is asked to. The log has a
+ * record when reviews begin to fail and when they succeed again, not one for each review.
  */
 export const layer: Layer.Layer<AccessReviewer, never, KubeApi> = Layer.effect(
   AccessReviewer,
@@ -41,7 +41,7 @@ export const layer: Layer.Layer<AccessReviewer, never, KubeApi> = Layer.effect(
           Effect.tap(() => {
             if (known === undefined) return Effect.void
             known = undefined
-            return Effect.logInfo("The cluster answers again what callers may do")
+            return Effect.logInfo("Access reviews succeed again")
           }),
           Effect.tapError((error) => {
             const trouble = troubleOf(error)

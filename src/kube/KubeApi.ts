@@ -1,5 +1,5 @@
 /**
- * The requests this service makes of the Kubernetes API, and nothing of when or how often.
+ * The requests of this service to the Kubernetes API.
  */
 import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
@@ -29,29 +29,29 @@ import {
   type WatchEvent
 } from "./KubeWire.ts"
 
-/** One page of a consistent list. */
+/** A page of a consistent list. */
 export interface ListPageRequest {
-  /** The most objects in the page; absent, the whole list comes at once. */
+  /** Maximum number of objects in the page. Default: the whole list. */
   readonly limit?: number | undefined
-  /** What the page before gave. */
+  /** The token of the previous page. */
   readonly continue?: string | undefined
-  /** Only this namespace; absent, the whole cluster. */
+  /** Limits the request to a namespace. Default: the whole cluster. */
   readonly namespace?: NamespaceName | undefined
 }
 
-/** One watch. */
+/** A watch. */
 export interface WatchRequest {
-  /** Tell all that came after this version. */
+  /** The version after which changes are sent. */
   readonly resourceVersion?: ResourceVersion | undefined
-  /** Begin with all objects as they are, then a bookmark with `initialEventsEnd`: a streaming list. */
+  /** Begin with the current objects and a bookmark with `initialEventsEnd`: a streaming list. */
   readonly sendInitialEvents: boolean
-  /** After this the server ends the watch. */
+  /** Timeout after which the server ends the watch. */
   readonly timeoutSeconds: number
-  /** Only this namespace; absent, the whole cluster. */
+  /** Limits the request to a namespace. Default: the whole cluster. */
   readonly namespace?: NamespaceName | undefined
 }
 
-/** An Event of `core/v1`, which is what `kubectl describe` looks for, on a deployment. Times are in RFC 3339. */
+/** An Event of `core/v1` on a deployment, as `kubectl describe` shows it. Times are in RFC 3339. */
 export interface KubeEvent {
   readonly apiVersion: "v1"
   readonly kind: "Event"
@@ -75,7 +75,7 @@ export interface KubeEvent {
   readonly reportingInstance: string
 }
 
-/** How long to wait for answers. For a watch, `open` is until the server takes it. */
+/** Timeouts of the requests. `openTimeout` limits the opening of a watch. */
 export interface KubeApiOptions {
   /** Default: 30 seconds. */
   readonly listTimeout?: Duration.Input | undefined
@@ -89,7 +89,7 @@ export interface KubeApiOptions {
   readonly eventTimeout?: Duration.Input | undefined
 }
 
-/** The name under which the cluster knows this service's writes. */
+/** The field manager of writes, and the name of this service in requests. */
 export const fieldManager = "kube-resource-api"
 
 const unreachable = (operation: string) => (error: HttpClientError.HttpClientError | KubeConfigError) => {
@@ -104,7 +104,7 @@ const timedOut = (operation: string, limit: Duration.Input) =>
       Effect.fail(
         new KubeUnreachable({
           operation,
-          message: `no answer within ${Duration.format(Duration.fromInputUnsafe(limit))}`
+          message: `no response within ${Duration.format(Duration.fromInputUnsafe(limit))}`
         })
       )
   })
@@ -129,7 +129,7 @@ const statusError = (
     reason: status.reason ?? "",
     message: status.message ?? "",
     causes: (status.details?.causes ?? []).flatMap((cause) => cause.reason ?? []),
-    ...(retryAfter === undefined ? {} : { retryAfter: Duration.seconds(retryAfter) }),
+    retryAfter: retryAfter === undefined ? undefined : Duration.seconds(retryAfter),
     inStream: from.inStream
   })
 }
@@ -142,7 +142,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const reviewTimeout = options.reviewTimeout ?? "5 seconds"
   const eventTimeout = options.eventTimeout ?? "5 seconds"
 
-  /** Sends a request; any status but 2xx is a `KubeStatusError`. The response lives as long as the scope. */
+  /** Sends a request. A status other than 2xx fails with `KubeStatusError`. The scope holds the response. */
   const send = (verb: KubeVerb, operation: string, request: HttpClientRequest.HttpClientRequest) =>
     measured(verb)(exchange(operation, request))
 
@@ -160,7 +160,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       return response
     }
     const text = yield* Effect.mapError(response.text, unreachable(operation))
-    // A proxy or an overloaded server may answer with something other than a Status.
+    // The response of a proxy or an overloaded server may be no Status.
     const status = Result.getOrElse(Result.flatMap(decodeJson(text), decodeStatus), (): Status => ({}))
     return yield* statusError(operation, status, {
       code: response.status,
@@ -289,40 +289,37 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   })
 })
 
-/**
- * The Kubernetes API, request by request. Every method fails with `KubeUnreachable` (no answer, or none in time),
- * `KubeStatusError` (an answer that is an error) or `KubeDecodeError` (an answer that makes no sense); none retries.
- */
+/** The Kubernetes API. No method retries. */
 export class KubeApi extends Context.Service<
   KubeApi,
   {
-    /** One page of a list as of now (a consistent read). */
+    /** A page of the current list (a consistent read). */
     readonly listPage: <A extends { readonly resourceVersion: ResourceVersion }>(
       kind: ResourceKind<A>,
       page: ListPageRequest
     ) => Effect.Effect<KubeListPage<A>, KubeError>
     /**
-     * A watch, from its `Opened` until the server closes it, which ends the stream. An ERROR event fails it with a
-     * `KubeStatusError` that is `inStream`. Closing the stream's scope closes the connection.
+     * A watch, from `Opened` until the server closes it. An ERROR event fails the stream with a `KubeStatusError` that
+     * is `inStream`. Closing the scope of the stream closes the connection.
      */
     readonly watch: <A extends { readonly resourceVersion: ResourceVersion }>(
       kind: ResourceKind<A>,
       watch: WatchRequest
     ) => Stream.Stream<WatchEvent<A>, KubeError>
-    /** The namespace of this name, if the cluster has it. */
+    /** The namespace of this name, if it exists. */
     readonly getNamespace: (name: NamespaceName) => Effect.Effect<Option.Option<NamespaceObject>, KubeError>
-    /** Sets a deployment's replica count through its `scale` subresource; gives it as the cluster accepted it. */
+    /** Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. */
     readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>
-    /** Asks the cluster's authorizer, by a `SubjectAccessReview`. */
+    /** Creates a SubjectAccessReview. */
     readonly accessReview: (question: AccessQuestion) => Effect.Effect<AccessDecision, KubeError>
-    /** Records an Event. */
+    /** Creates an Event. */
     readonly createEvent: (event: KubeEvent) => Effect.Effect<void, KubeError>
   }
->()("kube-resource-api/kube/KubeApi") {
-  /** Over HTTP, with these time-outs. */
-  static readonly layerOptions = (options: KubeApiOptions): Layer.Layer<KubeApi, never, KubeHttp> =>
-    Layer.effect(KubeApi, make(options))
+>()("kube-resource-api/kube/KubeApi") {}
 
-  /** Over HTTP. */
-  static readonly layer: Layer.Layer<KubeApi, never, KubeHttp> = KubeApi.layerOptions({})
-}
+/** Over HTTP, with timeouts. */
+export const layerOptions = (options: KubeApiOptions): Layer.Layer<KubeApi, never, KubeHttp> =>
+  Layer.effect(KubeApi, make(options))
+
+/** Over HTTP. */
+export const layer: Layer.Layer<KubeApi, never, KubeHttp> = layerOptions({})

@@ -1,50 +1,50 @@
 /**
- * Where the cluster is, and how this service proves itself to it. What a kubeconfig means is left to
- * `@kubernetes/client-node`: contexts, rotated token files, exec plugins and the rest.
+ * The address of the cluster, and this service's credentials for it. `@kubernetes/client-node` interprets the
+ * kubeconfig: contexts, rotated token files, exec plugins and the rest.
  */
 import * as ClientNode from "@kubernetes/client-node"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Data, Effect, Layer } from "effect"
 import { accessSync, constants } from "node:fs"
 import { homedir } from "node:os"
 import { delimiter, join } from "node:path"
 import type { RequestOptions } from "node:https"
 
-/** The configuration names no cluster that can be asked: which setting, its value, and what to do. */
-export class KubeConfigError extends Schema.TaggedError<KubeConfigError>()("KubeConfigError", {
-  setting: Schema.String,
-  value: Schema.String,
-  problem: Schema.String,
-  fix: Schema.String
-}) {
+/** The configuration names no usable cluster: the setting, its value, the problem, and how to fix it. */
+export class KubeConfigError extends Data.TaggedError("KubeConfigError")<{
+  readonly setting: string
+  readonly value: string
+  readonly problem: string
+  readonly fix: string
+}> {
   override get message(): string {
     return `${this.setting}=${this.value}: ${this.problem}. ${this.fix}.`
   }
 }
 
-/** The TLS side of a connection to the cluster, in the words of `node:tls`. */
+/** The TLS options of a connection to the cluster. */
 export interface ClusterTls extends Pick<RequestOptions, "ca" | "cert" | "key" | "servername"> {
   readonly rejectUnauthorized: boolean
 }
 
-/** What one request to the cluster carries: credentials, secret by nature. Never log one. */
+/** The credentials of a request to the cluster. They are secret: never log them. */
 export interface RequestCredentials {
   readonly headers: Readonly<Record<string, string>>
   readonly tls: ClusterTls
 }
 
-/** Where to look for the cluster. */
+/** Where the configuration comes from. */
 export interface KubeConfigOptions {
-  /** `auto`: the pod's service account where there is one, else a kubeconfig. */
+  /** `auto`: the pod's service account if there is one, otherwise a kubeconfig. */
   readonly source: "auto" | "in-cluster" | "kubeconfig"
-  /** One file, or several in the form of `KUBECONFIG`. Default: `~/.kube/config`. */
+  /** One file, or several as in `KUBECONFIG`. Default: `~/.kube/config`. */
   readonly kubeconfigPath?: string | undefined
-  /** The context to use instead of the kubeconfig's current one. */
+  /** Overrides the current context of the kubeconfig. */
   readonly context?: string | undefined
-  /** What `/var/run/secrets/kubernetes.io/serviceaccount` is relative to. For tests. */
+  /** Prefix of `/var/run/secrets/kubernetes.io/serviceaccount`, for tests. */
   readonly serviceAccountRoot?: string | undefined
 }
 
-/** A cluster given directly: an embedded one, or a test's. PEM texts. */
+/** A cluster without a configuration file: the embedded one, or one of a test. Certificates and keys are PEM texts. */
 export interface KubeEndpoint {
   readonly url: string
   readonly token?: string | undefined
@@ -96,7 +96,7 @@ const loadFile = Effect.fnUntraced(function* (path: string) {
     })
   }
   const config = new ClientNode.KubeConfig()
-  // A parser's message quotes the file, and the file holds secrets: only its first line, which names the fault, is kept.
+  // The parser's message quotes the file, which has secrets. Only its first line, which names the fault, is kept.
   yield* Effect.try({
     try: () => config.loadFromFile(path),
     catch: (cause) =>
@@ -113,7 +113,7 @@ const loadFile = Effect.fnUntraced(function* (path: string) {
 const missing = <A extends { readonly name: string }>(have: ReadonlyArray<A>, more: ReadonlyArray<A>) =>
   more.filter((one) => !have.some((other) => other.name === one.name))
 
-// kubectl's rule: of several files, the first to name a cluster, user, context or current context wins.
+// As in kubectl, the first of several files to define a cluster, user, context or current context wins.
 const merge = (into: ClientNode.KubeConfig, from: ClientNode.KubeConfig): void => {
   missing(into.clusters, from.clusters).forEach((cluster) => into.addCluster(cluster))
   missing(into.users, from.users).forEach((user) => into.addUser(user))
@@ -182,7 +182,7 @@ const load = Effect.fnUntraced(function* (options: KubeConfigOptions) {
 
 const firstLine = (text: string): string => (text.split("\n", 1)[0] ?? "").slice(0, 200)
 
-// An exec plugin's output is a credential, and JSON.parse quotes what it cannot parse.
+// The output of an exec plugin is a credential, and JSON.parse quotes its input in errors.
 const describe = (cause: unknown): string =>
   cause instanceof SyntaxError
     ? "the exec plugin did not print an ExecCredential"
@@ -212,7 +212,7 @@ const make = Effect.fnUntraced(function* (config: ClientNode.KubeConfig) {
     })
   }
   if (server.startsWith("http:")) {
-    // Over plain HTTP (`kubectl proxy`) there is no TLS to verify, yet client-node wants to be told not to.
+    // client-node requires this for plain HTTP (`kubectl proxy`), although there is no TLS to verify.
     config.clusters = config.clusters.map((other) =>
       other.name === cluster.name ? { ...other, skipTLSVerify: true } : other
     )
@@ -224,21 +224,21 @@ const make = Effect.fnUntraced(function* (config: ClientNode.KubeConfig) {
       await config.applyToHTTPSOptions(options)
       const headers: Record<string, string> = {}
       for (const [name, value] of Object.entries(options.headers ?? {})) {
-        // A token file may end in a newline, which no header can carry.
+        // A token file may end in a newline, which is invalid in a header.
         headers[name] = String(value).trim()
       }
       if (typeof options.auth === "string") {
         headers["Authorization"] = `Basic ${Buffer.from(options.auth).toString("base64")}`
       }
       const { ca, cert, key, servername } = options
-      // Said outright, so that NODE_TLS_REJECT_UNAUTHORIZED in the environment cannot switch verification off.
+      // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED in the environment cannot disable verification.
       return { headers, tls: { ca, cert, key, servername, rejectUnauthorized: options.rejectUnauthorized !== false } }
     },
     catch: (cause) =>
       new KubeConfigError({
         setting: "user",
         value: config.getCurrentUser()?.name ?? "",
-        problem: `no credentials could be had (${describe(cause)})`,
+        problem: `no credentials are available (${describe(cause)})`,
         fix: "Check this user's token file, certificate files or exec plugin"
       })
   })
@@ -247,44 +247,44 @@ const make = Effect.fnUntraced(function* (config: ClientNode.KubeConfig) {
 })
 
 /**
- * The cluster's address, and the credentials for one request to it.
+ * The address of the cluster, and the credentials for a request to it.
  *
- * `authorize` is run anew for every request, so that a rotated token or client certificate is taken up: it reads the
- * files again, or runs the exec plugin again once its credential has expired. It fails with `KubeConfigError`.
+ * `authorize` runs for every request, so that a rotated token or client certificate takes effect: it reads the files
+ * again, or runs the exec plugin again once its credential has expired.
  */
 export class KubeConfig extends Context.Service<
   KubeConfig,
   {
-    /** Base URL of the API server, without a slash at its end. */
+    /** Base URL of the API server, without a trailing slash. */
     readonly server: string
     readonly authorize: Effect.Effect<RequestCredentials, KubeConfigError>
   }
->()("kube-resource-api/kube/KubeConfig") {
-  /** From the pod's service account or a kubeconfig. */
-  static readonly layer = (options: KubeConfigOptions): Layer.Layer<KubeConfig, KubeConfigError> =>
-    Layer.effect(KubeConfig, Effect.flatMap(load(options), make))
+>()("kube-resource-api/kube/KubeConfig") {}
 
-  /** A cluster given directly. */
-  static readonly layerEndpoint = (endpoint: KubeEndpoint): Layer.Layer<KubeConfig, KubeConfigError> =>
-    Layer.effect(
-      KubeConfig,
-      Effect.suspend(() => {
-        const config = new ClientNode.KubeConfig()
-        config.loadFromClusterAndUser(
-          {
-            name: "endpoint",
-            server: endpoint.url,
-            skipTLSVerify: false,
-            ...(endpoint.ca === undefined ? {} : { caData: base64(endpoint.ca) })
-          },
-          {
-            name: "endpoint",
-            ...(endpoint.token === undefined ? {} : { token: endpoint.token }),
-            ...(endpoint.cert === undefined ? {} : { certData: base64(endpoint.cert) }),
-            ...(endpoint.key === undefined ? {} : { keyData: base64(endpoint.key) })
-          }
-        )
-        return make(config)
-      })
-    )
-}
+/** From the pod's service account or a kubeconfig. */
+export const layer = (options: KubeConfigOptions): Layer.Layer<KubeConfig, KubeConfigError> =>
+  Layer.effect(KubeConfig, Effect.flatMap(load(options), make))
+
+/** A cluster without a configuration file. */
+export const layerEndpoint = (endpoint: KubeEndpoint): Layer.Layer<KubeConfig, KubeConfigError> =>
+  Layer.effect(
+    KubeConfig,
+    Effect.suspend(() => {
+      const config = new ClientNode.KubeConfig()
+      config.loadFromClusterAndUser(
+        {
+          name: "endpoint",
+          server: endpoint.url,
+          skipTLSVerify: false,
+          ...(endpoint.ca === undefined ? {} : { caData: base64(endpoint.ca) })
+        },
+        {
+          name: "endpoint",
+          ...(endpoint.token === undefined ? {} : { token: endpoint.token }),
+          ...(endpoint.cert === undefined ? {} : { certData: base64(endpoint.cert) }),
+          ...(endpoint.key === undefined ? {} : { keyData: base64(endpoint.key) })
+        }
+      )
+      return make(config)
+    })
+  )

@@ -1,49 +1,48 @@
 /**
- * What can go wrong on the Kubernetes wire. The messages are for the log of the operator: they may name the cluster's
- * address, so they never reach a client as they are.
+ * The errors of requests to the cluster. Their messages are for the log: they may contain the address of the cluster,
+ * so they are never sent to clients.
  */
-import { Schema } from "effect"
+import { Data, type Duration } from "effect"
 
-/** No answer: no connection, a connection that broke, a time-out, or no credentials to ask with. */
-export class KubeUnreachable extends Schema.TaggedError<KubeUnreachable>()("KubeUnreachable", {
-  operation: Schema.String,
-  message: Schema.String
-}) {}
+/** No response: no connection, a broken connection, a timeout, or no credentials. */
+export class KubeUnreachable extends Data.TaggedError("KubeUnreachable")<{
+  readonly operation: string
+  readonly message: string
+}> {}
 
 /**
- * The cluster answered with an error, as an HTTP status or (`inStream`) as an ERROR event of a watch. `reason` and
- * `causes` are the words of its `Status` object, `retryAfter` what it asked for.
+ * An error response, or an ERROR event of a watch (`inStream`). `reason` and `causes` come from its `Status` object.
  */
-export class KubeStatusError extends Schema.TaggedError<KubeStatusError>()("KubeStatusError", {
-  operation: Schema.String,
-  code: Schema.Number,
-  reason: Schema.String,
-  message: Schema.String,
-  causes: Schema.Array(Schema.String),
-  retryAfter: Schema.optional(Schema.Duration),
-  inStream: Schema.Boolean
-}) {
-  /** The resource version or `continue` token asked for is too old: only a new list helps. */
+export class KubeStatusError extends Data.TaggedError("KubeStatusError")<{
+  readonly operation: string
+  readonly code: number
+  readonly reason: string
+  readonly message: string
+  readonly causes: ReadonlyArray<string>
+  readonly retryAfter?: Duration.Duration | undefined
+  readonly inStream: boolean
+}> {
+  /** The requested resource version or `continue` token was compacted: a new list is needed. */
   get isExpired(): boolean {
     return this.code === 410 || this.reason === "Expired" || this.reason === "Gone"
   }
 
-  /** The resource version asked for is newer than this server has seen, as after a restore of its store. */
+  /** The server has not reached the requested resource version, as after a restore of its store. */
   get isVersionTooLarge(): boolean {
     return this.causes.includes("ResourceVersionTooLarge") || this.message.includes("Too large resource version")
   }
 
-  /** The cluster refuses this service: not authenticated, or not permitted. */
+  /** The cluster denies the request: this service is not authenticated or not authorized. */
   get isForbidden(): boolean {
     return this.code === 401 || this.code === 403
   }
 }
 
-/** The cluster's answer is not what its API promises: not JSON, cut mid-line, too long a line, a field missing. */
-export class KubeDecodeError extends Schema.TaggedError<KubeDecodeError>()("KubeDecodeError", {
-  operation: Schema.String,
-  message: Schema.String
-}) {}
+/** A response that cannot be decoded: not JSON, a truncated or overlong line, a missing field. */
+export class KubeDecodeError extends Data.TaggedError("KubeDecodeError")<{
+  readonly operation: string
+  readonly message: string
+}> {}
 
-/** All that a request to the cluster can fail with. */
+/** The errors of a request to the cluster. */
 export type KubeError = KubeUnreachable | KubeStatusError | KubeDecodeError

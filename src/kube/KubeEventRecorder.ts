@@ -4,13 +4,13 @@ import { EventRecorder, type Scaling } from "../model/EventRecorder.ts"
 import { fieldManager, KubeApi, type KubeEvent } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 
-/** Events that wait for the cluster; more are dropped, for they are a courtesy: the log is the record. */
+/** Maximum length of the queue. More Events are dropped: the audit log is the record, Events are a convenience. */
 const longestQueue = 1000
 
 const longestMessage = 1024
 const longestName = 253
 
-/** Events of scalings, by what became of them: recorded, failed or dropped. */
+/** Events by outcome: recorded, failed or dropped. */
 export const auditEvents = Metric.counter("audit_events_total", {
   description: "Kubernetes Events of accepted writes, by outcome.",
   incremental: true
@@ -20,10 +20,10 @@ const recorded = Metric.withAttributes(auditEvents, { outcome: "recorded" })
 const failed = Metric.withAttributes(auditEvents, { outcome: "failed" })
 const dropped = Metric.withAttributes(auditEvents, { outcome: "dropped" })
 
-// A moment's trouble is waited out; a refusal is not.
-const patience = Schedule.exponential("200 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
+// Only transient errors are retried.
+const retries = Schedule.exponential("200 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
-const isPassing = (error: KubeError): boolean =>
+const isTransient = (error: KubeError): boolean =>
   error._tag === "KubeUnreachable" || (error._tag === "KubeStatusError" && (error.code === 429 || error.code >= 500))
 
 const messageOf = ({ from, groups, requestId, to, user }: Scaling): string => {
@@ -33,11 +33,11 @@ const messageOf = ({ from, groups, requestId, to, user }: Scaling): string => {
   return text.length > longestMessage ? `${text.slice(0, longestMessage - 1)}…` : text
 }
 
-/** The Event as client-go's recorder would name and word it; `serial` keeps those of one moment apart. */
+/** The Event, named as client-go's recorder does. `serial` distinguishes Events of the same millisecond. */
 export const eventOf = (scaling: Scaling, host: string, serial: number): KubeEvent => {
   const { at, ref, resourceVersion, uid } = scaling
   const suffix = `.${at.toString(16)}${(serial % 4096).toString(16).padStart(3, "0")}`
-  // A cut name must not end in what a name may not end in.
+  // A truncated name must end in an alphanumeric character.
   const name = ref.name.slice(0, longestName - suffix.length).replace(/[^a-z0-9]+$/, "")
   const time = `${DateTime.formatIso(DateTime.makeUnsafe(at)).slice(0, 19)}Z`
   return {
@@ -65,8 +65,8 @@ export const eventOf = (scaling: Scaling, host: string, serial: number): KubeEve
 }
 
 /**
- * `EventRecorder` over `KubeApi`: one Event on the deployment for each scaling, in order, in the background. What the
- * cluster does not take after a few attempts is logged and let go. On closing, what is queued has five seconds to leave.
+ * `EventRecorder` over `KubeApi`: one Event on the deployment for each scaling, in order, in the background. An Event
+ * that still fails after a few attempts is logged and dropped. On shutdown the queue has five seconds to drain.
  */
 export const layer: Layer.Layer<EventRecorder, never, KubeApi> = Layer.effect(
   EventRecorder,
@@ -77,13 +77,13 @@ export const layer: Layer.Layer<EventRecorder, never, KubeApi> = Layer.effect(
     let serial = 0
     const post = (scaling: Scaling) =>
       api.createEvent(eventOf(scaling, host, serial++)).pipe(
-        Effect.retry({ schedule: patience, while: isPassing }),
+        Effect.retry({ schedule: retries, while: isTransient }),
         Effect.matchEffect({
           onSuccess: () => Metric.update(recorded, 1),
           onFailure: (error) =>
             Effect.andThen(
               Metric.update(failed, 1),
-              Effect.logWarning("the cluster did not take an event").pipe(
+              Effect.logWarning("Cannot record an Event").pipe(
                 Effect.annotateLogs({
                   namespace: scaling.ref.namespace,
                   deployment: scaling.ref.name,

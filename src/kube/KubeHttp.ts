@@ -1,6 +1,5 @@
 /**
- * HTTP to the cluster: its base URL, credentials asked for anew with each request, TLS, and sockets on which a dead peer
- * is noticed.
+ * The HTTP client for the cluster: base URL, credentials for each request, TLS, and detection of dead peers.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Context, Duration, Effect, Layer } from "effect"
@@ -11,14 +10,14 @@ import type { Duplex } from "node:stream"
 import { Socket } from "node:net"
 import { KubeConfig, type KubeConfigError } from "./KubeConfig.ts"
 
-/** How connections to the cluster are made. */
+/** Options of connections to the cluster. */
 export interface KubeHttpOptions {
   /**
-   * Silence after which the kernel begins to probe the peer. It then gives up after ten probes a second apart, so a
-   * half-open connection is noticed 10 s after this. Default: 15 seconds.
+   * Silence after which the kernel begins to probe the peer. It gives up after ten probes a second apart, so a
+   * half-open connection is detected 10 s later. Default: 15 seconds.
    */
   readonly keepAliveDelay?: Duration.Input | undefined
-  /** How long a connection may take to be made, TLS included. Default: 10 seconds. */
+  /** Timeout of connecting, TLS handshake included. Default: 10 seconds. */
   readonly connectTimeout?: Duration.Input | undefined
 }
 
@@ -57,8 +56,8 @@ class TlsAgent extends https.Agent {
 const makeHttp = Effect.fnUntraced(function* (options: KubeHttpOptions) {
   const config = yield* KubeConfig
   const connectMillis = Duration.toMillis(options.connectTimeout ?? "10 seconds")
-  // keepAliveMsecs is what sets SO_KEEPALIVE and its initial delay on an agent's sockets; a request's
-  // keepAliveInitialDelay is ignored in favour of it, and its default is one second.
+  // keepAliveMsecs sets SO_KEEPALIVE and its initial delay on the sockets of an agent. It overrides a request's
+  // keepAliveInitialDelay, and its default is one second.
   const sockets = { keepAlive: true, keepAliveMsecs: Duration.toMillis(options.keepAliveDelay ?? "15 seconds") }
   const tlsAgent = yield* Effect.acquireRelease(
     Effect.sync(() => new TlsAgent(sockets, connectMillis)),
@@ -76,8 +75,8 @@ const makeHttp = Effect.fnUntraced(function* (options: KubeHttpOptions) {
   return client.pipe(
     HttpClient.mapRequestEffect((request) =>
       Effect.map(config.authorize, ({ headers, tls }) => {
-        // The agent pools sockets by their TLS options, so a rotated certificate gets new connections and leaves
-        // those in use alone.
+        // The agent pools sockets by their TLS options, so a rotated certificate opens new connections and does not
+        // affect those in use.
         Object.assign(tlsAgent.options, tls)
         return request.pipe(HttpClientRequest.prependUrl(config.server), HttpClientRequest.setHeaders(headers))
       })
@@ -85,17 +84,15 @@ const makeHttp = Effect.fnUntraced(function* (options: KubeHttpOptions) {
   )
 })
 
-/**
- * A client whose requests go to the cluster: give it a path. Fails with `KubeConfigError` when there are no credentials.
- */
+/** An HTTP client for paths of the cluster's API. Fails with `KubeConfigError` without credentials. */
 export class KubeHttp extends Context.Service<
   KubeHttp,
   HttpClient.HttpClient.With<HttpClientError.HttpClientError | KubeConfigError>
 >()("kube-resource-api/kube/KubeHttp") {}
 
-/** Over `node:http` and `node:https`, with the cluster of `KubeConfig`, connecting as `options` say. */
+/** Over `node:http` and `node:https`, for the cluster of `KubeConfig`, with options. */
 export const layerOptions = (options: KubeHttpOptions): Layer.Layer<KubeHttp, never, KubeConfig> =>
   Layer.effect(KubeHttp, makeHttp(options))
 
-/** Over `node:http` and `node:https`, with the cluster of `KubeConfig`. */
+/** Over `node:http` and `node:https`, for the cluster of `KubeConfig`. */
 export const layer: Layer.Layer<KubeHttp, never, KubeConfig> = layerOptions({})

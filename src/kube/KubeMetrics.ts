@@ -1,19 +1,19 @@
 import { Clock, Effect, Exit, Metric } from "effect"
 import type { KubeError } from "./KubeErrors.ts"
 
-/** What the service asks of the cluster. */
+/** The kinds of requests to the cluster. */
 export type KubeVerb = "list" | "watch" | "get" | "scale" | "review" | "event"
 
 const requests = (verb: KubeVerb, code: string) =>
   Metric.counter("kube_requests_total", {
-    description: "Requests to the cluster, by what was asked and the status; unreachable: there was none.",
+    description: "Requests to the cluster, by kind and HTTP status; unreachable: no response.",
     incremental: true,
     attributes: { verb, code }
   })
 
 const duration = (verb: KubeVerb) =>
   Metric.histogram("kube_request_duration_seconds", {
-    description: "From a request to the cluster to the head of its answer.",
+    description: "Time from a request to the cluster to the head of its response.",
     boundaries: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     attributes: { verb }
   })

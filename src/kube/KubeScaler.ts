@@ -1,6 +1,7 @@
 import { Duration, Effect, Fiber, Layer, Schedule } from "effect"
 import { DeploymentScaler } from "../model/DeploymentScaler.ts"
-import { Unauthorized, ClusterUnavailable, NotFound } from "../contract/Problems.ts"
+import { ClusterUnavailable, NotFound, Unauthorized } from "../contract/Problems.ts"
+import type { NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
@@ -9,8 +10,10 @@ const forbade = (reason: string) => new Unauthorized({ detail: `The cluster refu
 
 const retryLater = (detail: string, retryAfterSeconds: number) => ClusterUnavailable.after(detail, retryAfterSeconds)
 
-// What a client is told. The errors' own messages may name the cluster's address; those of a Status, written by the
-// cluster for the caller of its API, do not.
+const notFound = (ref: DeploymentRef) =>
+  new NotFound({ detail: `deployment "${ref.name}" not found in namespace "${ref.namespace}"` })
+
+// A client sees the message of a Status only. Other messages may contain the address of the cluster.
 const translate =
   (ref: DeploymentRef) =>
   (error: KubeError): NotFound | Unauthorized | ClusterUnavailable => {
@@ -20,9 +23,10 @@ const translate =
     const seconds = error.retryAfter === undefined ? 1 : Math.max(1, Math.ceil(Duration.toSeconds(error.retryAfter)))
     switch (error.code) {
       case 404:
-        return new NotFound({ detail: `deployment "${ref.name}" not found in namespace "${ref.namespace}"` })
+        return notFound(ref)
       case 401:
-        // It is this service that the cluster does not know, as when its token has expired: nothing the caller did.
+        // The cluster does not authenticate this service, for instance with an expired token. The caller did nothing
+        // wrong.
         return retryLater("the cluster does not accept the credentials of this service", seconds)
       case 403:
         return forbade(error.message || error.reason || "forbidden")
@@ -31,8 +35,7 @@ const translate =
       case 429:
         return retryLater("the cluster is overloaded", seconds)
     }
-    // An admission webhook or a policy answers 400 or 422 to a count that it does not want: the cluster refused the
-    // write, in its own words, and will refuse it again.
+    // An admission webhook or a policy rejects a count with 400 or 422, and would reject it again.
     return error.code >= 400 && error.code < 500
       ? forbade(error.message || error.reason || `status ${error.code}`)
       : retryLater("the cluster failed to take the write", seconds)
@@ -43,8 +46,8 @@ const conflicts = Schedule.exponential("20 millis").pipe(Schedule.jittered, Sche
 /**
  * `DeploymentScaler` over `KubeApi`.
  *
- * The patch names no resource version, so a conflict is one between writers inside the API server: it is tried again a
- * few times. Nothing else is: the caller is told to, with the cluster's `Retry-After` or one second.
+ * The patch has no resource version, so a conflict is one between writers inside the API server and is retried a few
+ * times. No other error is retried: the client is asked to, with the cluster's `Retry-After` or one second.
  */
 export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect(
   DeploymentScaler,
@@ -59,12 +62,13 @@ export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect
             while: (error) => error._tag === "KubeStatusError" && error.code === 409
           }),
           Effect.tapError((error) =>
-            Effect.logWarning("the cluster did not take a replica count").pipe(
+            Effect.logWarning("Cannot set a replica count").pipe(
               Effect.annotateLogs({ namespace: ref.namespace, deployment: ref.name, error: error.message })
             )
           ),
           Effect.mapError(translate(ref)),
-          // A fiber of its own, so that whoever asked may go and its time limits still hold.
+          // A fiber of its own, so that the timeouts hold even if the caller is uninterruptible, and the write outlives
+          // it.
           Effect.forkIn(scope, { uninterruptible: false }),
           Effect.flatMap(Fiber.join),
           Effect.uninterruptible
@@ -72,3 +76,17 @@ export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect
     })
   })
 )
+
+/** `layer`, restricted to these namespaces: the service sees no others, so no others exist. */
+export const layerNamespaces = (
+  namespaces: ReadonlyArray<NamespaceName>
+): Layer.Layer<DeploymentScaler, never, KubeApi> =>
+  Layer.effect(
+    DeploymentScaler,
+    Effect.map(DeploymentScaler, ({ scale }) => {
+      const within = new Set(namespaces)
+      return DeploymentScaler.of({
+        scale: (ref, replicas) => (within.has(ref.namespace) ? scale(ref, replicas) : Effect.fail(notFound(ref)))
+      })
+    })
+  ).pipe(Layer.provide(layer))

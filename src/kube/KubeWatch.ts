@@ -6,44 +6,46 @@ import { KubeApi } from "./KubeApi.ts"
 import { deployments, deploymentsIn, namespaces } from "./KubeWire.ts"
 import * as NamespacePoll from "./NamespacePoll.ts"
 
-/** What is watched, and how. */
+/** What to watch, and how. */
 export interface KubeWatchOptions extends Informer.InformerOptions, NamespacePoll.NamespacePollOptions {
-  /** Only these namespaces, each by a watch of its own, which a Role in it permits; absent, the whole cluster. */
+  /**
+   * Limits the service to these namespaces, each with a watch that a Role in it permits. Default: the whole cluster.
+   */
   readonly namespaces?: ReadonlyArray<NamespaceName> | undefined
 }
 
-/** What the cluster tells of its namespaces and deployments, in one stream. */
+/** The events of namespaces and deployments. */
 export class KubeWatch extends Context.Service<
   KubeWatch,
   {
-    /** Neither fails nor ends. Each run of it lists and watches anew, and stops when its scope closes. */
+    /** Neither fails nor ends. Each run lists and watches from the beginning, until its scope closes. */
     readonly events: Stream.Stream<ClusterEvent>
   }
->()("kube-resource-api/kube/KubeWatch") {
-  /** From the cluster of `KubeApi`, by informers with these options. */
-  static readonly layerOptions = (options: KubeWatchOptions): Layer.Layer<KubeWatch, never, KubeApi> =>
-    Layer.effect(
-      KubeWatch,
-      Effect.gen(function* () {
-        const api = yield* KubeApi
-        const events =
-          options.namespaces === undefined
-            ? Stream.merge(Informer.make(namespaces, options), Informer.make(deployments, options))
-            : Stream.mergeAll(
-                [
-                  NamespacePoll.make(options.namespaces, options),
-                  ...options.namespaces.map((namespace) => Informer.make(deploymentsIn(namespace), options))
-                ],
-                { concurrency: "unbounded" }
-              )
-        return KubeWatch.of({ events: Stream.provideService(events, KubeApi, api) })
-      })
-    )
+>()("kube-resource-api/kube/KubeWatch") {}
 
-  /** From the cluster of `KubeApi`. */
-  static readonly layer: Layer.Layer<KubeWatch, never, KubeApi> = KubeWatch.layerOptions({})
+/** Informers over `KubeApi` with options. */
+export const layerOptions = (options: KubeWatchOptions): Layer.Layer<KubeWatch, never, KubeApi> =>
+  Layer.effect(
+    KubeWatch,
+    Effect.gen(function* () {
+      const api = yield* KubeApi
+      const events =
+        options.namespaces === undefined
+          ? Stream.merge(Informer.make(namespaces, options), Informer.make(deployments, options))
+          : Stream.mergeAll(
+              [
+                NamespacePoll.make(options.namespaces, options),
+                ...options.namespaces.map((namespace) => Informer.make(deploymentsIn(namespace), options))
+              ],
+              { concurrency: "unbounded" }
+            )
+      return KubeWatch.of({ events: Stream.provideService(events, KubeApi, api) })
+    })
+  )
 
-  /** Exactly these events, from no cluster. */
-  static readonly layerEvents = (events: Stream.Stream<ClusterEvent>): Layer.Layer<KubeWatch> =>
-    Layer.succeed(KubeWatch, { events })
-}
+/** Informers over `KubeApi`. */
+export const layer: Layer.Layer<KubeWatch, never, KubeApi> = layerOptions({})
+
+/** The given events, without a cluster. */
+export const layerEvents = (events: Stream.Stream<ClusterEvent>): Layer.Layer<KubeWatch> =>
+  Layer.succeed(KubeWatch, { events })

@@ -1,6 +1,6 @@
 /**
- * The Kubernetes wire, as far as this service reads it: schemas of the answers, and of each kind of object the
- * projection to the read model. Objects are projected as they are decoded, so nothing else of them is kept.
+ * The part of the Kubernetes wire format that this service reads: schemas of the responses, and projections of objects
+ * to the read model. Objects are projected as they are decoded, so that the rest of them is not kept.
  */
 import { Result, Schema } from "effect"
 import type { ClusterEvent, WatchedResource } from "../model/ClusterEvent.ts"
@@ -10,10 +10,10 @@ import { ReplicaCount } from "../contract/Names.ts"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { withoutManagedFields } from "./ManagedFields.ts"
 
-// encoding/json in Go writes an absent list, map or string as null, as "" or not at all.
+// encoding/json in Go writes an absent list, map or string as null, as "", or omits it.
 const absent = <S extends Schema.Top>(schema: S) => Schema.optional(Schema.NullOr(schema))
 
-/** A `Status`: how the API tells of an error, in a response's body or in an ERROR event. */
+/** A `Status`: the body of an error response, or the object of an ERROR event. */
 export const Status = Schema.Struct({
   code: absent(Schema.Number),
   reason: absent(Schema.String),
@@ -67,7 +67,7 @@ const AccessReview = Schema.Struct({
   status: Schema.Struct({ allowed: Schema.Boolean, reason: absent(Schema.String) })
 })
 
-/** What `SubjectAccessReview` answers. */
+/** The result of a SubjectAccessReview. */
 export interface AccessDecision {
   readonly allowed: boolean
   readonly reason: string
@@ -76,7 +76,7 @@ export interface AccessDecision {
 const oneReplica = ReplicaCount.make(1)
 const noReplicas = ReplicaCount.make(0)
 
-/** The result of decoding: the value, or why it could not be decoded. */
+/** A decoded value, or why decoding failed. */
 export type Decoded<A> = Result.Result<A, string>
 
 const decoder = <A, B>(schema: Schema.Decoder<A>, project: (value: A) => B): ((input: unknown) => Decoded<B>) => {
@@ -84,7 +84,7 @@ const decoder = <A, B>(schema: Schema.Decoder<A>, project: (value: A) => B): ((i
   return (input) => Result.mapBoth(decode(input), { onFailure: (issue) => issue.message, onSuccess: project })
 }
 
-/** Decodes the text of one JSON value, but for its `managedFields`. */
+/** Parses JSON without its `managedFields`. */
 export const decodeJson: (text: string) => Decoded<unknown> = (() => {
   const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
   return (text: string) => Result.mapError(decode(withoutManagedFields(text)), () => "not JSON")
@@ -93,42 +93,42 @@ export const decodeJson: (text: string) => Decoded<unknown> = (() => {
 /** Decodes a `Status`. */
 export const decodeStatus = decoder(Status, (status) => status)
 
-/** Decodes the `Scale` that answers a write of it. */
+/** Decodes a `Scale`. */
 export const decodeScale: (input: unknown) => Decoded<ScaledDeployment> = decoder(Scale, ({ metadata, spec }) => ({
   ...metadata,
   uid: metadata.uid ?? undefined,
-  // Scale leaves a count of zero out, unlike Deployment, whose default is 1.
+  // A count of zero is absent from a Scale. The default of a Deployment, in contrast, is 1.
   replicas: spec?.replicas ?? noReplicas
 }))
 
-/** Decodes the answer to a `SubjectAccessReview`. */
+/** Decodes a `SubjectAccessReview`. */
 export const decodeAccessReview: (input: unknown) => Decoded<AccessDecision> = decoder(AccessReview, ({ status }) => ({
   allowed: status.allowed,
   reason: status.reason ?? ""
 }))
 
-/** One kind of object that is listed and watched: where it lives, how it is decoded, and the events it makes. */
+/** A kind of object to list and watch: its path, its decoder, and the events of its changes. */
 export interface ResourceKind<A extends { readonly resourceVersion: ResourceVersion }> {
   readonly resource: WatchedResource
-  /** The one namespace whose objects these are; absent, the whole cluster's. */
+  /** Limits the kind to one namespace. Default: the whole cluster. */
   readonly namespace?: NamespaceName | undefined
-  /** The collection's path on the API server, of the whole cluster or of one namespace. */
+  /** The path of the collection, of the whole cluster or of one namespace. */
   readonly path: (namespace?: NamespaceName) => string
   readonly decode: (input: unknown) => Decoded<A>
-  /** What identifies an object among those of its kind. */
+  /** Identifies an object among those of its kind. */
   readonly key: (object: A) => string
   readonly replaced: (items: ReadonlyArray<A>, resourceVersion: ResourceVersion) => ClusterEvent
   readonly applied: (object: A) => ClusterEvent
   readonly deleted: (object: A) => ClusterEvent
 }
 
-/** Decodes one Namespace object. */
+/** Decodes a Namespace. */
 export const decodeNamespace: (input: unknown) => Decoded<NamespaceObject> = decoder(
   Namespace,
   ({ metadata }) => metadata
 )
 
-/** The namespaces. They are cluster-scoped: there is one collection of them. */
+/** Namespaces. They are cluster-scoped. */
 export const namespaces: ResourceKind<NamespaceObject> = {
   resource: "namespaces",
   path: () => "/api/v1/namespaces",
@@ -139,7 +139,7 @@ export const namespaces: ResourceKind<NamespaceObject> = {
   deleted: ({ name, resourceVersion }) => ({ _tag: "NamespaceDeleted", name, resourceVersion })
 }
 
-/** The deployments. */
+/** Deployments of the whole cluster. */
 export const deployments: ResourceKind<DeploymentObject> = {
   resource: "deployments",
   path: (namespace) =>
@@ -155,14 +155,14 @@ export const deployments: ResourceKind<DeploymentObject> = {
   })
 }
 
-/** The deployments of one namespace. */
+/** Deployments of one namespace. */
 export const deploymentsIn = (namespace: NamespaceName): ResourceKind<DeploymentObject> => ({
   ...deployments,
   namespace,
   replaced: (items, resourceVersion) => ({ _tag: "DeploymentsReplaced", items, resourceVersion, namespace })
 })
 
-/** One page of a list. `continue` asks for the next one, and is absent on the last. */
+/** A page of a list. `continue` is the token for the next page, undefined on the last. */
 export interface KubeListPage<A> {
   readonly items: ReadonlyArray<A>
   readonly resourceVersion: ResourceVersion
@@ -171,7 +171,7 @@ export interface KubeListPage<A> {
 
 const decodePageShape = Schema.decodeUnknownResult(ListPage)
 
-/** Decodes one page of a list of `kind`. */
+/** Decodes a page of a list of `kind`. */
 export const decodeListPage = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   input: unknown
@@ -190,12 +190,12 @@ export const decodeListPage = <A extends { readonly resourceVersion: ResourceVer
   })
 
 /**
- * What a watch tells.
+ * An event of a watch.
  *
- * - `Opened`: the server took the watch; nothing has been said yet.
- * - `Applied`: added or changed. `Deleted`: gone; the object's version is that of its deletion.
- * - `Bookmark`: all is told up to `resourceVersion`; `initialEventsEnd` ends the initial events of a streaming list.
- * - `Failed`: the server's ERROR event.
+ * - `Opened`: the server accepted the watch.
+ * - `Applied`: added or changed. `Deleted`: deleted; the object's version is that of its deletion.
+ * - `Bookmark`: all changes up to `resourceVersion` were sent. `initialEventsEnd` marks the end of a streaming list.
+ * - `Failed`: an ERROR event.
  */
 export type WatchEvent<A> =
   | { readonly _tag: "Opened" }
@@ -212,7 +212,7 @@ const decodeBookmark = decoder(Bookmark, ({ metadata }): WatchEvent<never> => ({
   initialEventsEnd: metadata.annotations?.["k8s.io/initial-events-end"] === "true"
 }))
 
-/** Decodes one line of a watch of `kind`. */
+/** Decodes a line of a watch of `kind`. */
 export const decodeWatchEvent = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   input: unknown

@@ -1,9 +1,9 @@
 /**
- * `managedFields` is most of an object's text (who set which field), and nothing that is read here: left out before the text
- * is parsed, it costs neither the time nor the garbage of a tree of small objects.
+ * Removes `managedFields` (which client set which field) from JSON before it is parsed. They are most of the text of an
+ * object, and parsing them costs time and garbage.
  */
 
-// In compact JSON, as the API writes it, this is the key and nothing else: within a string its quotes would be escaped.
+// In compact JSON, as the API server writes it, this can only be the key: inside a string its quotes would be escaped.
 const opening = '"managedFields":['
 
 const quote = 0x22
@@ -11,7 +11,7 @@ const openBracket = 0x5b
 const backslash = 0x5c
 const closeBracket = 0x5d
 
-/** The index of the bracket that closes the array whose first element would be at `from`; -1 if the text ends before it. */
+/** The index of the bracket that closes the array whose elements begin at `from`; -1 if the text ends before it. */
 const closing = (text: string, from: number): number => {
   let depth = 1
   let inString = false
@@ -27,7 +27,7 @@ const closing = (text: string, from: number): number => {
   return -1
 }
 
-/** The JSON text with each `managedFields` emptied; what is wrong within one goes unseen. A text that was cut stays so. */
+/** The JSON text with each `managedFields` emptied, without validating them. Truncated text stays truncated. */
 export const withoutManagedFields = (text: string): string => {
   let kept = ""
   let from = 0

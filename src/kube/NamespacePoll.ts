@@ -1,6 +1,5 @@
 /**
- * The existence of named namespaces, for a service that may not list them: a Role permits `get` of its own namespace and
- * nothing more, so each is asked for by name, again and again.
+ * Polls namespaces by name, for a service that may not list them: a Role can grant `get` on its own namespace only.
  */
 import { Duration, Effect, Option, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
@@ -12,24 +11,24 @@ import { InformerObserver } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 
-/** How often the namespaces are asked for. */
+/** Timing of the poll. */
 export interface NamespacePollOptions {
-  /** Between two rounds, 20 % more or less at random. Default: 15 seconds. */
+  /** Interval of the rounds, with 20 % jitter. Default: 15 seconds. */
   readonly pollEvery?: Duration.Input | undefined
-  /** The first wait after a round that failed; the longest is `pollEvery`. Default: 0.8 seconds. */
+  /** First back-off after a failed round; the longest is `pollEvery`. Default: 0.8 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
 }
 
-/** Namespaces asked for at the same time. */
+/** Concurrent requests. */
 const concurrency = 4
 
-// There is no list whose version this could be, and no watch event that it is compared with.
+// There is no list that it could be the version of, and no watch event to compare it with.
 const noVersion = ResourceVersion.make("0")
 
 /**
- * The namespaces of these names that exist: `NamespacesReplaced` once each has been answered for, and again when that
- * changes; `Heard` after a round in which all were, `Lost` when the first is not. One that cannot be asked for stays what
- * it was. The stream neither fails nor ends.
+ * The namespaces of these names that exist. `NamespacesReplaced` follows the first response for each name, and any
+ * change. `Heard` follows a round in which all requests succeeded, `Lost` the first in which one failed. A namespace
+ * whose request fails keeps its state. The stream neither fails nor ends.
  */
 export const make = (
   names: ReadonlyArray<NamespaceName>,
@@ -46,7 +45,7 @@ const run = Effect.fnUntraced(function* (
   passOn: (event: ClusterEvent) => Effect.Effect<unknown>
 ) {
   const api = yield* KubeApi
-  // To whoever observes, the poll is the watch of the namespaces: open while all are answered for.
+  // Observers see the poll as a watch of the namespaces that is open while all requests succeed.
   const observer = yield* InformerObserver
   const emit = (event: ClusterEvent) =>
     Effect.suspend(() => {
@@ -56,18 +55,18 @@ const run = Effect.fnUntraced(function* (
   const pollMillis = Duration.toMillis(options.pollEvery ?? "15 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", Duration.millis(pollMillis))
   const known = new Map<NamespaceName, Option.Option<NamespaceObject>>()
-  const troubled = new Set<NamespaceName>()
-  let told: string | undefined
+  const failing = new Set<NamespaceName>()
+  let emitted: string | undefined
   let live = false
 
   const failed = (name: NamespaceName, error: KubeError) => {
-    const said = troubled.has(name)
-    troubled.add(name)
+    const repeated = failing.has(name)
+    failing.add(name)
     const text =
       error._tag === "KubeStatusError" && error.isForbidden
-        ? `the cluster does not permit this service to ${error.operation}: grant it the verb get on this namespace`
-        : `cannot ${error.operation}: trying again`
-    return Effect.logWithLevel(said ? "Debug" : "Warn")(text).pipe(
+        ? `The cluster does not permit this service to ${error.operation}: grant it the verb get on this namespace`
+        : `Cannot ${error.operation}: retrying`
+    return Effect.logWithLevel(repeated ? "Debug" : "Warn")(text).pipe(
       Effect.annotateLogs({ resource: "namespaces", namespace: name, error: error.message }),
       Effect.as(false)
     )
@@ -79,7 +78,7 @@ const run = Effect.fnUntraced(function* (
       onSuccess: (found) =>
         Effect.sync(() => {
           known.set(name, found)
-          troubled.delete(name)
+          failing.delete(name)
           return true
         })
     })
@@ -87,10 +86,10 @@ const run = Effect.fnUntraced(function* (
   const round = Effect.gen(function* () {
     const answered = yield* Effect.forEach(names, ask, { concurrency })
     const existing = [...known.values()].flatMap(Option.toArray)
-    const words = existing.map(({ name, resourceVersion }) => `${name}@${resourceVersion}`).join()
-    if (known.size === names.length && words !== told) {
+    const versions = existing.map(({ name, resourceVersion }) => `${name}@${resourceVersion}`).join()
+    if (known.size === names.length && versions !== emitted) {
       yield* emit({ _tag: "NamespacesReplaced", items: existing, resourceVersion: noVersion })
-      told = words
+      emitted = versions
     }
     if (answered.every((one) => one)) {
       yield* live ? Effect.void : observer.watchStarted("namespaces")

@@ -1,14 +1,14 @@
 /**
- * The framing of a watch: one JSON text a line, in chunks cut anywhere, also within a character.
+ * The framing of a watch: one JSON text per line, in chunks that may end anywhere, even within a character.
  */
 import { Result, Stream } from "effect"
 
-/** The longest line taken, in bytes. etcd holds objects of up to 1.5 MiB; aggregated APIs may send larger ones. */
+/** Maximum length of a line in bytes. etcd stores objects of up to 1.5 MiB; aggregated APIs may send larger ones. */
 export const maxLineBytes = 8 * 1024 * 1024
 
 const newline = 0x0a
 
-/** A line of text, or why there is none. Nothing follows a failure. */
+/** A line of text, or an error, which ends the stream. */
 export type Line = Result.Result<string, string>
 
 const splitter = (limit: number) => {
@@ -43,7 +43,7 @@ const splitter = (limit: number) => {
         if (broken) {
           break
         }
-        // A newline's byte is never part of another character in UTF-8, so bytes can be searched before decoding.
+        // In UTF-8 the byte of a newline is never part of another character, so bytes can be searched before decoding.
         const at = chunk.indexOf(newline, from)
         const part = chunk.subarray(from, at === -1 ? chunk.length : at)
         parts.push(part)
@@ -57,12 +57,12 @@ const splitter = (limit: number) => {
       }
       return out
     },
-    /** What is left when the stream ends: a line without its newline is one that was cut. */
-    end: (): ReadonlyArray<Line> => (!broken && length > 0 ? [fail("cut in the middle of a line")] : [])
+    /** At the end of the stream: an error if a line has no newline, because it was truncated. */
+    end: (): ReadonlyArray<Line> => (!broken && length > 0 ? [fail("truncated in the middle of a line")] : [])
   }
 }
 
-/** Splits bytes into lines. A line that cannot be given is the last element, and a failed one. */
+/** Splits bytes into lines. An error is the last element. */
 export const watchLines =
   (limit: number = maxLineBytes) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Line, E, R> =>
@@ -73,7 +73,7 @@ export const watchLines =
         () => undefined,
         (_, chunks) => [undefined, chunks.flatMap(split.push)] as const
       )
-      // Only a clean end leaves a cut line to tell of: a connection that broke has told its own error.
+      // Only after a clean end: a broken connection has its own error.
       return Stream.concat(
         lines,
         Stream.suspend(() => Stream.fromIterable(split.end()))

@@ -1,16 +1,16 @@
 import { Context, type Effect } from "effect"
 import type { ClusterUnavailable } from "../contract/Problems.ts"
 
-/** Who a question is about, as the cluster knows it. */
+/** A user as the cluster knows it. */
 export interface AccessSubject {
   readonly user: string
   readonly groups: ReadonlyArray<string>
 }
 
-/** What is asked for of a resource. Without a namespace it is asked for in all, without a name for all names. */
+/** Access to a resource. Without a namespace it is access in all namespaces, without a name to all names. */
 export interface ResourceAccess {
   readonly verb: string
-  /** The API group, `""` for the core one. */
+  /** The API group; `""` is the core group. */
   readonly group: string
   readonly resource: string
   readonly subresource?: string | undefined
@@ -18,21 +18,21 @@ export interface ResourceAccess {
   readonly name?: string | undefined
 }
 
-/** What is asked for of a path that is no resource, such as `/metrics`. */
+/** Access to a path that is no resource, such as `/metrics`. */
 export interface PathAccess {
   readonly verb: string
   readonly path: string
 }
 
-/** A question to the cluster's authorizer: may this subject do that? */
+/** Whether a subject has access. */
 export interface AccessQuestion {
   readonly subject: AccessSubject
   readonly access: ResourceAccess | PathAccess
 }
 
 /**
- * Asks the cluster's own authorizer. Succeeds with whether the subject may; fails with `ClusterUnavailable` where there is
- * no answer, which is neither a yes nor a no.
+ * The cluster's authorizer. Succeeds with whether the subject has access; fails with `ClusterUnavailable` without an
+ * answer.
  */
 export class AccessReviewer extends Context.Service<
   AccessReviewer,

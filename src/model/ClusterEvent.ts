@@ -1,25 +1,25 @@
 /**
- * What the cluster tells, in the words of the read model. The informers produce these; the cache consumes them.
+ * The events of the cluster in terms of the read model. Informers produce them, and the cache consumes them.
  */
 import type { DeploymentObject, DeploymentRef, NamespaceObject } from "./ReadModel.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 import type { ResourceVersion } from "./ResourceVersion.ts"
 
-/** The two kinds of object that are watched. */
+/** The watched kinds of objects. */
 export type WatchedResource = "namespaces" | "deployments"
 
 /**
- * One step of what is known of the cluster.
+ * A change of the known state of the cluster.
  *
- * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list as of `resourceVersion`, to be swapped in in one step; with
- *   a `namespace`, the list of what is in that one.
+ * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list at `resourceVersion`, which replaces the known one in one
+ *   step; with a `namespace`, the list of that namespace.
  * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
- * - `NamespaceDeleted`, `DeploymentDeleted`: gone as of `resourceVersion`.
- * - `Heard`: the watch is live and the cluster spoke, with or without news (a bookmark, an opened watch).
- * - `Lost`: the watch of this resource is no longer live; what is known of it begins to age.
+ * - `NamespaceDeleted`, `DeploymentDeleted`: deleted at `resourceVersion`.
+ * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived).
+ * - `Lost`: the watch ended, so the known state of this resource begins to age.
  *
- * `namespace`: that of a watch of one namespace; absent, the watch is of the whole cluster. `agoMillis`: how long ago the
- * cluster was last heard on the watch, where that was not now (`Heard`), or not when this stream last told (`Lost`).
+ * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `agoMillis`: the time since the
+ * watch was last current, if that was not just now (`Heard`) or not at the last event of this stream (`Lost`).
  */
 export type ClusterEvent =
   | {
@@ -46,7 +46,7 @@ interface WatchSign {
   readonly agoMillis?: number | undefined
 }
 
-/** The namespace that the event is of, or of whose watch it is; undefined where it is of the namespaces, or of all. */
+/** The namespace of the deployment or of the watch; undefined for events of namespaces or of the whole cluster. */
 export const namespaceOf = (event: ClusterEvent): NamespaceName | undefined => {
   switch (event._tag) {
     case "DeploymentApplied":
@@ -62,7 +62,7 @@ export const namespaceOf = (event: ClusterEvent): NamespaceName | undefined => {
   }
 }
 
-/** What the event is of. */
+/** The resource of the event. */
 export const resourceOf = (event: ClusterEvent): WatchedResource => {
   switch (event._tag) {
     case "NamespacesReplaced":

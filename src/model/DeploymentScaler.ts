@@ -6,11 +6,10 @@ import type { ReplicaCount } from "../contract/Names.ts"
 /**
  * Writes a deployment's replica count to the cluster. Succeeds with the deployment as the cluster accepted it.
  *
- * Fails with `NotFound` (the cluster has no such deployment), `Unauthorized` (the cluster refused this service) or
- * `ClusterUnavailable` (unreachable, overloaded, failing).
+ * Fails with `NotFound` (no such deployment), `Unauthorized` (the cluster rejects the write) or `ClusterUnavailable`
+ * (unreachable, overloaded, failing).
  *
- * Its time limits hold also where it cannot be interrupted: once sent, a write is waited for until what became of it is
- * known.
+ * A write is uninterruptible, so that its outcome is known, and has a timeout nevertheless.
  */
 export class DeploymentScaler extends Context.Service<
   DeploymentScaler,

@@ -3,13 +3,13 @@ import type { DeploymentRef } from "./ReadModel.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "./ResourceVersion.ts"
 
-/** A replica count that the cluster accepted, and who set it. */
+/** An accepted write of a replica count. */
 export interface Scaling {
   readonly ref: DeploymentRef
-  /** The deployment's identity in the cluster, where the cluster told it. */
+  /** The uid of the deployment, if the cluster sent it. */
   readonly uid: string | undefined
   readonly resourceVersion: ResourceVersion
-  /** The count before; `undefined` where it was not known. */
+  /** The previous count, if known. */
   readonly from: ReplicaCount | undefined
   readonly to: ReplicaCount
   readonly user: string
@@ -20,13 +20,13 @@ export interface Scaling {
 }
 
 /**
- * Makes scalings visible on the deployments themselves, as client-go's recorder of the same name does. Recording is done
- * in the background: it never fails, and never keeps a write waiting.
+ * Records scalings as Kubernetes Events on the deployments. Recording happens in the background: it never fails, and
+ * never delays a write.
  */
 export class EventRecorder extends Context.Service<
   EventRecorder,
   { readonly record: (scaling: Scaling) => Effect.Effect<void> }
->()("kube-resource-api/model/EventRecorder") {
-  /** Records nothing. */
-  static readonly layerNone = Layer.succeed(EventRecorder, { record: () => Effect.void })
-}
+>()("kube-resource-api/model/EventRecorder") {}
+
+/** Records nothing. */
+export const layerNone: Layer.Layer<EventRecorder> = Layer.succeed(EventRecorder, { record: () => Effect.void })

@@ -1,17 +1,17 @@
 /**
- * The read model: what the service keeps of the cluster, and nothing else of it.
+ * The read model: the fields of the cluster's objects that the service keeps.
  */
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "./ResourceVersion.ts"
 
-/** A namespace as the service keeps it. */
+/** A namespace. */
 export interface NamespaceObject {
   readonly name: NamespaceName
   readonly resourceVersion: ResourceVersion
 }
 
-/** A deployment as the service keeps it: `replicas` is the desired count. */
+/** A deployment. `replicas` is the desired count. */
 export interface DeploymentObject {
   readonly namespace: NamespaceName
   readonly name: DeploymentName
@@ -19,13 +19,13 @@ export interface DeploymentObject {
   readonly resourceVersion: ResourceVersion
 }
 
-/** One deployment, by name. */
+/** The name of a deployment. */
 export interface DeploymentRef {
   readonly namespace: NamespaceName
   readonly name: DeploymentName
 }
 
-/** A deployment as the cluster accepted a write of its count; `uid` is its identity there, where the cluster told it. */
+/** A deployment after an accepted write of its count. `uid` is set if the cluster sent it. */
 export interface ScaledDeployment extends DeploymentObject {
   readonly uid: string | undefined
 }

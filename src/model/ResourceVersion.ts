@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 
 /**
- * The cluster's version of an object or of a whole list. Opaque, except that two decimal ones compare (`isOlder`).
+ * The version of an object or a list in the cluster. Opaque, except that decimal versions can be compared (`isOlder`).
  */
 export const ResourceVersion = Schema.NonEmptyString.pipe(Schema.brand("ResourceVersion"))
 export type ResourceVersion = typeof ResourceVersion.Type
@@ -9,8 +9,8 @@ export type ResourceVersion = typeof ResourceVersion.Type
 const decimal = /^(?:0|[1-9][0-9]*)$/
 
 /**
- * Whether `a` is certainly older than `b`. Kubernetes 1.35 defines the order of two versions of one resource when both
- * are decimal numbers without leading zeros; of any others nothing is known, and the answer is `false`.
+ * Whether `a` is certainly older than `b`. Kubernetes 1.35 defines the order of two versions of a resource if both are
+ * decimal numbers without leading zeros. For other versions the result is `false`.
  */
 export const isOlder = (a: ResourceVersion, b: ResourceVersion): boolean =>
   decimal.test(a) && decimal.test(b) && (a.length === b.length ? a < b : a.length < b.length)

@@ -1,17 +1,17 @@
 import { Clock, Duration, Effect, Pull, Schedule } from "effect"
 
-/** How long to wait after failures: exponential from `first` to `longest`, each wait 20 % more or less at random. */
+/** Exponential back-off with 20 % jitter. */
 export interface Backoff {
-  /** Waits, longer each time; at least `atLeast`, which is what a `Retry-After` asks for. */
+  /** Waits, longer each time, and at least `atLeast`, the `Retry-After` of the server. */
   readonly wait: (atLeast?: Duration.Duration) => Effect.Effect<void>
-  /** Begins again at the shortest wait. */
+  /** Makes the next wait the shortest again. */
   readonly reset: Effect.Effect<void>
 }
 
-/** A server that asks for more patience than this gets no more: it may have meant milliseconds. */
+/** Upper bound of a `Retry-After`: a larger one may be meant in milliseconds. */
 const longestRetryAfter = Duration.minutes(5)
 
-/** A back-off at its shortest wait. For use by one fiber. */
+/** A back-off from `first` to `longest`, for use by one fiber. */
 export const make = Effect.fnUntraced(function* (first: Duration.Input, longest: Duration.Input) {
   const schedule = Schedule.min([Schedule.exponential(first), Schedule.spaced(longest)]).pipe(Schedule.jittered)
   const start = Schedule.toStep(schedule)
@@ -20,7 +20,7 @@ export const make = Effect.fnUntraced(function* (first: Duration.Input, longest:
     return yield* step(yield* Clock.currentTimeMillis, undefined)
   }).pipe(
     Effect.map(([, delay]) => delay),
-    // This schedule has no end, but its type allows one.
+    // The schedule never ends, but its type allows it.
     Pull.catchDone(() => Effect.succeed(Duration.fromInputUnsafe(longest)))
   )
   const backoff: Backoff = {

@@ -26,7 +26,7 @@ const run = (store: ClusterStore, step: typeof Step.Type): void => {
   }
 }
 
-/** The objects of an older list brought up to date by the changes since. */
+/** The objects of an older list after the changes since. */
 const replay = (items: ReadonlyArray<StoredObject>, from: HistoryNode): Array<StoredObject> => {
   const objects = new Map(items.map((object) => [object.key, object]))
   for (let node = from.next; node !== undefined; node = node.next) {
@@ -39,7 +39,7 @@ const replay = (items: ReadonlyArray<StoredObject>, from: HistoryNode): Array<St
 
 describe("ClusterStore", () => {
   it.prop(
-    "a list and the changes since it make the present list",
+    "a list and its later changes add up to the current list",
     { before: Schema.Array(Step), after: Schema.Array(Step) },
     ({ after, before }) => {
       const store = new ClusterStore(1000)
@@ -70,7 +70,7 @@ describe("ClusterStore", () => {
     )
   })
 
-  it("history beyond its limit cannot be resumed from", () => {
+  it("a version beyond the history limit cannot be resumed from", () => {
     const store = new ClusterStore(2)
     const start = store.resourceVersion
     store.putNamespace("a", 0)
@@ -81,7 +81,7 @@ describe("ClusterStore", () => {
     assert.strictEqual(store.resumeAt("namespaces", start + 1)?.next?.change?.object.name, "b")
   })
 
-  it("the range of a namespace excludes those whose names begin alike", () => {
+  it("the range of a namespace excludes namespaces with the same prefix", () => {
     const store = new ClusterStore(10)
     for (const namespace of ["a", "a-b", "ab"]) {
       store.putNamespace(namespace, 0)
@@ -95,7 +95,7 @@ describe("ClusterStore", () => {
     )
   })
 
-  it("rewinding keeps the objects and takes every version back", () => {
+  it("rewinding keeps the objects and lowers every version", () => {
     const store = new ClusterStore(10)
     for (let index = 0; index < 9; index += 1) store.putNamespace(`n${index}`, 0)
     const before = store.resourceVersion

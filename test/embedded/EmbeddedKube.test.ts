@@ -28,7 +28,7 @@ const putScale = (resourceVersion: string, replicas: number) => ({
   method: "PUT"
 })
 
-/** A watch of deployments from the present version, open on both sides. */
+/** A watch of deployments from the current version, open on both sides. */
 const openWatch = Effect.fnUntraced(function* (query = "") {
   const kube = yield* EmbeddedKube
   const { resourceVersion } = yield* kube.snapshot
@@ -39,7 +39,7 @@ const openWatch = Effect.fnUntraced(function* (query = "") {
 })
 
 describe("lists", () => {
-  it.live("give every object, without kind on the items, and the list's version", () =>
+  it.live("have every object, items without kind, and the version of the list", () =>
     Effect.gen(function* () {
       const { headers, object, status } = yield* sendFor(namespaces)
       assert.strictEqual(status, 200)
@@ -58,7 +58,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("of one namespace hold its deployments alone", () =>
+  it.live("of one namespace have only its deployments", () =>
     Effect.gen(function* () {
       const { object } = yield* sendFor("/apis/apps/v1/namespaces/personal/deployments")
       assert.deepStrictEqual(
@@ -72,7 +72,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("go on by continue, all pages as of the first one's version", () =>
+  it.live("continue by token, with all pages at the version of the first", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const first = (yield* sendFor(`${deployments}?limit=4`)).object
@@ -96,7 +96,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("whose continue has expired are refused with 410 and an inconsistent token to go on with", () =>
+  it.live("with an expired token fail with 410 and a token to continue inconsistently", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const first = (yield* sendFor(`${deployments}?limit=4`)).object
@@ -112,14 +112,14 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("are capped at the page size, and whole for resourceVersion 0", () =>
+  it.live("are limited to the page size, except for resourceVersion 0", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* sendFor(`${deployments}?limit=500`)).object.items?.length, 2)
       assert.strictEqual((yield* sendFor(`${deployments}?limit=1&resourceVersion=0`)).object.items?.length, 6)
     }).pipe(served({ maxPageSize: 2 }))
   )
 
-  it.live("from a version not reached are refused with 504 and Retry-After", () =>
+  it.live("from a future version fail with 504 and Retry-After", () =>
     Effect.gen(function* () {
       const { headers, object, status } = yield* sendFor(`${deployments}?resourceVersion=999999`)
       assert.deepStrictEqual([status, object.reason, headers["retry-after"]], [504, "Timeout", "1"])
@@ -127,7 +127,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("without items show it as the quirk says", () =>
+  it.live("without items are written as the quirk says", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       const path = "/apis/apps/v1/namespaces/default/deployments"
@@ -139,7 +139,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("leave out replicas where the object says none", () =>
+  it.live("omit replicas of an object without a count", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.cluster.putDeployment("default", "plain", undefined)
@@ -149,7 +149,7 @@ describe("lists", () => {
     }).pipe(served())
   )
 
-  it.live("of many padded objects arrive whole", () =>
+  it.live("of many padded objects are complete", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.cluster.seedMany(3, 500, { padding: 3000 })
@@ -174,7 +174,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("resume from an older version with what was missed", () =>
+  it.live("resume from an older version with the missed changes", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -185,7 +185,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("of one namespace send its changes alone", () =>
+  it.live("of one namespace send only its changes", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -198,7 +198,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("see a namespace terminate, its deployments go, then itself", () =>
+  it.live("see a namespace terminate: its deployments are deleted, then itself", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -211,14 +211,14 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("from no version tell the present objects first", () =>
+  it.live("without a version begin with the current objects", () =>
     Effect.gen(function* () {
       const opened = yield* watch(`${namespaces}?watch=1`)
       assert.deepStrictEqual(yield* nextEvents(opened, 3), ["ADDED default", "ADDED kube-system", "ADDED personal"])
     }).pipe(served())
   )
 
-  it.live("as a streaming list mark the end of the present objects, then go on", () =>
+  it.live("as a streaming list mark the end of the initial objects, then continue", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -237,14 +237,14 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("as a streaming list are refused with 422 by a server without the feature", () =>
+  it.live("as a streaming list fail with 422 on a server without the feature", () =>
     Effect.gen(function* () {
       const { object, status } = yield* sendFor(`${namespaces}?${streaming}`)
       assert.deepStrictEqual([status, object.reason], [422, "Invalid"])
     }).pipe(served({ streamingLists: false }))
   )
 
-  it.live("get bookmarks of the present version when they ask for them", () =>
+  it.live("get bookmarks of the current version on request", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -256,7 +256,7 @@ describe("watches", () => {
     }).pipe(served({ bookmarkInterval: "5 millis" }))
   )
 
-  it.live("end properly at their timeout", () =>
+  it.live("end cleanly at their timeout", () =>
     Effect.gen(function* () {
       const opened = yield* openWatch("&timeoutSeconds=1")
       assert.deepStrictEqual(yield* end(opened), { _tag: "End", clean: true, partial: "" })
@@ -264,7 +264,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("from a compacted version get an ERROR event of 410, or the status 410", () =>
+  it.live("from a compacted version fail with an ERROR event of 410, or with status 410", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { resourceVersion } = yield* kube.snapshot
@@ -281,7 +281,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("already open go on after a compaction", () =>
+  it.live("continue after a compaction if they are open", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -292,7 +292,7 @@ describe("watches", () => {
     }).pipe(served())
   )
 
-  it.live("from a version not reached are refused, or silent until it is reached", () =>
+  it.live("from a future version fail, or are silent until it is reached", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const ahead = Number((yield* kube.snapshot).resourceVersion) + 1
@@ -308,7 +308,7 @@ describe("watches", () => {
 })
 
 describe("the scale subresource", () => {
-  it.live("takes a merge patch, answers with the Scale and tells the watches", () =>
+  it.live("accepts a merge patch, responds with the Scale and notifies watches", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -325,7 +325,7 @@ describe("the scale subresource", () => {
     }).pipe(served())
   )
 
-  it.live("leaves a count of 0 out of the Scale's spec, as Go does", () =>
+  it.live("omits a count of 0 from the spec, as Go does", () =>
     Effect.gen(function* () {
       const { object } = yield* sendFor(nginxScale, patch(JSON.stringify({ spec: { replicas: 0 } })))
       assert.deepStrictEqual(object.spec, {})
@@ -333,7 +333,7 @@ describe("the scale subresource", () => {
     }).pipe(served())
   )
 
-  it.live("takes a whole Scale by PUT, unless the object has changed since", () =>
+  it.live("accepts a Scale by PUT, unless the object has changed", () =>
     Effect.gen(function* () {
       const first = (yield* sendFor(nginxScale)).object.metadata.resourceVersion ?? ""
       const answer = yield* sendFor(nginxScale, putScale(first, 7))
@@ -362,7 +362,7 @@ describe("the scale subresource", () => {
 
 describe("creating and deleting", () => {
   const post = (path: string, object: unknown) => send(path, { method: "POST", body: JSON.stringify(object) })
-  it.effect("a namespace and a deployment come and go, and watches tell of it", () =>
+  it.effect("creates and deletes a namespace and a deployment, and notifies watches", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       assert.strictEqual((yield* post("/api/v1/namespaces", { metadata: { name: "new" } })).status, 201)
@@ -376,7 +376,7 @@ describe("creating and deleting", () => {
       assert.notInclude((yield* kube.snapshot).namespaces, "new")
     }).pipe(Effect.provide(EmbeddedKube.layer()))
   )
-  it.effect("refuses what is there already, what has no place, and what is no object", () =>
+  it.effect("rejects an existing object, an absent namespace, and an invalid object", () =>
     Effect.gen(function* () {
       const refusal = (path: string, object: unknown) =>
         Effect.flatMap(post(path, object), ({ status, text }) =>
@@ -393,8 +393,8 @@ describe("creating and deleting", () => {
   )
 })
 
-describe("what RBAC rules permit", () => {
-  it.effect("nothing else is permitted, and a Role reaches no further than its namespace", () =>
+describe("RBAC rules", () => {
+  it.effect("deny everything else, and limit a Role to its namespace", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const status = (path: string) => Effect.map(send(path), (answer) => answer.status)
@@ -423,7 +423,7 @@ describe("what RBAC rules permit", () => {
 })
 
 describe("the other resources", () => {
-  it.live("access reviews are denied until a test decides otherwise", () =>
+  it.live("access reviews are denied by default", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -437,7 +437,7 @@ describe("the other resources", () => {
     }).pipe(served())
   )
 
-  it.live("events are stored, and refused where a required field or the namespace is missing", () =>
+  it.live("events are stored, and rejected without a required field or the namespace", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const body = {
@@ -463,7 +463,7 @@ describe("the other resources", () => {
     }).pipe(served())
   )
 
-  it.live("version, readiness, and single objects answer", () =>
+  it.live("version, readiness, and single objects are served", () =>
     Effect.gen(function* () {
       assert.include((yield* send("/version")).text, "gitVersion")
       assert.strictEqual((yield* send("/readyz")).text, "ok")
@@ -476,7 +476,7 @@ describe("the other resources", () => {
 })
 
 describe("authentication", () => {
-  it.live("accepts the tokens it was given and answers 401 to all others", () =>
+  it.live("accepts the configured tokens and responds 401 to all others", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const bearing = (token: string) => send(namespaces, { headers: { authorization: `Bearer ${token}` } })
@@ -493,7 +493,7 @@ describe("authentication", () => {
 })
 
 describe("faults", () => {
-  it.live("dropWatches destroys the watches of its target alone", () =>
+  it.live("dropWatches destroys only the watches of its target", () =>
     Effect.gen(function* () {
       const { cluster, faults, openWatches } = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -506,7 +506,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("stallWatches silences the open watches until they are released; new ones work", () =>
+  it.live("stallWatches silences the open watches until they are released, and not new ones", () =>
     Effect.gen(function* () {
       const { cluster, faults } = yield* EmbeddedKube
       const stalled = yield* openWatch("&allowWatchBookmarks=true")
@@ -515,7 +515,7 @@ describe("faults", () => {
       const fresh = yield* openWatch()
       yield* cluster.scale("personal", "nginx", 1)
       assert.deepStrictEqual(yield* nextEvents(fresh, 1), ["MODIFIED nginx"])
-      // Bookmarks sent before the stall may still arrive.
+      // Bookmarks from before the stall may still arrive.
       assert.notInclude(JSON.stringify(yield* Queue.clear(stalled.pieces)), "MODIFIED")
       yield* faults.releaseWatches()
       let event = yield* nextEvent(stalled)
@@ -535,7 +535,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("garbageLine is followed by sound lines", () =>
+  it.live("garbageLine is followed by valid lines", () =>
     Effect.gen(function* () {
       const { cluster, faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -559,7 +559,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("closeWatchesCleanly ends the open watches, closeNewWatches those to come", () =>
+  it.live("closeWatchesCleanly ends the open watches, closeNewWatches new ones", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -572,7 +572,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("duplicateNextEvents sends changes twice, as often as told", () =>
+  it.live("duplicateNextEvents sends the given number of changes twice", () =>
     Effect.gen(function* () {
       const { cluster, faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -595,7 +595,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("failNext fails the requests it names, then no more", () =>
+  it.live("failNext fails the matching requests, the given number of times", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       yield* faults.failNext(2, { status: 429, retryAfter: 7, on: "list", resource: "deployments" })
@@ -610,7 +610,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("slow holds requests back", () =>
+  it.live("slow delays requests", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       yield* faults.slow("1 hour")
@@ -621,7 +621,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("unavailable destroys connections, open and new, until it is over", () =>
+  it.live("unavailable destroys connections, open and new, until it ends", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
@@ -633,7 +633,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("hang accepts requests and answers them only when it is over", () =>
+  it.live("hang accepts requests and responds only after it ends", () =>
     Effect.gen(function* () {
       const { faults, requests } = yield* EmbeddedKube
       yield* faults.hang(true)
@@ -652,7 +652,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("denyVerb refuses with 403 and Kubernetes' words", () =>
+  it.live("denyVerb responds 403 with the message of Kubernetes", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       yield* faults.denyVerb("deployments", "watch")
@@ -676,7 +676,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("restart drops all, forgets history and goes on from a lower version", () =>
+  it.live("restart drops connections and history, and continues from a lower version", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const before = yield* kube.snapshot
@@ -695,7 +695,7 @@ describe("faults", () => {
     }).pipe(served())
   )
 
-  it.live("reset turns everything off", () =>
+  it.live("reset ends all faults", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       yield* faults.failNext(9, { status: 500, on: "any" })
@@ -709,7 +709,7 @@ describe("faults", () => {
 })
 
 describe("operations", () => {
-  it.live("on what the cluster does not hold fail", () =>
+  it.live("fail on objects that do not exist", () =>
     Effect.gen(function* () {
       const { cluster } = yield* EmbeddedKube
       const failures = yield* Effect.all([

@@ -19,7 +19,7 @@ const secured = (tokens: ReadonlyArray<string> | undefined) =>
     )
   )
 
-/** The status a client gets for the list of namespaces. */
+/** The status of a request for the list of namespaces. */
 const statusFor = Effect.fnUntraced(function* (client: Client, token?: string) {
   const { url } = yield* EmbeddedKube
   return yield* Effect.callback<number | undefined, Error>((resume) => {
@@ -35,7 +35,7 @@ const statusFor = Effect.fnUntraced(function* (client: Client, token?: string) {
 })
 
 describe("the embedded cluster over TLS", () => {
-  it.live("accepts a certificate of its client CA and answers 401 to any other", () =>
+  it.live("accepts a certificate of its client CA and responds 401 to any other", () =>
     Effect.gen(function* () {
       assert.match((yield* EmbeddedKube).url, /^https:\/\/127\.0\.0\.1:\d+$/)
       assert.strictEqual(yield* statusFor("admin"), 200)

@@ -1,16 +1,16 @@
 /**
- * A plain HTTP client of the embedded cluster, which shows what is on the wire and retries nothing.
+ * A plain HTTP client for the embedded cluster, which exposes the wire format and does not retry.
  */
 import * as Http from "node:http"
 import { Effect, Queue, Schema, type Scope } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 
-/** The connection failed before the response was whole. */
+/** The connection failed before the response was complete. */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
   cause: Schema.Defect()
 }) {}
 
-/** A whole response. */
+/** A complete response. */
 export interface WireResponse {
   readonly status: number
   readonly headers: Http.IncomingHttpHeaders
@@ -55,13 +55,13 @@ const KubeObject = Schema.Struct({
   )
 })
 
-/** Decodes a response's object; a test that meets anything else has found a defect. */
+/** Decodes the object of a response. Anything else is a defect. */
 export const decodeObject = (text: string) =>
   Effect.orDie(Schema.decodeUnknownEffect(Schema.fromJsonString(KubeObject))(text))
 
 const WatchEvent = Schema.fromJsonString(Schema.Struct({ type: Schema.String, object: KubeObject }))
 
-/** Decodes one line of a watch. */
+/** Decodes a line of a watch. */
 export const decodeEvent = (line: string) => Effect.orDie(Schema.decodeUnknownEffect(WatchEvent)(line))
 
 const start = (url: string, request: WireRequest, onResponse: (response: Http.IncomingMessage) => void) => {
@@ -71,7 +71,7 @@ const start = (url: string, request: WireRequest, onResponse: (response: Http.In
   return outgoing
 }
 
-/** Sends one request and reads the whole response. */
+/** Sends a request and reads the complete response. */
 export const send = Effect.fnUntraced(function* (path: string, request: WireRequest = {}) {
   const { url } = yield* EmbeddedKube
   return yield* Effect.callback<WireResponse, ConnectionLost>((resume) => {
@@ -94,13 +94,13 @@ export const send = Effect.fnUntraced(function* (path: string, request: WireRequ
   })
 })
 
-/** Sends one request and decodes the object that comes back. */
+/** Sends a request and decodes the object of the response. */
 export const sendFor = Effect.fnUntraced(function* (path: string, request: WireRequest = {}) {
   const response = yield* send(path, request)
   return { ...response, object: yield* decodeObject(response.text) }
 })
 
-/** A piece of a watch: a line, or its end with what came behind the last line. */
+/** A piece of a watch: a line, or its end with the bytes after the last line. */
 export type WatchPiece =
   | { readonly _tag: "Line"; readonly text: string }
   | { readonly _tag: "End"; readonly clean: boolean; readonly partial: string }
@@ -111,7 +111,7 @@ export interface WireWatch {
   readonly pieces: Queue.Dequeue<WatchPiece>
 }
 
-/** Opens a watch; its pieces queue up until the scope closes it. */
+/** Opens a watch whose pieces are queued until the scope closes it. */
 export const watch = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<WireWatch, ConnectionLost, EmbeddedKube | Scope.Scope> {
@@ -143,7 +143,7 @@ export const watch = Effect.fnUntraced(function* (
   return { status: response.statusCode ?? 0, headers: response.headers, pieces }
 })
 
-/** The next line of the watch as an event. */
+/** The event of the next line. */
 export const nextEvent = Effect.fnUntraced(function* (watch: WireWatch) {
   const piece = yield* Queue.take(watch.pieces)
   return piece._tag === "Line"
@@ -161,7 +161,7 @@ export const nextEvents = Effect.fnUntraced(function* (watch: WireWatch, count: 
   return events
 })
 
-/** The watch's end; fails the test when another line comes first. */
+/** The end of the watch. Fails the test on another line. */
 export const end = Effect.fnUntraced(function* (watch: WireWatch) {
   const piece = yield* Queue.take(watch.pieces)
   return piece._tag === "End"

@@ -1,6 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { demoAccess } from "../../src/embedded/DemoAccess.ts"
+import { demoAccess } from "../../src/embedded/Access.ts"
 import * as ClusterAuthorization from "../../src/authorization/ClusterAuthorization.ts"
 import * as PolicyAuthorization from "../../src/authorization/PolicyAuthorization.ts"
 import { send } from "../support/Https.ts"

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Layer, Schema } from "effect"
-import { KubeApi } from "../../src/kube/KubeApi.ts"
+import * as KubeApi from "../../src/kube/KubeApi.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
-import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import { DeploymentList, NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 
 const namespaces = ["alpha", "beta", "gamma"]
 const names = ["web", "db", "queue", "cron"]
@@ -95,7 +95,7 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
     Layer.provideMerge(
       Layer.unwrap(
         Effect.map(EmbeddedKube, ({ url }) =>
-          Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
+          Layer.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
             Layer.provide(
               KubeWatch.layerOptions({
                 backoffFirst: Duration.millis(5),

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Stream } from "effect"
 import { ClusterCache } from "../../src/cache/ClusterCache.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
-import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 
 const broken = () => Effect.die(new Error("a defect in a fiber"))
 
@@ -25,7 +25,7 @@ describe("crash-only", () => {
       if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), "a defect in a fiber")
     }).pipe(
       Effect.provide(
-        Layer.unwrap(Effect.map(KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
+        Layer.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => ClusterCache.layer(events))).pipe(
           Layer.provide(KubeWatch.layer),
           Layer.provide(brokenApi)
         )

@@ -1,12 +1,12 @@
-/** A node:http server that stands for the API server, for the tests of the wire. */
+/** A node:http server in place of the API server, for tests of the wire format. */
 import { Effect, Layer, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { KubeApi, type KubeApiOptions } from "../../src/kube/KubeApi.ts"
-import { KubeConfig } from "../../src/kube/KubeConfig.ts"
+import * as KubeApi from "../../src/kube/KubeApi.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 
-/** One request as it came. */
+/** A received request. */
 export interface Received {
   readonly method: string | undefined
   readonly path: string
@@ -15,7 +15,7 @@ export interface Received {
   readonly body: string
 }
 
-/** Listens on a port of the kernel's choice; gives the URL, the port, and what was received. */
+/** Listens on a free port. Succeeds with the URL, the port, and the received requests. */
 export const serve = (
   answer: (request: Received, response: ServerResponse) => void
 ): Effect.Effect<
@@ -59,14 +59,14 @@ export const serve = (
     return { url: `http://127.0.0.1:${port}`, port, received }
   })
 
-/** The live KubeApi, over that URL. */
-export const kubeApi = (url: string, options: KubeApiOptions = {}) =>
+/** The live KubeApi for a URL. */
+export const kubeApi = (url: string, options: KubeApi.KubeApiOptions = {}) =>
   KubeApi.layerOptions(options).pipe(
     Layer.provide(KubeHttp.layer),
     Layer.provide(KubeConfig.layerEndpoint({ url, token: "secret" }))
   )
 
-/** Answers with JSON. */
+/** Responds with JSON. */
 export const json = (response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}) => {
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body))
 }

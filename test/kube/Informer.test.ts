@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import {
   added,
@@ -27,7 +27,7 @@ const isBetween = (value: number | undefined, low: number, high: number) => {
 }
 
 describe("list", () => {
-  it.effect("streams the list in and tells it as one Replaced event", () =>
+  it.effect("emits a streaming list as one Replaced event", () =>
     Effect.gen(function* () {
       const { asked, relists, told } = yield* informed({
         watches: [{ says: [added("a", 1), added("b", 2), 10, deleted("a", 3), initialEnd(5)], end: "hang" }]
@@ -42,7 +42,7 @@ describe("list", () => {
     })
   )
 
-  it.effect.each([400, 404, 422])("falls back to the paged list when the server answers %d, and remembers", (code) =>
+  it.effect.each([400, 404, 422])("falls back to the paged list after status %d, permanently", (code) =>
     Effect.gen(function* () {
       const { asked, ends, told } = yield* informed({
         watches: [status(code), { says: [2], end: status(410) }, { says: [], end: "hang" }],
@@ -86,7 +86,7 @@ describe("list", () => {
     })
   )
 
-  it.effect("begins the paged list again when its continue token expires, and takes it whole the second time", () =>
+  it.effect("restarts the paged list when its continue token expires, and reads it whole after the second time", () =>
     Effect.gen(function* () {
       const { asked, told } = yield* informed(
         {
@@ -95,7 +95,7 @@ describe("list", () => {
         },
         { streamingList: false }
       )
-      // The list comes before the first watch.
+      // The list precedes the first watch.
       yield* TestClock.adjust(0)
       assert.deepStrictEqual(told(), ["=a,b@9", "heard"])
       assert.deepStrictEqual(
@@ -111,7 +111,7 @@ describe("list", () => {
     })
   )
 
-  it.effect("drops a streaming list that breaks before its end, and begins it again", () =>
+  it.effect("restarts a streaming list that breaks before its end", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
         watches: [{ says: [added("a", 1)], end: unreachable }, { says: [added("b", 2)], end: "close" }, synced]
@@ -121,7 +121,7 @@ describe("list", () => {
     })
   )
 
-  it.effect("tells a paged list once its watch has opened: one that may not watch is not in sync", () =>
+  it.effect("emits a paged list once its watch has opened, since a service that may not watch is not in sync", () =>
     Effect.gen(function* () {
       const { asked, told } = yield* informed(
         {
@@ -146,7 +146,7 @@ describe("list", () => {
     })
   )
 
-  it.effect("a paged list whose version has expired before its watch opens is taken again, but not in a loop", () =>
+  it.effect("lists again with back-off when the version of a paged list expires before its watch opens", () =>
     Effect.gen(function* () {
       const { asked, told } = yield* informed(
         {
@@ -164,7 +164,7 @@ describe("list", () => {
 })
 
 describe("watch", () => {
-  it.effect("tells what is added, changed and deleted, with the version of each", () =>
+  it.effect("emits additions, changes and deletions with their versions", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
         watches: [syncedThen("hang", added("c", 6), modified("a", 7), deleted("b", 8), bookmark(9))]
@@ -209,7 +209,7 @@ describe("watch", () => {
     })
   )
 
-  it.effect("asks for 5 to 10 minutes, at random", () =>
+  it.effect("requests a random timeout of 5 to 10 minutes", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [syncedThen("close", 2), ...Array.from({ length: 30 }, () => ({ says: [2], end: "close" as const }))]
@@ -221,7 +221,7 @@ describe("watch", () => {
     })
   )
 
-  it.effect("tears down a watch that outlives its time by 30 seconds, and resumes", () =>
+  it.effect("closes a watch 30 seconds after its timeout, and resumes", () =>
     Effect.gen(function* () {
       const { asked, ends, told } = yield* informed({ watches: [synced, { says: [], end: "hang" }] })
       yield* TestClock.adjust(0)
@@ -235,7 +235,7 @@ describe("watch", () => {
     })
   )
 
-  it.effect("tears down a watch whose bookmarks have stopped for 3 minutes, and resumes", () =>
+  it.effect("closes a watch that was silent for 3 minutes after bookmarks, and resumes", () =>
     Effect.gen(function* () {
       const { asked, ends } = yield* informed({
         watches: [syncedThen("hang", 60, bookmark(6), 30, added("c", 7)), { says: [], end: "hang" }]
@@ -248,7 +248,34 @@ describe("watch", () => {
     })
   )
 
-  it.effect("leaves a watch alone that never had a bookmark, however quiet", () =>
+  it.effect("loses no event when a watch is closed while the consumer is slow", () =>
+    Effect.gen(function* () {
+      const consumer = Latch.makeUnsafe(false)
+      const changes = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
+      const { asked, ends, told } = yield* informed(
+        { watches: [syncedThen("hang", ...changes), { says: [], end: "hang" }] },
+        {},
+        consumer.await
+      )
+      const settled = Effect.repeat(TestClock.adjust(1), { times: 100 })
+      yield* settled
+      yield* TestClock.adjust("11 minutes")
+      yield* consumer.open
+      yield* settled
+      assert.deepStrictEqual(ends, ["deadline"])
+      // The buffer was full when the watch was closed, so one event was still being emitted. The next watch resumes after
+      // it, so it must have been emitted, too.
+      const applied = told().filter((event) => event.startsWith("+"))
+      const versions = applied.map((event) => Number(event.split("@")[1]))
+      assert.isAbove(versions.length, 1000)
+      assert.strictEqual(asked[1]?.resourceVersion, String(versions.at(-1)))
+      assert.strictEqual(versions[0], 6)
+      assert.isTrue(versions.every((version, index) => version === (versions[index - 1] ?? 5) + 1))
+      assert.deepStrictEqual(told().slice(-2), ["lost", "heard"])
+    })
+  )
+
+  it.effect("keeps a silent watch that never had a bookmark", () =>
     Effect.gen(function* () {
       const { ends } = yield* informed({ watches: [synced] })
       yield* TestClock.adjust("5 minutes")
@@ -256,7 +283,7 @@ describe("watch", () => {
     })
   )
 
-  it.effect("lists again when a resumed watch says nothing, on a server that sends bookmarks", () =>
+  it.effect("lists again when a resumed watch is silent on a server that sends bookmarks", () =>
     Effect.gen(function* () {
       const { asked, relists } = yield* informed({
         watches: [syncedThen("close", 60, bookmark(900)), { says: [], end: "hang" }, synced]
@@ -269,7 +296,7 @@ describe("watch", () => {
     })
   )
 
-  it.effect("does not go back to an older version when events are told again", () =>
+  it.effect("does not resume from an older version when events are repeated", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [syncedThen("close", 2, added("c", 10), modified("a", 9)), { says: [], end: "hang" }]
@@ -282,9 +309,9 @@ describe("watch", () => {
 
 describe("expired version", () => {
   it.effect.each([
-    { how: "the answer", answer: status(410) },
+    { how: "the response", answer: status(410) },
     { how: "an ERROR event", answer: { says: [], end: status(410, { reason: "Expired", inStream: true }) } }
-  ])("410 as $how lists again at once: one Replaced event, no empty moment", ({ answer }) =>
+  ])("lists again at once after 410 as $how, with one Replaced event", ({ answer }) =>
     Effect.gen(function* () {
       const { asked, relists, told, warnings } = yield* informed({
         watches: [
@@ -315,10 +342,20 @@ describe("expired version", () => {
     })
   )
 
+  it.effect("backs off when the watch of each new list is closed at once and its version has expired", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* informed({
+        watches: Array.from({ length: 50 }, () => [syncedThen("close" as const), status(410)]).flat()
+      })
+      yield* TestClock.adjust("30 seconds")
+      isBetween(asked.length, 10, 18)
+    })
+  )
+
   it.effect.each([
     { reason: "version-too-large", error: status(504, { causes: ["ResourceVersionTooLarge"] }) },
     { reason: "refused", error: status(400) }
-  ])("lists again when the server calls the version $reason", ({ error, reason }) =>
+  ])("lists again when the version is rejected: $reason", ({ error, reason }) =>
     Effect.gen(function* () {
       const { asked, relists } = yield* informed({ watches: [syncedThen("close", 2), error, synced] })
       yield* TestClock.adjust("5 seconds")
@@ -327,7 +364,7 @@ describe("expired version", () => {
     })
   )
 
-  it.effect("resumes and does not list again when a gateway times out", () =>
+  it.effect("resumes without a list when a gateway times out", () =>
     Effect.gen(function* () {
       const { asked, relists } = yield* informed({
         watches: [syncedThen("close", 2), status(504), { says: [], end: "hang" }]
@@ -339,8 +376,8 @@ describe("expired version", () => {
   )
 })
 
-describe("broken stream", () => {
-  it.effect("reconnects after a line that cannot be read, and resumes", () =>
+describe("broken watch", () => {
+  it.effect("resumes after a line that cannot be decoded", () =>
     Effect.gen(function* () {
       const { asked, relists, told } = yield* informed({
         watches: [syncedThen(garbage, 2), { says: [added("c", 6)], end: "hang" }]
@@ -353,9 +390,9 @@ describe("broken stream", () => {
   )
 
   it.effect.each([
-    { how: "a line that cannot be read", error: garbage },
+    { how: "a line that cannot be decoded", error: garbage },
     { how: "an ERROR event", error: status(500, { inStream: true }) }
-  ])("lists again after $how twice at the same version", ({ error }) =>
+  ])("lists again after $how twice at one version", ({ error }) =>
     Effect.gen(function* () {
       const { relists } = yield* informed({ watches: [syncedThen(error, 2), { says: [], end: error }, synced] })
       yield* TestClock.adjust("10 seconds")
@@ -363,7 +400,7 @@ describe("broken stream", () => {
     })
   )
 
-  it.effect("does not list again when there was progress between two broken streams", () =>
+  it.effect("does not list again when there was progress between two broken watches", () =>
     Effect.gen(function* () {
       const { relists } = yield* informed({
         watches: [syncedThen(garbage, 2), { says: [added("c", 6)], end: garbage }, { says: [], end: "hang" }]
@@ -373,7 +410,7 @@ describe("broken stream", () => {
     })
   )
 
-  it.effect("lists ever more slowly when lists do not cure broken streams", () =>
+  it.effect("backs off lists that do not repair broken watches", () =>
     Effect.gen(function* () {
       const { relists } = yield* informed({ watches: Array.from({ length: 200 }, () => syncedThen(garbage)) })
       yield* TestClock.adjust("2 minutes")
@@ -383,7 +420,7 @@ describe("broken stream", () => {
 })
 
 describe("back-off", () => {
-  it.effect("waits from 0.8 to 30 seconds, doubling, 20 % either way", () =>
+  it.effect("doubles from 0.8 to 30 seconds with 20 % jitter", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({ watches: Array.from({ length: 10 }, () => unreachable) })
       yield* TestClock.adjust("10 minutes")
@@ -396,7 +433,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("begins again at 0.8 seconds after progress", () =>
+  it.effect("is reset to 0.8 seconds by progress", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [unreachable, unreachable, unreachable, unreachable, syncedThen(unreachable, 2), synced]
@@ -406,7 +443,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("begins again at 0.8 seconds after a quiet watch that lived long", () =>
+  it.effect("is reset to 0.8 seconds by a long watch without events", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [
@@ -423,7 +460,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("waits as long as Retry-After asks, of lists and of watches", () =>
+  it.effect("honours Retry-After of lists and watches", () =>
     Effect.gen(function* () {
       const patience = { retryAfter: Duration.seconds(25) }
       const { asked } = yield* informed(
@@ -443,7 +480,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("waits after a watch that ends at once without news", () =>
+  it.effect("applies to a watch that ends at once without events", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [syncedThen("close", 2), ...Array.from({ length: 100 }, () => ({ says: [], end: "close" as const }))]
@@ -453,7 +490,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("waits after a watch that ends at once with nothing but what was known", () =>
+  it.effect("applies to a watch that ends at once without newer versions", () =>
     Effect.gen(function* () {
       const { asked } = yield* informed({
         watches: [
@@ -466,7 +503,7 @@ describe("back-off", () => {
     })
   )
 
-  it.effect("tells Lost once for the whole of an outage", () =>
+  it.effect("emits Lost once for an outage", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
         watches: [
@@ -484,7 +521,7 @@ describe("back-off", () => {
 })
 
 describe("permission", () => {
-  it.effect("keeps trying when it is denied, and warns once, naming verb and resource", () =>
+  it.effect("retries when permission is denied, and warns once, naming verbs and resource", () =>
     Effect.gen(function* () {
       const denied = status(403)
       const { told, warnings } = yield* informed(
@@ -498,7 +535,7 @@ describe("permission", () => {
     })
   )
 
-  it.effect("warns again when the trouble changes, or comes back after progress", () =>
+  it.effect("warns again when the error changes or recurs after progress", () =>
     Effect.gen(function* () {
       const { warnings } = yield* informed({
         watches: [unreachable, unreachable, status(401), status(401), syncedThen(unreachable, 2), synced]

@@ -1,11 +1,11 @@
-/** The informers over real sockets, against a cluster with each fault of the switchboard. */
+/** The informers over real sockets, against a cluster with each kind of fault. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Queue, Stream } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import type { InformerOptions } from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
-import { KubeWatch } from "../../src/kube/KubeWatch.ts"
+import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 import { kubeApi } from "./HttpCluster.ts"
 import { told } from "./ScriptedKube.ts"
 
@@ -17,7 +17,7 @@ const quick: InformerOptions = {
   listSilenceLimit: "200 millis"
 }
 
-/** What the events so far amount to: what a reader of the cache would see. */
+/** The state that the events so far add up to. */
 class View {
   readonly bookmarks = { namespaces: 0, deployments: 0 }
   readonly namespaces = new Set<string>()
@@ -62,7 +62,7 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
   const kube = yield* EmbeddedKube
   const view = new View()
   const changes = yield* Queue.unbounded<void>()
-  yield* Stream.unwrap(Effect.map(KubeWatch, ({ events }) => events)).pipe(
+  yield* Stream.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => events)).pipe(
     Stream.runForEach((event) => {
       view.take(event)
       return Queue.offer(changes, undefined)
@@ -76,7 +76,7 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
     }),
     Effect.forkScoped
   )
-  /** Waits until the view is so. */
+  /** Waits for a state of the view. */
   const until = (is: (view: View) => boolean) =>
     Effect.gen(function* () {
       while (!is(view)) {
@@ -93,7 +93,7 @@ const faulty = <E>(name: string, test: Effect.Effect<void, E, EmbeddedKube>, opt
     Effect.provide(test, [EmbeddedKube.layer({ seed, tokens: ["secret"], ...options }), Logger.layer([])])
   )
 
-/** Makes the cluster's version much larger than its number of objects. */
+/** Raises the version of the cluster far above the number of its objects. */
 const aged = Effect.gen(function* () {
   const { cluster } = yield* EmbeddedKube
   for (let count = 0; count < 50; count += 1) {
@@ -101,7 +101,7 @@ const aged = Effect.gen(function* () {
   }
 })
 
-/** A change is seen after the fault, and nothing ever looked empty. */
+/** Asserts that a change arrives after the fault, and that no list was empty. */
 const recovers = Effect.fnUntraced(function* (
   fault: (kube: EmbeddedKube["Service"]) => Effect.Effect<unknown>,
   options?: InformerOptions
@@ -109,7 +109,7 @@ const recovers = Effect.fnUntraced(function* (
   const view = yield* Effect.scoped(
     Effect.gen(function* () {
       const all = yield* watched(options)
-      // By now a server that sends bookmarks has sent one.
+      // Long enough for a bookmark.
       yield* Effect.sleep(options?.silenceLimit ?? 0)
       yield* fault(all.kube)
       yield* all.kube.cluster.scale("personal", "nginx", 99)
@@ -124,7 +124,7 @@ const recovers = Effect.fnUntraced(function* (
 
 describe("informers against a faulty cluster", () => {
   faulty(
-    "dropped watches are resumed, without a list",
+    "resumes dropped watches without a list",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.dropWatches())
       assert.deepStrictEqual(view.relists.toSorted(), ["deployments start", "namespaces start"])
@@ -133,7 +133,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "a line cut in the middle is no event; the watch is resumed",
+    "discards a truncated line and resumes the watch",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.cutMidLine())
       assert.strictEqual(view.relists.length, 2)
@@ -141,7 +141,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "a line that is no JSON ends the watch, which is resumed",
+    "resumes a watch after a line that is no JSON",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.garbageLine())
       assert.include(view.ends, "deployments undecodable")
@@ -150,7 +150,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "410 as an ERROR event gives a new list, in one step",
+    "lists again in one step after an ERROR event with 410",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.goneNow())
       assert.include(view.relists, "deployments expired")
@@ -175,7 +175,7 @@ describe("informers against a faulty cluster", () => {
   }
 
   faulty(
-    "a restart from an older backup gives a new list",
+    "lists again after a restart from an older backup",
     Effect.gen(function* () {
       yield* aged
       const view = yield* recovers(({ restart }) => restart({ resourceVersion: 4 }))
@@ -184,7 +184,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "a restart from an older backup gives a new list also where such watches are taken and left silent",
+    "lists again after a restart from an older backup that accepts watches from the future silently",
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       yield* aged
@@ -199,7 +199,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "clean ends are resumed at once",
+    "resumes at once after clean ends",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.closeWatchesCleanly())
       assert.include(view.ends, "deployments closed")
@@ -208,7 +208,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "an outage is waited out",
+    "recovers from an outage",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) =>
         Effect.gen(function* () {
@@ -223,21 +223,21 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "failures of the server are waited out",
+    "recovers from server errors",
     recovers(({ faults }) => Effect.andThen(faults.failNext(3, { status: 503, on: "any" }), faults.dropWatches()))
   )
 
   faulty(
-    "events told twice and out of order are passed on",
+    "emits duplicate and reordered events",
     recovers(({ faults }) => Effect.andThen(faults.duplicateNextEvents(2), Effect.void))
   )
 
   faulty(
-    "a stalled watch is torn down once its bookmarks stop",
+    "closes a stalled watch once its bookmarks stop",
     Effect.scoped(
       Effect.gen(function* () {
         const { kube, until, view } = yield* watched({ ...quick, silenceLimit: "300 millis" })
-        // The first bookmark may be the one that ends a streaming list, which a server without periodic ones sends too.
+        // The first bookmark may be the end of a streaming list, which a server without periodic bookmarks sends, too.
         yield* until(({ bookmarks }) => bookmarks.deployments > 1 && bookmarks.namespaces > 1)
         assert.isAbove(yield* kube.faults.stallWatches(), 0)
         yield* kube.cluster.scale("personal", "nginx", 99)
@@ -250,7 +250,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "denied permission is waited out",
+    "recovers when a denied permission is granted",
     recovers(({ faults }) =>
       Effect.gen(function* () {
         yield* faults.denyVerb("deployments", "watch")
@@ -262,7 +262,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "a server without streaming lists is paged, and its missing items are an empty list",
+    "pages a server without streaming lists, and reads absent items as an empty list",
     Effect.gen(function* () {
       const { faults, requests } = yield* EmbeddedKube
       yield* faults.setQuirks({ emptyItems: "null" })

@@ -19,7 +19,7 @@ const answered = (code: number, retryAfter?: Duration.Duration) =>
   })
 const unreachable = new KubeUnreachable({ operation: "review access", message: "connect ECONNREFUSED 10.0.0.1:6443" })
 
-/** What the reviewer makes of these answers, one after the other, and what it logs. */
+/** The results and log records of reviews with these responses in turn. */
 const reviewing = Effect.fnUntraced(function* (answers: ReadonlyArray<boolean | KubeError>) {
   const left = [...answers]
   const logged: Array<string> = []
@@ -45,7 +45,7 @@ const reviewing = Effect.fnUntraced(function* (answers: ReadonlyArray<boolean | 
 })
 
 describe("KubeAccessReviewer", () => {
-  it.effect("gives the cluster's decision", () =>
+  it.effect("succeeds with the decision of the cluster", () =>
     Effect.gen(function* () {
       const { logged, results } = yield* reviewing([true, false])
       assert.deepStrictEqual(
@@ -56,7 +56,7 @@ describe("KubeAccessReviewer", () => {
     })
   )
 
-  it.effect("fails with ClusterUnavailable where there is none, without a word of where the cluster is", () =>
+  it.effect("fails with ClusterUnavailable without a decision, and hides the address of the cluster", () =>
     Effect.gen(function* () {
       const errors = [
         unreachable,
@@ -73,7 +73,7 @@ describe("KubeAccessReviewer", () => {
     })
   )
 
-  it.effect("passes the cluster's Retry-After on", () =>
+  it.effect("passes on the Retry-After of the cluster", () =>
     Effect.gen(function* () {
       const { results } = yield* reviewing([answered(429, Duration.seconds(7))])
       const [result] = results
@@ -82,18 +82,18 @@ describe("KubeAccessReviewer", () => {
     })
   )
 
-  it.effect("logs when the cluster stops answering and when it answers again, and not in between", () =>
+  it.effect("logs when reviews begin to fail and when they succeed again", () =>
     Effect.gen(function* () {
       const { logged } = yield* reviewing([true, unreachable, unreachable, answered(500), true, false, unreachable])
       assert.deepStrictEqual(logged, [
-        "Warn: The cluster cannot be asked what callers may do",
-        "Info: The cluster answers again what callers may do",
-        "Warn: The cluster cannot be asked what callers may do"
+        "Warn: Access reviews fail",
+        "Info: Access reviews succeed again",
+        "Warn: Access reviews fail"
       ])
     })
   )
 
-  it.effect("tells what to grant where the cluster does not permit the question", () =>
+  it.effect("names the permission to grant when the review is denied", () =>
     Effect.gen(function* () {
       const { logged } = yield* reviewing([answered(403), answered(403)])
       assert.strictEqual(logged.length, 1)

@@ -29,7 +29,7 @@ const failing = (answer: Parameters<typeof serve>[0], listTimeout: Duration.Inpu
   })
 
 describe("listPage", () => {
-  it.live("asks for one page and keeps the projection only; a count that is not there is 1", () =>
+  it.live("requests one page and projects its objects; an absent count is 1", () =>
     Effect.gen(function* () {
       const { received, url } = yield* serve((_, response) =>
         json(response, 200, {
@@ -57,7 +57,7 @@ describe("listPage", () => {
     })
   )
 
-  it.live.each([{ items: null }, {}])("takes %o for an empty list, and an empty continue for none", (rest) =>
+  it.live.each([{ items: null }, {}])("reads %o as an empty list, and an empty continue token as none", (rest) =>
     Effect.gen(function* () {
       const { url } = yield* serve((_, response) =>
         json(response, 200, { metadata: { resourceVersion: "42", continue: "" }, ...rest })
@@ -71,7 +71,7 @@ describe("listPage", () => {
     })
   )
 
-  it.live("fails with the Status of the cluster and what it says of a retry", () =>
+  it.live("fails with the Status of the cluster and its Retry-After", () =>
     Effect.gen(function* () {
       const error = yield* failing((_, response) =>
         json(
@@ -94,7 +94,7 @@ describe("listPage", () => {
     })
   )
 
-  it.live("fails with the status of an answer that is no Status", () =>
+  it.live("fails with the HTTP status of a response that is no Status", () =>
     Effect.gen(function* () {
       const error = yield* failing((_, response) => void response.writeHead(503).end("<h1>no</h1>"))
       assert(error._tag === "KubeStatusError")
@@ -102,7 +102,7 @@ describe("listPage", () => {
     })
   )
 
-  it.live("fails with KubeDecodeError on an answer that is not what was asked for", () =>
+  it.live("fails with KubeDecodeError on an unexpected response", () =>
     Effect.gen(function* () {
       const page = yield* failing((_, response) => void response.writeHead(200).end("<h1>Log in</h1>"))
       assert.strictEqual(page._tag, "KubeDecodeError")
@@ -113,11 +113,11 @@ describe("listPage", () => {
     })
   )
 
-  it.live("fails with KubeUnreachable when the answer does not come in time, or not at all", () =>
+  it.live("fails with KubeUnreachable on a timeout or a broken connection", () =>
     Effect.gen(function* () {
       const late = yield* failing(() => undefined, "50 millis")
       assert(late._tag === "KubeUnreachable")
-      assert.strictEqual(late.message, "no answer within 50ms")
+      assert.strictEqual(late.message, "no response within 50ms")
       const cut = yield* failing((_, response) => void response.destroy())
       assert.strictEqual(cut._tag, "KubeUnreachable")
     })
@@ -143,7 +143,7 @@ describe("watch", () => {
     object: { metadata: { name: "big", resourceVersion: "6", annotations: { note: "größe 🙂" } } }
   })
 
-  it.live("asks for bookmarks and the time it was told, and gives the events as they come", () =>
+  it.live("requests bookmarks and the given timeout, and emits the events as they arrive", () =>
     Effect.gen(function* () {
       const { error, received, tags } = yield* watching((_, response) => {
         response.writeHead(200)
@@ -164,13 +164,13 @@ describe("watch", () => {
   it.live.each([
     { what: "a line that is not JSON", text: "garbage\n", tag: "KubeDecodeError" },
     { what: "an unknown type", text: '{"type":"MOVED","object":{}}\n', tag: "KubeDecodeError" },
-    { what: "a line that was cut", text: '{"type":"ADD', tag: "KubeDecodeError" },
+    { what: "a truncated line", text: '{"type":"ADD', tag: "KubeDecodeError" },
     {
       what: "an ERROR event",
       text: '{"type":"ERROR","object":{"code":410,"reason":"Expired"}}\n',
       tag: "KubeStatusError"
     }
-  ])("fails at $what, after the events before it", ({ tag, text }) =>
+  ])("fails on $what, after the events before it", ({ tag, text }) =>
     Effect.gen(function* () {
       const { error, tags } = yield* watching((_, response) => void response.writeHead(200).end(`${added}\n${text}`))
       assert.deepStrictEqual(tags, ["Opened", "Applied"])
@@ -189,7 +189,7 @@ describe("watch", () => {
     })
   )
 
-  it.live("opens before the first event, and closes its connection when it is no longer wanted", () =>
+  it.live("opens before the first event, and closes its connection with the scope", () =>
     Effect.gen(function* () {
       const closed = yield* Deferred.make<void>()
       const { url } = yield* serve((_, response) => {
@@ -209,7 +209,7 @@ describe("watch", () => {
     })
   )
 
-  it.live("keeps the connection alive by TCP from 15 seconds of silence", () =>
+  it.live("enables TCP keep-alive after 15 seconds of silence", () =>
     Effect.gen(function* () {
       const { port, url } = yield* serve((_, response) => void response.writeHead(200).flushHeaders())
       const timers = yield* Stream.unwrap(Effect.map(KubeApi, (api) => api.watch(namespaces, watchRequest))).pipe(
@@ -243,7 +243,7 @@ const clientTimers = (port: number) =>
     })
 
 describe("scale", () => {
-  it.live("patches the scale subresource, and takes a count that is left out for 0", () =>
+  it.live("patches the scale subresource, and reads an absent count as 0", () =>
     Effect.gen(function* () {
       const { received, url } = yield* serve((_, response) =>
         json(response, 200, {
@@ -273,7 +273,7 @@ describe("scale", () => {
 })
 
 describe("accessReview", () => {
-  it.live("asks for one user, and gives the decision with its reason", () =>
+  it.live("requests a review for a user, and succeeds with the decision and its reason", () =>
     Effect.gen(function* () {
       const { received, url } = yield* serve((_, response) =>
         json(response, 201, { status: { allowed: false, reason: "no RBAC" } })
@@ -313,7 +313,7 @@ describe("accessReview", () => {
     })
   )
 
-  it.live("asks for a path that is no resource by its own attributes", () =>
+  it.live("requests a review of a path with nonResourceAttributes", () =>
     Effect.gen(function* () {
       const { received, url } = yield* serve((_, response) => json(response, 201, { status: { allowed: true } }))
       const decision = yield* Effect.provide(

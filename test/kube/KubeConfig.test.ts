@@ -3,9 +3,9 @@ import { Effect, type Scope } from "effect"
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
-import { KubeConfig, type KubeConfigOptions, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 
-/** A directory for the time of the test, with these files. */
+/** A temporary directory with these files. */
 const directory = (files: Readonly<Record<string, string>>): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -28,22 +28,22 @@ contexts: [{ name: ${name}, context: { cluster: ${name}, user: ${name} } }]
 users: [{ name: ${name}, user: ${user} }]
 `
 
-const serverOf = (options: KubeConfigOptions) =>
+const serverOf = (options: KubeConfig.KubeConfigOptions) =>
   Effect.provide(
-    Effect.map(KubeConfig, ({ server }) => server),
+    Effect.map(KubeConfig.KubeConfig, ({ server }) => server),
     KubeConfig.layer(options)
   )
 
-const credentials = (options: KubeConfigOptions): Effect.Effect<RequestCredentials, unknown> =>
+const credentials = (options: KubeConfig.KubeConfigOptions): Effect.Effect<KubeConfig.RequestCredentials, unknown> =>
   Effect.provide(
-    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    Effect.flatMap(KubeConfig.KubeConfig, ({ authorize }) => authorize),
     KubeConfig.layer(options)
   )
 
-const refusal = (options: KubeConfigOptions) => Effect.flip(serverOf(options))
+const refusal = (options: KubeConfig.KubeConfigOptions) => Effect.flip(serverOf(options))
 
 describe("kubeconfig", () => {
-  it.effect("gives the server, the TLS name and the token of the current context", () =>
+  it.effect("uses the server, the TLS name and the token of the current context", () =>
     Effect.gen(function* () {
       const root = yield* directory({ config: kubeconfig("one", "{ token: s3cret }") })
       const options = { source: "kubeconfig", kubeconfigPath: join(root, "config") } as const
@@ -54,7 +54,7 @@ describe("kubeconfig", () => {
     })
   )
 
-  it.effect("gives a user and password as Basic", () =>
+  it.effect("sends a user and password as Basic", () =>
     Effect.gen(function* () {
       const root = yield* directory({ config: kubeconfig("one", "{ username: jane, password: pass }") })
       const { headers } = yield* credentials({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
@@ -62,7 +62,7 @@ describe("kubeconfig", () => {
     })
   )
 
-  it.live("gives the token and the client certificate of an exec plugin", () =>
+  it.live("uses the token and the client certificate of an exec plugin", () =>
     Effect.gen(function* () {
       const plugin = `#!/bin/sh
 echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData":"CERT","clientKeyData":"KEY"}}'
@@ -77,7 +77,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
     })
   )
 
-  it.live("does not tell what an exec plugin printed", () =>
+  it.live("hides the output of an exec plugin", () =>
     Effect.gen(function* () {
       const root = yield* directory({ plugin: "#!/bin/sh\necho s3cret-token\n", config: "" })
       chmodSync(join(root, "plugin"), 0o755)
@@ -88,7 +88,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
     })
   )
 
-  it.effect("takes several files as kubectl does: the first to name something wins", () =>
+  it.effect("merges several files as kubectl does: the first definition wins", () =>
     Effect.gen(function* () {
       const root = yield* directory({ a: kubeconfig("one", "{}"), b: kubeconfig("two", "{}") })
       const kubeconfigPath = [join(root, "a"), join(root, "absent"), join(root, "b")].join(delimiter)
@@ -100,7 +100,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
     })
   )
 
-  it.effect("names setting, value and fix when the file is missing", () =>
+  it.effect("names setting, value and fix if the file is missing", () =>
     Effect.gen(function* () {
       const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: "/nowhere/config" })
       assert.strictEqual(error.setting, "KUBECONFIG")
@@ -109,7 +109,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
     })
   )
 
-  it.effect("names the contexts that there are when there is no such one", () =>
+  it.effect("lists the existing contexts if the given one does not exist", () =>
     Effect.gen(function* () {
       const root = yield* directory({ config: kubeconfig("one", "{}") })
       const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: join(root, "config"), context: "other" })
@@ -119,7 +119,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
     })
   )
 
-  it.effect("refuses a current context that is not there", () =>
+  it.effect("rejects a current context that does not exist", () =>
     Effect.gen(function* () {
       const root = yield* directory({ config: kubeconfig("one", "{}", "gone") })
       const error = yield* refusal({ source: "kubeconfig", kubeconfigPath: join(root, "config") })
@@ -128,7 +128,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
   )
 
   it.effect.each(["users: [{ token: s3cret\n  x", "just text", "", "clusters: [{ name: s3cret }]"])(
-    "refuses %j, and does not quote it",
+    "rejects %j without quoting it",
     (text) =>
       Effect.gen(function* () {
         const root = yield* directory({ config: text })
@@ -142,7 +142,7 @@ echo '{"kind":"ExecCredential","status":{"token":"fresh","clientCertificateData"
 describe("in a cluster", () => {
   const account = "var/run/secrets/kubernetes.io/serviceaccount"
 
-  it.effect("says so when it is not", () =>
+  it.effect("reports a missing service account", () =>
     Effect.gen(function* () {
       const root = yield* directory({})
       const error = yield* refusal({ source: "in-cluster", serviceAccountRoot: root })
@@ -151,7 +151,7 @@ describe("in a cluster", () => {
     })
   )
 
-  it.effect("auto uses the kubeconfig where there is no service account", () =>
+  it.effect("auto uses the kubeconfig without a service account", () =>
     Effect.gen(function* () {
       const root = yield* directory({ config: kubeconfig("one", "{}") })
       const server = yield* serverOf({
@@ -163,7 +163,7 @@ describe("in a cluster", () => {
     })
   )
 
-  it.effect("auto uses the service account where there is one, and says what else is missing", () =>
+  it.effect("auto uses the service account if it exists, and reports what else is missing", () =>
     Effect.gen(function* () {
       const root = yield* directory({ [`${account}/token`]: "t", [`${account}/ca.crt`]: "c" })
       const error = yield* refusal({ source: "auto", serviceAccountRoot: root, kubeconfigPath: "/nowhere" })
@@ -174,12 +174,12 @@ describe("in a cluster", () => {
 
 const endpoint = (options: Parameters<typeof KubeConfig.layerEndpoint>[0]) =>
   Effect.provide(
-    Effect.flatMap(KubeConfig, ({ authorize }) => authorize),
+    Effect.flatMap(KubeConfig.KubeConfig, ({ authorize }) => authorize),
     KubeConfig.layerEndpoint(options)
   )
 
 describe("endpoint", () => {
-  it.effect("gives its PEM texts as they are", () =>
+  it.effect("uses its PEM texts unchanged", () =>
     Effect.gen(function* () {
       const { headers, tls } = yield* endpoint({ url: "https://x:1", token: "t\n", ca: "CA", cert: "CERT", key: "KEY" })
       assert.deepStrictEqual(headers, { Authorization: "Bearer t" })
@@ -187,13 +187,13 @@ describe("endpoint", () => {
     })
   )
 
-  it.effect("takes plain HTTP without credentials", () =>
+  it.effect("accepts plain HTTP without credentials", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual((yield* endpoint({ url: "http://127.0.0.1:1" })).headers, {})
     })
   )
 
-  it.effect("refuses what is not a URL", () =>
+  it.effect("rejects an invalid URL", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(endpoint({ url: "not a url" }))
       assert.strictEqual(error.setting, "server")

@@ -26,7 +26,7 @@ const unreachable = new KubeUnreachable({ operation: "create an event", message:
 const status = (code: number) =>
   new KubeStatusError({ operation: "create an event", code, reason: "", message: "", causes: [], inStream: false })
 
-/** A recorder over a cluster that answers so, one after the other, and then takes all; and what it took. */
+/** A recorder over a cluster with these responses in turn, which then accepts all Events; and the accepted Events. */
 const recorder = (answers: Array<KubeError | "hang">) => {
   const taken: Array<KubeEvent> = []
   let asked = 0
@@ -52,7 +52,7 @@ const record = (...scalings: ReadonlyArray<Scaling>) =>
   Effect.flatMap(EventRecorder, (events) => Effect.forEach(scalings, events.record, { discard: true }))
 
 describe("KubeEventRecorder", () => {
-  it.effect("one event for each scaling, in order, with names of their own", () => {
+  it.effect("records one Event for each scaling, in order, with unique names", () => {
     const { layer, taken } = recorder([])
     return Effect.gen(function* () {
       yield* record(scaling(), scaling({ to: ReplicaCount.make(0), from: undefined, groups: [] }))
@@ -69,7 +69,7 @@ describe("KubeEventRecorder", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a moment's trouble is waited out, a refusal is not; later events come through", () => {
+  it.effect("retries transient errors only, and records later Events", () => {
     const { asked, layer, taken } = recorder([unreachable, status(503), status(403)])
     return Effect.gen(function* () {
       yield* record(scaling({ requestId: "refused" }), scaling({ requestId: "taken" }))
@@ -80,7 +80,7 @@ describe("KubeEventRecorder", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a cluster that hangs keeps nobody waiting, in bounded memory, and holds the end up for 5 seconds", () => {
+  it.effect("does not block on a cluster that hangs, bounds its memory, and delays shutdown by 5 seconds", () => {
     const { layer } = recorder(["hang"])
     return Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -94,7 +94,7 @@ describe("KubeEventRecorder", () => {
     })
   })
 
-  it.effect("what is queued leaves before the end", () => {
+  it.effect("drains its queue on shutdown", () => {
     const { layer, taken } = recorder([])
     return Effect.gen(function* () {
       yield* Effect.provide(record(scaling(), scaling(), scaling()), layer)
@@ -103,7 +103,7 @@ describe("KubeEventRecorder", () => {
   })
 
   it.prop(
-    "every event's name is a name, and its message no longer than Kubernetes takes",
+    "gives every Event a valid name, and a message within the limit of Kubernetes",
     {
       name: DeploymentName,
       user: Schema.String,
@@ -121,7 +121,7 @@ describe("KubeEventRecorder", () => {
     }
   )
 
-  it("the longest name is cut where a name may end", () => {
+  it("truncates the longest name to a valid one", () => {
     const name = DeploymentName.make(`${"a".repeat(236)}.-`.replace("-", "b".repeat(16)))
     const event = KubeEventRecorder.eventOf(
       scaling({ ref: { namespace: NamespaceName.make("personal"), name } }),

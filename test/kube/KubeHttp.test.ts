@@ -3,8 +3,8 @@ import { Duration, Effect, Layer, Ref } from "effect"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { KubeApi } from "../../src/kube/KubeApi.ts"
-import { KubeConfig, type RequestCredentials } from "../../src/kube/KubeConfig.ts"
+import * as KubeApi from "../../src/kube/KubeApi.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 import { namespaces } from "../../src/kube/KubeWire.ts"
 import { file } from "../support/Pki.ts"
@@ -12,18 +12,20 @@ import { kubeApi, serve } from "./HttpCluster.ts"
 
 const pem = (name: string) => readFileSync(file(name), "utf8")
 
-const list = Effect.flatMap(KubeApi, (api) => api.listPage(namespaces, {}))
+const list = Effect.flatMap(KubeApi.KubeApi, (api) => api.listPage(namespaces, {}))
 
-const certificate = (name: string): RequestCredentials => ({
+const certificate = (name: string): KubeConfig.RequestCredentials => ({
   headers: {},
   tls: { ca: pem("ca.crt"), cert: pem(`${name}.crt`), key: pem(`${name}.key`), rejectUnauthorized: true }
 })
 
-/** A cluster that wants client certificates or the token "good", asked with each of the credentials in turn. */
-const asking = Effect.fnUntraced(function* (turns: ReadonlyArray<RequestCredentials>) {
+/**
+ * Requests to a cluster that requires a client certificate or the token "good", with each of the credentials in turn.
+ */
+const asking = Effect.fnUntraced(function* (turns: ReadonlyArray<KubeConfig.RequestCredentials>) {
   const { url } = yield* EmbeddedKube
   const turn = yield* Ref.make(0)
-  const config = Layer.succeed(KubeConfig, {
+  const config = Layer.succeed(KubeConfig.KubeConfig, {
     server: url,
     authorize: Effect.flatMap(
       Ref.getAndUpdate(turn, (at) => at + 1),
@@ -48,10 +50,10 @@ const mutualTls = Layer.unwrap(
 )
 
 describe("KubeHttp", () => {
-  it.live("takes up a rotated certificate and a rotated token with the next request", () =>
+  it.live("uses a rotated certificate and a rotated token with the next request", () =>
     Effect.gen(function* () {
       const { ca, rejectUnauthorized } = certificate("admin").tls
-      const token = (value: string): RequestCredentials => ({
+      const token = (value: string): KubeConfig.RequestCredentials => ({
         headers: { Authorization: `Bearer ${value}` },
         tls: { ca, rejectUnauthorized }
       })
@@ -66,7 +68,7 @@ describe("KubeHttp", () => {
     }).pipe(Effect.provide(mutualTls))
   )
 
-  it.live("refuses a server whose certificate the cluster's CA did not sign", () =>
+  it.live("rejects a server certificate that the CA of the cluster did not sign", () =>
     Effect.gen(function* () {
       const { url } = yield* EmbeddedKube
       for (const ca of [pem("other-ca.crt"), undefined]) {
@@ -95,9 +97,9 @@ describe("KubeHttp", () => {
     })
   )
 
-  it.live("gives up a connection that is not made in time, TLS included", () =>
+  it.live("gives up a connection after the connect timeout, TLS handshake included", () =>
     Effect.gen(function* () {
-      // Accepts connections and never answers a TLS handshake.
+      // Accepts connections and never completes a TLS handshake.
       const server = yield* Effect.acquireRelease(
         Effect.sync(() => createServer()),
         (server) => Effect.sync(() => server.close())

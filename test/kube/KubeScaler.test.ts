@@ -12,7 +12,7 @@ import * as KubeScaler from "../../src/kube/KubeScaler.ts"
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
 const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: ResourceVersion.make("9"), uid: "d1" }
 
-/** What the scaler makes of a cluster that answers so, and how often it asked. */
+/** The result of scaling with these responses, and the number of requests. */
 const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) {
   let asked = 0
   const api = Layer.succeed(KubeApi, {
@@ -49,7 +49,7 @@ const answered = (code: number, message = "", retryAfter?: Duration.Duration) =>
   })
 
 describe("KubeScaler", () => {
-  it.effect("gives the deployment as the cluster accepted it", () =>
+  it.effect("succeeds with the deployment as the cluster accepted it", () =>
     Effect.gen(function* () {
       const { result } = yield* scaling([])
       assert(result._tag === "Success")
@@ -66,7 +66,7 @@ describe("KubeScaler", () => {
     { code: 429, tag: "ClusterUnavailable" },
     { code: 500, tag: "ClusterUnavailable" },
     { code: 503, tag: "ClusterUnavailable" }
-  ])("translates $code to $tag, without asking again", ({ code, tag }) =>
+  ])("translates $code to $tag without a retry", ({ code, tag }) =>
     Effect.gen(function* () {
       const { asked, result } = yield* scaling([answered(code)])
       assert(result._tag === "Failure")
@@ -75,7 +75,7 @@ describe("KubeScaler", () => {
     })
   )
 
-  it.effect("gives the cluster's own reason for refusing", () =>
+  it.effect("passes on the reason of a rejection", () =>
     Effect.gen(function* () {
       const { result } = yield* scaling([answered(403, "nginx is frozen")])
       assert(result._tag === "Failure" && result.failure._tag === "Unauthorized")
@@ -83,7 +83,7 @@ describe("KubeScaler", () => {
     })
   )
 
-  it.effect("gives Retry-After in whole seconds, at least one", () =>
+  it.effect("rounds Retry-After up to whole seconds, at least one", () =>
     Effect.gen(function* () {
       for (const [asks, gives] of [
         [Duration.millis(6500), 7],
@@ -97,7 +97,7 @@ describe("KubeScaler", () => {
     })
   )
 
-  it.effect("tries a conflict again, and gives up after five attempts", () =>
+  it.effect("retries a conflict, and gives up after five attempts", () =>
     Effect.gen(function* () {
       const cured = yield* scaling([answered(409), answered(409)])
       assert.strictEqual(cured.result._tag, "Success")
@@ -109,7 +109,7 @@ describe("KubeScaler", () => {
     })
   )
 
-  it.effect("never tells where the cluster is", () =>
+  it.effect("hides the address of the cluster", () =>
     Effect.gen(function* () {
       const message = "connect ECONNREFUSED 10.0.0.1:6443"
       for (const error of [

@@ -4,7 +4,7 @@ import { withoutManagedFields } from "../../src/kube/ManagedFields.ts"
 
 const opening = '"managedFields":['
 
-// Pieces that a scan could take for what they are not, and texts of all kinds.
+// Texts of all kinds, and pieces that a scan could mistake for syntax.
 const Text = Schema.Union([Schema.Literals([opening, "[", "]", '"', "\\", '\\"', "]]}"]), Schema.String])
 const Fields = Schema.Array(
   Schema.Union([Text, Schema.Array(Schema.Array(Text)), Schema.Struct({ manager: Text, fieldsV1: Schema.Array(Text) })])
@@ -13,7 +13,7 @@ const Metadata = Schema.Struct({ annotations: Schema.Array(Text), managedFields:
 
 describe("withoutManagedFields", () => {
   it.prop(
-    "empties each managedFields and leaves everything else as it is",
+    "empties each managedFields and keeps everything else",
     { items: Schema.Array(Metadata), continued: Text },
     ({ continued, items }) => {
       const text = JSON.stringify({ metadata: { continue: continued }, items })
@@ -24,13 +24,13 @@ describe("withoutManagedFields", () => {
     }
   )
 
-  it.prop("leaves a text that was cut one that is no JSON", { item: Metadata, part: Schema.Int }, ({ item, part }) => {
+  it.prop("keeps truncated text invalid", { item: Metadata, part: Schema.Int }, ({ item, part }) => {
     const text = JSON.stringify(item)
     const cut = text.slice(0, Math.abs(part) % text.length)
     assert.throws(() => JSON.parse(withoutManagedFields(cut)))
   })
 
-  it("gives a text without any back as it is", () => {
+  it("returns text without managedFields unchanged", () => {
     const text = '{"metadata":{"name":"managedFields"}}'
     assert.strictEqual(withoutManagedFields(text), text)
   })

@@ -8,7 +8,7 @@ import * as NamespacePoll from "../../src/kube/NamespacePoll.ts"
 import { ns, rv } from "../cache/Given.ts"
 import { status, told, unreachable } from "./ScriptedKube.ts"
 
-/** Polls namespaces `a` and `b` on a cluster that answers for each what `answers` holds: a version, none, or an error. */
+/** Polls namespaces `a` and `b`. `answers` has the response for each: a version, `absent`, or an error. */
 const polling = Effect.fnUntraced(function* (answers: Record<string, number | "absent" | KubeError>) {
   const events: Array<ClusterEvent> = []
   let asked = 0
@@ -36,7 +36,7 @@ const polling = Effect.fnUntraced(function* (answers: Record<string, number | "a
 })
 
 describe("NamespacePoll", () => {
-  it.effect("tells which of the names exist, and again only when that changes", () =>
+  it.effect("emits the namespaces that exist, and again only after a change", () =>
     Effect.gen(function* () {
       const answers: Record<string, number | "absent"> = { a: 5, b: "absent" }
       const { events } = yield* polling(answers)
@@ -52,7 +52,7 @@ describe("NamespacePoll", () => {
     })
   )
 
-  it.effect("says nothing before each name was answered for, and asks again soon", () =>
+  it.effect("emits nothing before the first response for each name, and retries soon", () =>
     Effect.gen(function* () {
       const answers: Record<string, number | KubeError> = { a: 5, b: unreachable }
       const { events } = yield* polling(answers)
@@ -64,7 +64,7 @@ describe("NamespacePoll", () => {
     })
   )
 
-  it.effect("a namespace that cannot be asked for stays what it was, and what is known begins to age", () =>
+  it.effect("keeps the state of a namespace whose request fails, and emits Lost", () =>
     Effect.gen(function* () {
       const answers: Record<string, number | "absent" | KubeError> = { a: 5, b: 6 }
       const { asked, events } = yield* polling(answers)
@@ -74,7 +74,7 @@ describe("NamespacePoll", () => {
       assert.deepStrictEqual(events(), ["=a,b@0", "heard", "=b@0", "lost"])
       const before = asked()
       yield* TestClock.adjust("10 minutes")
-      // Two names, no oftener than the poll itself once the waits have grown.
+      // Two names, not more often than the poll once the back-off has grown.
       assert.isBelow(asked() - before, 120)
       assert.deepStrictEqual(events().length, 4)
       answers["b"] = 6

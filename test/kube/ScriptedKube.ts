@@ -1,6 +1,5 @@
 /**
- * A KubeApi that answers from a script, for the tests of what is made of its answers, and what the tests see of an
- * informer that runs against it.
+ * A KubeApi with scripted responses, and an informer that runs against it.
  */
 import { Clock, Duration, Effect, Layer, Logger, Result, Stream } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
@@ -17,19 +16,19 @@ import {
   type WatchEvent
 } from "../../src/kube/KubeWire.ts"
 
-/** One answer to a watch: what it says in turn (a number is a pause, in seconds), and how it ends. */
+/** The response to a watch: its events in turn (a number is a pause in seconds), and its end. */
 export interface WatchAnswer {
   readonly says: ReadonlyArray<unknown>
   readonly end: "close" | "hang" | KubeError
 }
 
-/** The answers to the watches and to the list pages, in turn. What comes after the script never answers. */
+/** The responses to watches and list pages, in turn. Later requests get no response. */
 export interface Script {
   readonly watches: ReadonlyArray<WatchAnswer | KubeError>
   readonly pages?: ReadonlyArray<unknown>
 }
 
-/** A request as the scripted cluster received it, `at` seconds after the start. */
+/** A received request, `at` seconds after the start. */
 export interface Asked {
   readonly at: number
   readonly what: "watch" | "page"
@@ -134,14 +133,23 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
   })
 }
 
-/** Starts an informer of the namespaces on a scripted cluster. What is recorded grows while it runs. */
-export const informed = Effect.fnUntraced(function* (script: Script, options?: Informer.InformerOptions) {
+/** Starts an informer of namespaces on a scripted cluster. The records grow while it runs, each event after `delay`. */
+export const informed = Effect.fnUntraced(function* (
+  script: Script,
+  options?: Informer.InformerOptions,
+  delay: Effect.Effect<unknown> = Effect.void
+) {
   const asked: Array<Asked> = []
   const events: Array<ClusterEvent> = []
   const relists: Array<string> = []
   const ends: Array<string> = []
   const warnings: Array<string> = []
-  yield* Stream.runForEach(Informer.make(namespaces, options), (event) => Effect.sync(() => events.push(event))).pipe(
+  yield* Stream.runForEach(Informer.make(namespaces, options), (event) =>
+    Effect.andThen(
+      delay,
+      Effect.sync(() => events.push(event))
+    )
+  ).pipe(
     Effect.provide(layer(script, asked)),
     Effect.provideService(InformerObserver, {
       ...unobserved,
@@ -162,7 +170,7 @@ export const informed = Effect.fnUntraced(function* (script: Script, options?: I
   return { asked, events, relists, ends, warnings, told: () => events.map(told) }
 })
 
-/** An event in a few characters: `=a,b@9` a whole list, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
+/** An event in short: `=a,b@9` is a list, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
 export const told = (event: ClusterEvent): string => {
   switch (event._tag) {
     case "NamespacesReplaced":

@@ -22,7 +22,7 @@ const jsonText = Schema.encodeSync(JsonLine)
 
 describe("watchLines", () => {
   it.effect.prop(
-    "gives the lines, however the bytes are cut",
+    "splits lines, wherever the chunks end",
     {
       lines: Schema.Array(Schema.Array(Schema.String)),
       sizes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 })))
@@ -32,7 +32,7 @@ describe("watchLines", () => {
         const texts = [...lines, ["ü", "日本", "🙂"]].map((line) => jsonText(line))
         const bytes = encode(texts.map((text) => `${text}\n`).join(""))
         const given = yield* read(cutInto(bytes, sizes))
-        // A lone surrogate has no UTF-8; the encoder replaces it, and so does this.
+        // A lone surrogate has no UTF-8 encoding, so the encoder replaces it.
         assert.deepStrictEqual(
           given,
           texts.map((text) => Result.succeed(text.toWellFormed()))
@@ -40,7 +40,7 @@ describe("watchLines", () => {
       })
   )
 
-  it.effect("gives the same when each byte is a chunk of its own", () =>
+  it.effect("splits lines when each byte is a chunk", () =>
     Effect.gen(function* () {
       const bytes = encode('{"a":"日本🙂"}\n{}\n')
       const given = yield* read([...bytes].map((byte) => Uint8Array.of(byte)))
@@ -48,21 +48,21 @@ describe("watchLines", () => {
     })
   )
 
-  it.effect("gives the lines before one that was cut, then says that it was cut", () =>
+  it.effect("emits the lines before a truncated one, then an error", () =>
     Effect.gen(function* () {
       const given = yield* read([encode('{"a":1}\n{"b"')])
-      assert.deepStrictEqual(given, [Result.succeed('{"a":1}'), Result.fail("cut in the middle of a line")])
+      assert.deepStrictEqual(given, [Result.succeed('{"a":1}'), Result.fail("truncated in the middle of a line")])
     })
   )
 
-  it.effect("refuses a line longer than the limit before its end has come, and says nothing more", () =>
+  it.effect("rejects a line once it exceeds the limit, and emits nothing more", () =>
     Effect.gen(function* () {
       const given = yield* read([encode("short\nlong"), encode("er than ten"), encode(" bytes\nnext\n")], 10)
       assert.deepStrictEqual(given, [Result.succeed("short"), Result.fail("a line of more than 10 bytes")])
     })
   )
 
-  it.effect("refuses what is not UTF-8", () =>
+  it.effect("rejects invalid UTF-8", () =>
     Effect.gen(function* () {
       const given = yield* read([Uint8Array.of(0xff, 0xfe, 0x0a), encode("next\n")])
       assert.deepStrictEqual(given, [Result.fail("not UTF-8")])

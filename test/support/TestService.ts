@@ -8,8 +8,8 @@ import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/Embed
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { Lifecycle } from "../../src/http/Lifecycle.ts"
 import { ServerTls } from "../../src/identity/ServerTls.ts"
-import { KubeConfig, type KubeConfigError } from "../../src/kube/KubeConfig.ts"
-import { KubeWatch, type KubeWatchOptions } from "../../src/kube/KubeWatch.ts"
+import * as KubeConfig from "../../src/kube/KubeConfig.ts"
+import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 import { RateLimit, type RateLimitSettings } from "../../src/limits/RateLimit.ts"
 import type { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { Audit, type AuditRecord } from "../../src/observability/Audit.ts"
@@ -24,9 +24,9 @@ export interface Overrides extends Partial<Settings.Settings> {
   /** How changes of the TLS files are noticed. */
   readonly reload?: FileReloadOptions
   /** What of the cluster is watched, and how. */
-  readonly watch?: KubeWatchOptions
+  readonly watch?: KubeWatch.KubeWatchOptions
   /** How the service finds the embedded cluster at `url`; by default an endpoint and a token. */
-  readonly kubeConfig?: (url: string) => Layer.Layer<KubeConfig, KubeConfigError>
+  readonly kubeConfig?: (url: string) => Layer.Layer<KubeConfig.KubeConfig, KubeConfig.KubeConfigError>
   /** How the embedded cluster is made. */
   readonly kube?: EmbeddedKubeOptions
   /** The authorizer; by default identified callers may do everything. */

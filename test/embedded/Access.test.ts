@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { readFileSync } from "node:fs"
-import { demoAccess } from "../../src/embedded/DemoAccess.ts"
+import { demoAccess } from "../../src/embedded/Access.ts"
 import { clusterAccess } from "../../src/authorization/ClusterAuthorization.ts"
 import { decider } from "../../src/authorization/PolicyDecision.ts"
 import { decodePolicy } from "../../src/authorization/PolicyFile.ts"
@@ -26,7 +26,7 @@ describe("the demo", () => {
     { who: identity("viewer", "readers"), may: { read: true, write: false } },
     { who: identity("nobody"), may: { read: false, write: false } }
   ]) {
-    it(`${who.user} (${who.groups.join()}) may ${may.write ? "do everything" : may.read ? "read" : "do nothing"}, by its policy and by its RBAC`, () => {
+    it(`lets ${who.user} (${who.groups.join()}) ${may.write ? "do everything" : may.read ? "read" : "do nothing"}, by policy and by RBAC`, () => {
       for (const access of [...reads, set("a", "b", 3)]) {
         const expected = access.verb === "set" ? may.write : may.read
         assert.strictEqual(decide(who, access), expected)

@@ -1,0 +1,544 @@
+/**
+ * The informer as a state machine, after client-go's reflector. It does no I/O: `step` maps a state and an input to the
+ * next state and actions, and `Informer` performs the actions.
+ *
+ * Three actions are operations: `ListPage`, `OpenWatch` and `Wait`. Exactly one operation is under way at any time. An
+ * input that ends it yields the next operation as its last action. So may any other input: the new operation replaces
+ * the old one.
+ */
+import { type Duration, pipe } from "effect"
+import type { WatchedResource } from "../model/ClusterEvent.ts"
+import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
+import type { KubeDecodeError, KubeError } from "./KubeErrors.ts"
+import type { KubeListPage, WatchEvent } from "./KubeWire.ts"
+
+/** The settings of the protocol. */
+export interface Settings {
+  /** For log messages. */
+  readonly resource: WatchedResource
+  /** Whether to begin with a streaming list. */
+  readonly streamingList: boolean
+  /** Objects in a page of the paged list. */
+  readonly pageSize: number
+  /** Silence after which a watch is ended, on a server that sends periodic bookmarks. */
+  readonly silenceMillis: number
+  /** Silence after which a streaming list is abandoned. */
+  readonly listSilenceMillis: number
+  /** A watch that lived longer than this does not count as part of a series of failures. */
+  readonly backoffLongestMillis: number
+}
+
+/**
+ * The named states. `heardAt`: the time of the last event, in milliseconds since the watch was requested.
+ * `spoke`: an event arrived. `news`: a list or a newer version arrived.
+ *
+ * - `Idle`: not started.
+ * - `Listing`: the paged list is being read. All its pages are of the version of the first.
+ * - `Opening`: a watch was requested; it begins with a streaming list if `streaming`.
+ * - `StreamingList`: the initial events are arriving; their end is outstanding.
+ * - `Watching`: the watch is open and the list was emitted.
+ * - `Waiting`: the back-off is running.
+ */
+export type Phase =
+  | { readonly _tag: "Idle" }
+  | { readonly _tag: "Listing"; readonly attempt: number; readonly resourceVersion: ResourceVersion | undefined }
+  | { readonly _tag: "Opening"; readonly streaming: boolean }
+  | { readonly _tag: "StreamingList"; readonly heardAt: number; readonly spoke: boolean }
+  | { readonly _tag: "Watching"; readonly heardAt: number; readonly spoke: boolean; readonly news: boolean }
+  | { readonly _tag: "Waiting" }
+
+type Watch = Extract<Phase, { readonly _tag: "Opening" | "StreamingList" | "Watching" }>
+
+/**
+ * The position in the history of the cluster.
+ *
+ * - `ListDue`: there is no version to resume from, so a list is needed.
+ * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch
+ *   would otherwise report itself ready with a view that never changes.
+ * - `Emitted`: everything up to this version was emitted. A watch resumes from it.
+ */
+export type Position =
+  | { readonly _tag: "ListDue" }
+  | { readonly _tag: "Held"; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "Emitted"; readonly resourceVersion: ResourceVersion }
+
+export interface State {
+  readonly settings: Settings
+  readonly phase: Phase
+  readonly position: Position
+  /** Whether streaming lists are used, or paged ones. */
+  readonly streamingList: boolean
+  /** The reason of the list that is due, or else of the last one. */
+  readonly relistReason: RelistReason
+  /** The reason of the last list, and whether there was progress since. Together they reveal a loop of lists. */
+  readonly lastRelist: RelistReason | undefined
+  readonly progressed: boolean
+  /** Watches in a row that broke at the version of `position`. */
+  readonly doubts: number
+  /** Whether the server sends periodic bookmarks. If it does not, a watch may be silent for any time. */
+  readonly sendsBookmarks: boolean
+  /** Whether the consumer regards the watch as open, so that `Lost` follows its end. */
+  readonly live: boolean
+  /** The failure that was last logged as a warning, to log repetitions as debug records. */
+  readonly trouble: string | undefined
+  /** Whether the back-off has waited since its last reset. */
+  readonly backedOff: boolean
+}
+
+/**
+ * An input. `at` is in milliseconds since the watch was requested.
+ *
+ * - `Started`: begin.
+ * - `PageListed`, `ListFailed`: the outcome of `ListPage`.
+ * - `Watched`: an event of the watch, which is open.
+ * - `WatchEnded`: the outcome of `OpenWatch`: a clean end, a failure, or an end that `overdue` requested.
+ * - `Waited`: the outcome of `Wait`.
+ */
+export type Input<A> =
+  | { readonly _tag: "Started" }
+  | { readonly _tag: "PageListed"; readonly page: KubeListPage<A> }
+  | { readonly _tag: "ListFailed"; readonly error: KubeError }
+  | { readonly _tag: "Watched"; readonly event: WatchEvent<A>; readonly at: number }
+  | { readonly _tag: "WatchEnded"; readonly end: WatchEnd; readonly error?: KubeError | undefined; readonly at: number }
+  | { readonly _tag: "Waited" }
+
+type WatchEnded = Extract<Input<never>, { readonly _tag: "WatchEnded" }>
+
+/**
+ * An action that takes time.
+ *
+ * - `ListPage`: read a page; without `continue`, the first one of a new list.
+ * - `OpenWatch`: watch from this version; without one, begin with a streaming list.
+ * - `Wait`: wait for the back-off, and at least for the `Retry-After` of the server.
+ */
+export type Operation =
+  | { readonly _tag: "ListPage"; readonly limit: number | undefined; readonly continue: string | undefined }
+  | { readonly _tag: "OpenWatch"; readonly from: ResourceVersion | undefined }
+  | { readonly _tag: "Wait"; readonly atLeast: Duration.Duration | undefined }
+
+/**
+ * An action. The actions of a step are performed in order.
+ *
+ * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. The list
+ *   is not part of the state, so that no step copies it. A new list begins empty.
+ * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit the event of that name.
+ * - `ResetBackoff`: the next wait is the shortest.
+ * - `Observe…`: call the method of `InformerObserver`.
+ * - `Log`: write a log record.
+ */
+export type Action<A> =
+  | Operation
+  | { readonly _tag: "CollectPage"; readonly objects: ReadonlyArray<A> }
+  | { readonly _tag: "Collect"; readonly object: A }
+  | { readonly _tag: "Forget"; readonly object: A }
+  | { readonly _tag: "EmitReplaced"; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "EmitApplied"; readonly object: A }
+  | { readonly _tag: "EmitDeleted"; readonly object: A }
+  | { readonly _tag: "EmitHeard" }
+  | { readonly _tag: "EmitLost" }
+  | { readonly _tag: "ResetBackoff" }
+  | { readonly _tag: "ObserveListing"; readonly reason: RelistReason }
+  | { readonly _tag: "ObserveRelisted"; readonly reason: RelistReason }
+  | { readonly _tag: "ObserveWatchStarted" }
+  | { readonly _tag: "ObserveWatchEnded"; readonly end: WatchEnd }
+  | { readonly _tag: "ObserveBookmark"; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "ObserveDecodeError"; readonly error: KubeDecodeError }
+  | {
+      readonly _tag: "Log"
+      readonly level: "Debug" | "Info" | "Warn"
+      readonly message: string
+      readonly error?: KubeError | undefined
+    }
+
+/** The next state and the actions. */
+export type Step<A> = readonly [State, ReadonlyArray<Action<A>>]
+
+/** A watch that ends sooner than this, and without news, ended too soon. */
+const veryShortWatchMillis = 1000
+
+/** After this many watches in a row that broke at one version, the version is no longer trusted. */
+const doubtsUntilRelist = 2
+
+/** Attempts at a paged list until it is read whole, without pages. */
+const pagedAttempts = 2
+
+/** Responses to a streaming list that the server does not know or has switched off. */
+const rejectsStreamingList = new Set([400, 404, 405, 406, 422, 501])
+
+/** Responses to a resource version that the server cannot make sense of. */
+const rejectsVersion = new Set([400, 404, 422])
+
+/** The state before `Started`. */
+export const initial = (settings: Settings): State => ({
+  settings,
+  phase: { _tag: "Idle" },
+  position: { _tag: "ListDue" },
+  streamingList: settings.streamingList,
+  relistReason: "start",
+  lastRelist: undefined,
+  progressed: false,
+  doubts: 0,
+  sendsBookmarks: false,
+  live: false,
+  trouble: undefined,
+  backedOff: false
+})
+
+/**
+ * One transition. An input that the phase does not expect, such as one of an earlier operation, changes nothing.
+ */
+export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
+  state: State,
+  input: Input<A>
+): Step<A> => {
+  const { phase } = state
+  switch (phase._tag) {
+    case "Idle":
+      return input._tag === "Started" ? pipe(listDue(state), then(proceed)) : unchanged(state)
+    case "Waiting":
+      return input._tag === "Waited" ? proceed(state) : unchanged(state)
+    case "Listing":
+      if (input._tag === "PageListed") return pageListed(state, phase, input.page)
+      return input._tag === "ListFailed" ? listFailed(state, phase, input.error) : unchanged(state)
+    case "Opening":
+      if (input._tag === "WatchEnded") return watchEnded(state, phase, input)
+      return input._tag === "Watched" && input.event._tag === "Opened"
+        ? opened(state, phase.streaming, input.at)
+        : unchanged(state)
+    case "StreamingList":
+      if (input._tag === "WatchEnded") return watchEnded(state, phase, input)
+      return input._tag === "Watched" ? collected(state, phase, input.event, input.at) : unchanged(state)
+    case "Watching":
+      if (input._tag === "WatchEnded") return watchEnded(state, phase, input)
+      return input._tag === "Watched" ? watched(state, phase.news, input.event, input.at) : unchanged(state)
+  }
+}
+
+/**
+ * How the watch has to be ended by this side, or the milliseconds after which to ask again. `at` and `deadline` are in
+ * milliseconds since the watch was requested.
+ */
+export const overdue = (
+  { phase, sendsBookmarks, settings }: State,
+  at: number,
+  deadline: number
+): "deadline" | "stalled" | "silent" | number => {
+  if (at >= deadline) return "deadline"
+  const { listSilenceMillis, silenceMillis } = settings
+  const heardAt = "heardAt" in phase ? phase.heardAt : 0
+  const listLimit = isStreaming(phase) ? heardAt + listSilenceMillis : Infinity
+  if (at >= listLimit) return "stalled"
+  const limit = sendsBookmarks ? heardAt + silenceMillis : Infinity
+  if (at >= limit) return "silent"
+  // The next event may change which limit applies, and none applies sooner than this.
+  return Math.max(1, Math.min(deadline - at, listLimit - at, limit - at, listSilenceMillis, silenceMillis))
+}
+
+const unchanged = (state: State): Step<never> => [state, []]
+
+const then =
+  <A>(next: (state: State) => Step<A>) =>
+  ([state, actions]: Step<A>): Step<A> => {
+    const [after, more] = next(state)
+    return [after, actions.concat(more)]
+  }
+
+const isStreaming = (phase: Phase): boolean =>
+  phase._tag === "StreamingList" || (phase._tag === "Opening" && phase.streaming)
+
+const retryAfterOf = (error: KubeError): Duration.Duration | undefined =>
+  error._tag === "KubeStatusError" ? error.retryAfter : undefined
+
+/** Begins the next operation: a watch if there is a version to resume from, otherwise a list. */
+const proceed = (state: State): Step<never> => {
+  const { position, streamingList } = state
+  if (position._tag === "ListDue" && !streamingList) return firstPage(state, 0)
+  const from = position._tag === "ListDue" ? undefined : position.resourceVersion
+  return [{ ...state, phase: { _tag: "Opening", streaming: from === undefined } }, [{ _tag: "OpenWatch", from }]]
+}
+
+const wait =
+  (atLeast?: Duration.Duration) =>
+  (state: State): Step<never> => [
+    { ...state, phase: { _tag: "Waiting" }, backedOff: true },
+    [{ _tag: "Wait", atLeast }]
+  ]
+
+const limitOf = (state: State, attempt: number) => (attempt < pagedAttempts ? state.settings.pageSize : undefined)
+
+const firstPage = (state: State, attempt: number): Step<never> => [
+  { ...state, phase: { _tag: "Listing", attempt, resourceVersion: undefined } },
+  [{ _tag: "ListPage", limit: limitOf(state, attempt), continue: undefined }]
+]
+
+const pageListed = <A>(
+  state: State,
+  { attempt, resourceVersion: first }: Extract<Phase, { readonly _tag: "Listing" }>,
+  page: KubeListPage<A>
+): Step<A> => {
+  // Should the pages differ in their version, resuming from the first loses nothing.
+  const resourceVersion = first ?? page.resourceVersion
+  const collect: Action<A> = { _tag: "CollectPage", objects: page.items }
+  if (page.continue === undefined) {
+    return pipe([{ ...state, position: { _tag: "Held", resourceVersion } }, [collect]], then<A>(proceed))
+  }
+  return [
+    { ...state, phase: { _tag: "Listing", attempt, resourceVersion } },
+    [collect, { _tag: "ListPage", limit: limitOf(state, attempt), continue: page.continue }]
+  ]
+}
+
+// A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is so large or
+// so slow that the list is read whole.
+const listFailed = (
+  state: State,
+  { attempt }: Extract<Phase, { readonly _tag: "Listing" }>,
+  error: KubeError
+): Step<never> =>
+  error._tag === "KubeStatusError" && error.isExpired && attempt < pagedAttempts
+    ? firstPage(state, attempt + 1)
+    : pipe(warn(state, error), then(wait(retryAfterOf(error))))
+
+const opened = (state: State, streaming: boolean, at: number): Step<never> => {
+  const { position } = state
+  const phase: Phase = streaming
+    ? { _tag: "StreamingList", heardAt: at, spoke: false }
+    : { _tag: "Watching", heardAt: at, spoke: false, news: false }
+  return pipe(
+    [{ ...state, phase }, [{ _tag: "ObserveWatchStarted" }]],
+    then(position._tag === "Held" ? replaced(position.resourceVersion) : unchanged),
+    // During a streaming list the state that the consumer has is still an old one.
+    then(streaming ? unchanged : heard)
+  )
+}
+
+/** An event of a streaming list. */
+const collected = <A>(
+  state: State,
+  { heardAt, spoke }: Extract<Phase, { readonly _tag: "StreamingList" }>,
+  event: WatchEvent<A>,
+  at: number
+): Step<A> => {
+  const next: State =
+    spoke && heardAt === at ? state : { ...state, phase: { _tag: "StreamingList", heardAt: at, spoke: true } }
+  switch (event._tag) {
+    case "Applied":
+      return [next, [{ _tag: "Collect", object: event.object }]]
+    case "Deleted":
+      return [next, [{ _tag: "Forget", object: event.object }]]
+    case "Bookmark": {
+      const { initialEventsEnd, resourceVersion } = event
+      const observe: Action<never> = { _tag: "ObserveBookmark", resourceVersion }
+      return initialEventsEnd
+        ? pipe(
+            [{ ...state, phase: { _tag: "Watching", heardAt: at, spoke: true, news: true } }, [observe]],
+            then(replaced(resourceVersion)),
+            then(heard)
+          )
+        : [next, [observe]]
+    }
+    default:
+      return unchanged(state)
+  }
+}
+
+/** An event of an open watch whose list was emitted. */
+const watched = <A extends { readonly resourceVersion: ResourceVersion }>(
+  state: State,
+  news: boolean,
+  event: WatchEvent<A>,
+  at: number
+): Step<A> => {
+  switch (event._tag) {
+    case "Applied":
+      return advanced(state, news, event.object.resourceVersion, at, [{ _tag: "EmitApplied", object: event.object }])
+    case "Deleted":
+      return advanced(state, news, event.object.resourceVersion, at, [{ _tag: "EmitDeleted", object: event.object }])
+    case "Bookmark": {
+      const { resourceVersion } = event
+      return advanced({ ...state, sendsBookmarks: true }, news, resourceVersion, at, [
+        { _tag: "ObserveBookmark", resourceVersion },
+        { _tag: "EmitHeard" }
+      ])
+    }
+    default:
+      return unchanged(state)
+  }
+}
+
+/** Moves the position to the version of an event, never back: after a resumption the server may repeat events. */
+const advanced = <A>(
+  state: State,
+  news: boolean,
+  resourceVersion: ResourceVersion,
+  at: number,
+  actions: ReadonlyArray<Action<A>>
+): Step<A> => {
+  const { position } = state
+  const newer =
+    position._tag === "ListDue" ||
+    (position.resourceVersion !== resourceVersion && !isOlder(resourceVersion, position.resourceVersion))
+  const next: State = {
+    ...state,
+    live: true,
+    phase: { _tag: "Watching", heardAt: at, spoke: true, news: news || newer },
+    position: newer ? { _tag: "Emitted", resourceVersion } : position
+  }
+  return newer ? then<A>(progress)([next, actions]) : [next, actions]
+}
+
+/**
+ * Emits the collected list. A second list in a row for the same reason, with nothing gained by the first, is no
+ * progress.
+ */
+const replaced =
+  (resourceVersion: ResourceVersion) =>
+  (state: State): Step<never> => {
+    const { lastRelist, progressed, relistReason: reason } = state
+    return pipe(
+      [
+        { ...state, live: true, position: { _tag: "Emitted", resourceVersion }, lastRelist: reason },
+        [{ _tag: "EmitReplaced", resourceVersion }]
+      ],
+      then(reason === lastRelist && !progressed ? unchanged : progress),
+      then((state) => [{ ...state, progressed: false }, [{ _tag: "ObserveRelisted", reason }]])
+    )
+  }
+
+const heard = (state: State): Step<never> => [{ ...state, live: true }, [{ _tag: "EmitHeard" }]]
+
+const lost = (state: State): Step<never> =>
+  state.live ? [{ ...state, live: false }, [{ _tag: "EmitLost" }]] : unchanged(state)
+
+/** Something went well: a series of failures is over. */
+const progress = (state: State): Step<never> => {
+  if (state.progressed && state.doubts === 0 && state.trouble === undefined && !state.backedOff) return unchanged(state)
+  const actions: Array<Action<never>> = []
+  if (state.backedOff) actions.push({ _tag: "ResetBackoff" })
+  if (state.trouble !== undefined) actions.push({ _tag: "Log", level: "Info", message: "Watching again" })
+  return [{ ...state, progressed: true, doubts: 0, trouble: undefined, backedOff: false }, actions]
+}
+
+const listDue = (state: State): Step<never> => [state, [{ _tag: "ObserveListing", reason: state.relistReason }]]
+
+const relist =
+  (reason: RelistReason) =>
+  (state: State): Step<never> =>
+    listDue({ ...state, position: { _tag: "ListDue" }, relistReason: reason, doubts: 0 })
+
+/** Logs a failure: as a warning, unless it is the one logged before. */
+const warn = (state: State, error: KubeError): Step<never> => {
+  const isStatus = error._tag === "KubeStatusError"
+  const trouble = `${error.operation} ${isStatus ? error.code : error._tag}`
+  const log: Action<never> = {
+    _tag: "Log",
+    level: trouble === state.trouble ? "Debug" : "Warn",
+    message:
+      isStatus && error.isForbidden
+        ? `The cluster does not permit this service to ${error.operation}: grant it the verbs list and watch on ${state.settings.resource}`
+        : `Cannot ${error.operation}: retrying`,
+    error
+  }
+  return [
+    { ...state, trouble },
+    error._tag === "KubeDecodeError" ? [log, { _tag: "ObserveDecodeError", error }] : [log]
+  ]
+}
+
+// Such a server does not support streaming lists, or has them disabled: before Kubernetes 1.32 the feature is off by
+// default, and its parameters are invalid.
+const isUnsupported = (phase: Watch, error: KubeError | undefined): boolean =>
+  isStreaming(phase) &&
+  error?._tag === "KubeStatusError" &&
+  !error.inStream &&
+  !error.isExpired &&
+  rejectsStreamingList.has(error.code)
+
+const watchEnded = (state: State, phase: Watch, input: WatchEnded): Step<never> => {
+  const { end, error } = input
+  const unsupported = isUnsupported(phase, error)
+  const next = () => {
+    if (unsupported || end === "stalled") return pagedListOnly(error)
+    if (end === "silent" && !("spoke" in phase && phase.spoke)) return unreachedVersion
+    return error === undefined ? closed(phase, input.at) : failed(phase, error, input.at)
+  }
+  return pipe(
+    [state, [{ _tag: "ObserveWatchEnded", end: unsupported ? "unsupported" : end }]],
+    then(lost),
+    then(next())
+  )
+}
+
+const pagedListOnly =
+  (error: KubeError | undefined) =>
+  (state: State): Step<never> =>
+    pipe(
+      [
+        { ...state, streamingList: false },
+        [
+          {
+            _tag: "Log",
+            level: "Info",
+            message: "The cluster does not support streaming lists: using the paged list",
+            error
+          }
+        ]
+      ],
+      then(proceed)
+    )
+
+// A watch cache accepts a watch from a version that it has not reached, and sends nothing until it has. After the store
+// was restored from a backup that may be never.
+const unreachedVersion = (state: State): Step<never> => pipe(relist("silent")(state), then(proceed))
+
+// A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked
+// in a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
+const closed =
+  (phase: Watch, lived: number) =>
+  (state: State): Step<never> => {
+    const short = lived < veryShortWatchMillis
+    const news = phase._tag === "Watching" && phase.news
+    if (isStreaming(phase) || (short && !news)) return wait()(state)
+    return pipe(short ? unchanged(state) : progress(state), then(proceed))
+  }
+
+const failed =
+  (phase: Watch, error: KubeError, lived: number) =>
+  (state: State): Step<never> =>
+    pipe(
+      lived > state.settings.backoffLongestMillis && !isStreaming(phase) ? progress(state) : unchanged(state),
+      then((state) =>
+        error._tag === "KubeStatusError" && error.isExpired && state.position._tag !== "ListDue"
+          ? expired(state, error.retryAfter)
+          : pipe(
+              rejectedVersion(state, error),
+              then((state) => warn(state, error)),
+              then((state) => doubted(state, error)),
+              then(wait(retryAfterOf(error)))
+            )
+      )
+    )
+
+// The version to resume from was compacted away, or fell out of the watch cache. That is expected after an outage, so
+// the list is taken at once. If every new list expires, the back-off prevents a loop of lists.
+const expired = (state: State, retryAfter: Duration.Duration | undefined): Step<never> => {
+  const again = state.position._tag === "Held" || (state.lastRelist === "expired" && !state.progressed)
+  return pipe(relist("expired")(state), then(again ? wait(retryAfter) : proceed))
+}
+
+const rejectedVersion = (state: State, error: KubeError): Step<never> => {
+  if (error._tag !== "KubeStatusError" || state.position._tag === "ListDue") return unchanged(state)
+  // The store was restored from a backup, or this replica of the API server lags behind.
+  if (error.isVersionTooLarge) return relist("version-too-large")(state)
+  return !error.inStream && rejectsVersion.has(error.code) ? relist("refused")(state) : unchanged(state)
+}
+
+// An ERROR event (etcd lost its history, the watch cache restarts) or an unreadable line may be a passing fault, or be
+// the response to every watch from this version.
+const doubted = (state: State, error: KubeError): Step<never> => {
+  const broke = error._tag === "KubeDecodeError" || (error._tag === "KubeStatusError" && error.inStream)
+  if (!broke || state.position._tag !== "Emitted") return unchanged(state)
+  const doubts = state.doubts + 1
+  return doubts < doubtsUntilRelist ? [{ ...state, doubts }, []] : relist("broken")(state)
+}
