@@ -32,7 +32,7 @@ const isCurrent = (answer: Answer) => answer.status === 200 && ageOf(answer) ===
 
 const documented = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8")
 
-const leads = "This instance now follows the cluster for all"
+const leads = "Became leader"
 const listsOrWatches = Effect.gen(function* () {
   const kube = yield* EmbeddedKube
   return (yield* kube.requests).filter(({ verb }) => verb === "list" || verb === "watch")

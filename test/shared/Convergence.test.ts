@@ -9,7 +9,7 @@ import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
-import * as LogId from "../../src/shared/LogId.ts"
+import * as SharedLog from "../../src/shared/SharedLog.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { RedisServer } from "../support/RedisServer.ts"
@@ -314,12 +314,12 @@ describe("instances that share one view of the cluster through Redis", () => {
       }
       const entries = yield* redis.command("XRANGE", keysOf("fenced").events, "-", "+")
       assert.isTrue(Array.isArray(entries))
-      let before: LogId.LogId = LogId.start
+      let before: SharedLog.LogId = SharedLog.start
       let epochs = 0
       for (const entry of Array.isArray(entries) ? entries : []) {
-        const id = LogId.parse(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
+        const id = SharedLog.parseId(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
         if (id._tag === "None") throw new Error(`no id of the log: ${JSON.stringify(entry)}`)
-        assert.isTrue(LogId.follows(id.value, before), `${LogId.format(id.value)} after ${LogId.format(before)}`)
+        assert.isTrue(SharedLog.follows(id.value, before), `${SharedLog.formatId(id.value)} after ${SharedLog.formatId(before)}`)
         if (id.value.seq === 0) epochs++
         before = id.value
       }

@@ -165,7 +165,7 @@ describe("a reader of the shared log", () => {
           "entry",
           `{"_tag":"Ended"}${" ".repeat(spaces)}`
         )
-      const unreadable = () => logged.slice(before).filter((line) => line.includes("cannot be read")).length
+      const unreadable = () => logged.slice(before).filter((line) => line.includes("Cannot decode an entry")).length
       yield* add(1000, 0)
       yield* add(1_000_000, 1)
       yield* eventually(() => unreadable() > 0)

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Result, Schema } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import * as LogEntry from "../../src/shared/LogEntry.ts"
-import * as LogId from "../../src/shared/LogId.ts"
-import { scopeNameOf, scopesOf } from "../../src/shared/WatchScope.ts"
+import * as SharedLog from "../../src/shared/SharedLog.ts"
+import { watchScopeNameOf, watchScopesOf } from "../../src/shared/WatchScope.ts"
 import {
   appliedOf,
   changeOf,
@@ -17,18 +16,18 @@ import {
 import * as Given from "../cache/Given.ts"
 
 const decoded = (text: string): unknown => {
-  const entry = LogEntry.decode(text)
+  const entry = SharedLog.decode(text)
   return Result.isSuccess(entry) ? entry.success : undefined
 }
 
 /** A property that is undefined is the same as one that is absent. */
-const present = (entry: LogEntry.LogEntry): unknown => JSON.parse(JSON.stringify(entry))
+const present = (entry: SharedLog.LogEntry): unknown => JSON.parse(JSON.stringify(entry))
 
 type List = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
 /** The list as it comes out of Redis: its objects as the fields of a hash, and each read again. */
 const throughFields = (list: List): List => {
-  const scope = scopesOf(undefined).find(({ name }) => name === scopeNameOf(list, false)) ?? {
+  const scope = watchScopesOf(undefined).find(({ name }) => name === watchScopeNameOf(list, false)) ?? {
     name: "",
     resource: "namespaces"
   }
@@ -45,13 +44,13 @@ const byField = <A extends { readonly name: string; readonly namespace?: string 
   new Map(items.map((item) => [`${item.namespace ?? ""}/${item.name}`, item]))
 
 describe("the entries of the shared log", () => {
-  it.prop("come out of their text as they went in", [LogEntry.LogEntry], ([entry]) => {
-    assert.deepStrictEqual(decoded(LogEntry.encode(entry)), present(entry))
+  it.prop("come out of their text as they went in", [SharedLog.LogEntry], ([entry]) => {
+    assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
-  it.prop("every event that is told alone comes out as it went in", [LogEntry.ToldEvent], ([event]) => {
+  it.prop("every event that is told alone comes out as it went in", [SharedLog.ToldEvent], ([event]) => {
     const entry = { _tag: "Told", events: [event] } as const
-    assert.deepStrictEqual(decoded(LogEntry.encode(entry)), present(entry))
+    assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
   it("what is no entry is none", () => {
@@ -66,7 +65,7 @@ describe("the entries of the shared log", () => {
     ]) {
       assert.isUndefined(decoded(text), text)
     }
-    assert.isTrue(Result.isFailure(LogEntry.decode(undefined)))
+    assert.isTrue(Result.isFailure(SharedLog.decode(undefined)))
   })
 })
 
@@ -94,15 +93,15 @@ describe("lists, as the fields of a hash", () => {
 
   it.prop(
     "changed field by field are what the events make of the objects",
-    [Schema.Array(LogEntry.ToldEvent)],
+    [Schema.Array(SharedLog.ToldEvent)],
     ([events]) => {
-      const [, scope] = scopesOf(undefined)
+      const [, scope] = watchScopesOf(undefined)
       assert.isDefined(scope)
       if (scope === undefined) return
       const told = noObjects(scope)
       const fields = new Map<string, string>()
       for (const event of events) {
-        if (scopeNameOf(event, false) !== scope.name) continue
+        if (watchScopeNameOf(event, false) !== scope.name) continue
         takeEvent(told, event)
         const change = changeOf(event)
         if (change?.text !== undefined) fields.set(change.field, change.text)
@@ -129,22 +128,22 @@ describe("the ids of the log", () => {
     seq: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
   })
   it.prop("are read as they are written", [Place], ([id]) => {
-    assert.deepStrictEqual(LogId.parse(LogId.format(id)), Option.some(id))
+    assert.deepStrictEqual(SharedLog.parseId(SharedLog.formatId(id)), Option.some(id))
   })
   it.prop(
     "one that follows another comes after it, and begins its epoch or is the next in it",
     [Place, Place],
     ([a, b]) => {
-      assert.strictEqual(LogId.isAfter(a, b) && LogId.isAfter(b, a), false)
-      if (LogId.follows(a, b)) {
-        assert.isTrue(LogId.isAfter(a, b))
+      assert.strictEqual(SharedLog.isAfter(a, b) && SharedLog.isAfter(b, a), false)
+      if (SharedLog.follows(a, b)) {
+        assert.isTrue(SharedLog.isAfter(a, b))
         assert.isTrue(a.seq === 0 || (a.epoch === b.epoch && a.seq === b.seq + 1))
       }
     }
   )
   it("what is no id is none", () => {
     for (const text of ["", "1", "1-", "-1", "a-1", "1-1-1", `1${"0".repeat(20)}-1`, 7, null]) {
-      assert.deepStrictEqual(LogId.parse(text), Option.none())
+      assert.deepStrictEqual(SharedLog.parseId(text), Option.none())
     }
   })
 })
