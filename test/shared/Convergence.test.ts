@@ -4,9 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
-import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedLog from "../../src/shared/SharedLog.ts"
@@ -14,30 +12,7 @@ import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
-
-const text = (body: string | Uint8Array) => (typeof body === "string" ? body : Buffer.from(body).toString())
-const decodeCounts = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(NamespaceReplicaCounts)))
-
-const shown = (view: View.ClusterView) => {
-  const namespaces = decodeCounts(text(View.allReplicaCountsBody(view)))
-  return {
-    namespaces: namespaces.map(({ namespace }) => String(namespace)).toSorted(),
-    counts: namespaces
-      .flatMap(({ deployments, namespace }) =>
-        deployments.map(
-          ({ deployment, replica_count }) => [`${namespace}/${deployment}`, Number(replica_count)] as const
-        )
-      )
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  }
-}
-
-const truth = ({ deployments, namespaces }: ScriptedCluster) => ({
-  namespaces: [...namespaces].toSorted(),
-  counts: Array.from(deployments, ([path, { replicas }]) => [path, replicas] as const).toSorted(([a], [b]) =>
-    a < b ? -1 : 1
-  )
-})
+import { makeWatchdog, shown, truth } from "./Shown.ts"
 
 /** One instance: its cache, and what was ever wrong with what it showed. */
 interface Instance {
@@ -48,25 +23,10 @@ interface Instance {
 
 const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster: ScriptedCluster | undefined) {
   const scope = yield* Scope.fork(yield* Effect.scope)
-  const violations: Array<string> = []
-  const highest = new Map<string, number>()
-  const gone = new Set<string>()
+  const { check, violations } = makeWatchdog()
   let cache: ClusterCache["Service"] | undefined
   const observe = (event: ClusterEvent) => {
-    if (cache === undefined || !cache.isSynced()) return
-    const { counts, namespaces } = shown(cache.current())
-    if (namespaces.length === 0 || counts.length === 0) violations.push(`empty after ${event._tag}`)
-    const present = new Map<string, number>(counts)
-    for (const [path, replicas] of present) {
-      const before = highest.get(path) ?? 0
-      // Each change has a count of its own, so one that comes back after its deletion is old news.
-      if (replicas < before || (replicas === before && gone.has(path))) {
-        violations.push(`${path} went back to ${replicas} from ${before} after ${event._tag}`)
-      }
-      highest.set(path, replicas)
-      gone.delete(path)
-    }
-    for (const path of highest.keys()) if (!present.has(path)) gone.add(path)
+    if (cache?.isSynced() === true) check(shown(cache.current()), event._tag)
   }
   const events = cluster === undefined ? SharedCache.events(options) : SharedCache.eventsOf(options, cluster.source)
   const services = yield* Layer.buildWithScope(
@@ -319,7 +279,10 @@ describe("instances that share one view of the cluster through Redis", () => {
       for (const entry of Array.isArray(entries) ? entries : []) {
         const id = SharedLog.parseId(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
         if (id._tag === "None") throw new Error(`no id of the log: ${JSON.stringify(entry)}`)
-        assert.isTrue(SharedLog.follows(id.value, before), `${SharedLog.formatId(id.value)} after ${SharedLog.formatId(before)}`)
+        assert.isTrue(
+          SharedLog.follows(id.value, before),
+          `${SharedLog.formatId(id.value)} after ${SharedLog.formatId(before)}`
+        )
         if (id.value.seq === 0) epochs++
         before = id.value
       }
