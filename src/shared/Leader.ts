@@ -40,7 +40,7 @@ const othersTurn = Duration.times(askEvery, 5)
 /** Events per entry, and objects per command. */
 const eventsAtOnce = 64
 const objectsAtOnce = 500
-/** How long a replaced list is kept for those who are reading it, and an unfinished one for its leader. */
+/** How long a replaced list is kept for its readers, and an unfinished one for its leader. */
 const keptMillis = 60_000
 const defaultMaxEntries = 4096
 
@@ -122,7 +122,7 @@ const logEnd = (cause: Cause.Cause<Deposed | RedisError>) => {
   )
 }
 
-/** Asks for the lease until it is granted, and gives the epoch. */
+/** Asks for the lease until it is granted, and returns the epoch. */
 const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: LeaderState.State) {
   const { keys, lastToken, options, redis } = term
   const names = scopes.map(({ scope }) => scope.name)

@@ -75,7 +75,7 @@ export const begun = (state: State, event: ListEvent, now: number): State =>
     heard(one, event, now)
   )
 
-/** Takes events, and gives what they change of the scopes' hashes. */
+/** Applies events, and returns the changes to the scopes' hashes. */
 export const takeEvents = (
   state: State,
   events: ReadonlyArray<ClusterEvent>,

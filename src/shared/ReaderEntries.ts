@@ -10,7 +10,7 @@ import {
   markAllStale,
   markStale,
   type ReadEntry,
-  replace,
+  type ScopeState,
   type State
 } from "./ReaderState.ts"
 import * as SharedLog from "./SharedLog.ts"
@@ -40,7 +40,7 @@ const takeContent = (
     case "Began":
       return compareScopes(Liveness.noneLive(state), entry.scopes)
     case "Told":
-      return entry.events.reduce((state, event) => takeEvent(state, epoch, at, event), state)
+      return takeEvents(state, epoch, at, entry.events)
     case "Listed":
       return mapScopes(state, (scope) =>
         scope.scope.name === entry.scope ? { ...markStale(Liveness.listed(scope, at), "listed"), retryAt: 0 } : scope
@@ -52,23 +52,33 @@ const takeContent = (
   }
 }
 
-/** Takes an event into the loaded snapshot, or else into the shown list. A stale list waits for its snapshot. */
-const takeEvent = (state: State, epoch: number, at: number, event: SharedLog.ToldEvent): State => {
-  const name = watchScopeNameOf(event, state.settings.perNamespace)
-  const scope = state.scopes.find((one) => one.scope.name === name)
-  if (scope === undefined) return state
-  const told = Liveness.told(scope, at, event)
-  if (event._tag === "Heard" || event._tag === "Lost") return replace(state, told)
-  const { loading } = scope
-  const list = loading ?? (scope.stale === undefined ? scope.shown : undefined)
-  // The list of a later leader already holds the event.
-  if (list?.generation.epoch !== epoch) return replace(state, told)
-  const version = newer(list.version, versionOf(event))
-  if (loading !== undefined) {
-    return replace(state, { ...told, loading: { ...loading, version, events: Chunk.append(loading.events, event) } })
+const takeEvents = (state: State, epoch: number, at: number, events: ReadonlyArray<SharedLog.ToldEvent>): State => {
+  const { indexes, perNamespace } = state.settings
+  const scopes = [...state.scopes]
+  const emitted: Array<SharedLog.ToldEvent> = []
+  for (const event of events) {
+    const index = indexes.get(watchScopeNameOf(event, perNamespace)) ?? -1
+    const scope = scopes[index]
+    if (scope === undefined) continue
+    const next = takeEvent(scope, epoch, at, event)
+    scopes[index] = next
+    if (next.shown !== scope.shown) emitted.push(event)
   }
-  const next = replace(state, { ...told, shown: { generation: list.generation, version } })
-  return { ...next, outbox: Chunk.append(state.outbox, event) }
+  return { ...state, scopes, outbox: Chunk.appendAll(state.outbox, Chunk.fromIterable(emitted)) }
+}
+
+/** Takes an event into the loaded snapshot, or else into the shown list. A stale list waits for its snapshot. */
+const takeEvent = (scope: ScopeState, epoch: number, at: number, event: SharedLog.ToldEvent): ScopeState => {
+  const told = Liveness.told(scope, at, event)
+  if (event._tag === "Heard" || event._tag === "Lost") return told
+  const { loading, shown, stale } = scope
+  const list = loading ?? (stale === undefined ? shown : undefined)
+  // The list of a later leader already holds the event.
+  if (list?.generation.epoch !== epoch) return told
+  const version = newer(list.version, versionOf(event))
+  return loading === undefined
+    ? { ...told, shown: { generation: list.generation, version } }
+    : { ...told, loading: { ...loading, version, events: Chunk.append(loading.events, event) } }
 }
 
 const versionOf = (event: Exclude<SharedLog.ToldEvent, { readonly _tag: "Heard" | "Lost" }>): ResourceVersion =>

@@ -1,5 +1,5 @@
 /**
- * Decides what a reader says of the age of each scope: whether the leader's watch is live and when it last heard the
+ * The place where liveness and age are decided: whether the leader's watch of a scope is live, and when it last heard the
  * cluster. All times are by Redis' clock.
  */
 import { Chunk } from "effect"
@@ -25,14 +25,14 @@ export const beat = (state: State, at: number, { leaseMillis, live }: Beat): Sta
   })
 }
 
-/** A snapshot says what its leader last heard. */
+/** A snapshot carries the liveness of its leader's watch. */
 export const loaded = (scope: ScopeState, { generation, heardAt, live }: Head, look: Look): ScopeState => ({
   ...scope,
   live: live && generation.epoch === leaderOf(look),
   heardAt
 })
 
-/** The same for a list that is already shown: what was heard stays heard. */
+/** The same for a list that is already shown. Its age does not grow. */
 export const resumed = (scope: ScopeState, head: Head, look: Look): ScopeState =>
   loaded(scope, { ...head, heardAt: Math.max(scope.heardAt ?? 0, head.heardAt) }, look)
 
@@ -54,32 +54,30 @@ export const isSilent = (state: State, now: Moment): boolean =>
 
 /** Puts a `Heard` or a `Lost` of each scope whose liveness or age changed into the outbox. */
 export const report = (state: State, now: Moment): State => {
-  const reports = state.scopes.map((scope) => reportOf(state, scope, now))
-  return {
-    ...state,
-    scopes: reports.map(([scope]) => scope),
-    outbox: Chunk.appendAll(state.outbox, Chunk.fromIterable(reports.flatMap(([, sign]) => sign ?? [])))
-  }
+  const scopes = state.scopes.map((scope) => reportOf(state, scope, now))
+  const signs = scopes
+    .filter(({ reported }, index) => reported !== state.scopes[index]?.reported)
+    .map((scope) => signOf(state, scope, now))
+  return { ...state, scopes, outbox: Chunk.appendAll(state.outbox, Chunk.fromIterable(signs)) }
 }
 
-const reportOf = (state: State, scope: ScopeState, now: Moment): readonly [ScopeState, ClusterEvent | undefined] => {
+const reportOf = (state: State, scope: ScopeState, now: Moment): ScopeState => {
   const { heardAt, reported, shown } = scope
   // Before the first list there is nothing to be of any age.
-  if (shown === undefined) return [scope, undefined]
+  if (shown === undefined) return scope
   const isComplete =
     scope.stale === undefined && state.foreign === undefined && shown.generation.epoch === state.position?.epoch
   const shownHeardAt = isComplete ? heardAt : scope.shownHeardAt
   const live = isComplete && scope.live && !isSilent(state, now)
-  const updated = shownHeardAt === scope.shownHeardAt ? scope : { ...scope, shownHeardAt }
   // The cache takes any event of an object as a sign of life, even one from before the watch was lost.
   const isNews =
     reported?.live !== live || (!live && (reported.heardAt !== shownHeardAt || Chunk.isNonEmpty(state.outbox)))
-  if (!isNews) return [updated, undefined]
-  return [{ ...updated, reported: { live, heardAt: shownHeardAt } }, signOf(state, updated, live, now)]
+  if (isNews) return { ...scope, shownHeardAt, reported: { live, heardAt: shownHeardAt } }
+  return shownHeardAt === scope.shownHeardAt ? scope : { ...scope, shownHeardAt }
 }
 
-const signOf = (state: State, { scope, shownHeardAt }: ScopeState, live: boolean, now: Moment): ClusterEvent => ({
-  _tag: live ? "Heard" : "Lost",
+const signOf = (state: State, { reported, scope, shownHeardAt }: ScopeState, now: Moment): ClusterEvent => ({
+  _tag: reported?.live === true ? "Heard" : "Lost",
   resource: scope.resource,
   ...(scope.namespace === undefined ? {} : { namespace: scope.namespace }),
   ...(shownHeardAt === undefined ? {} : { agoMillis: Math.max(0, redisNow(state, now) - shownHeardAt) })

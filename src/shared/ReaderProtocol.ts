@@ -1,10 +1,9 @@
 /**
- * The protocol of a reader, without its I/O: a step takes the reply to the reader's one request, and gives the next state,
- * with the next request, and the actions to perform before that.
+ * The reader's protocol, without I/O. The state names the one request whose reply the reader awaits, so it is never stuck. A
+ * step takes the reply, and returns the next state and the actions to perform before its request.
  *
- * A session looks what Redis holds and catches up with the log. Then it follows the log, and loads the snapshot of each
- * scope that is stale: a snapshot is shown once the log has been read to where it ended after the load. Nothing that goes
- * wrong takes back what is shown; it only ages.
+ * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. It shows a
+ * snapshot once it has read the log to the end that it had after the load. A failure never removes what is shown: it ages.
  */
 import { Chunk, Result } from "effect"
 import { takeEntry } from "./ReaderEntries.ts"
@@ -65,7 +64,7 @@ const look = (state: State, why: LookFor): State => ({ ...state, request: { _tag
 const isDue = (state: State, { loading, retryAt, stale }: ScopeState, { millis }: Moment): boolean =>
   stale !== undefined && loading === undefined && state.foreign === undefined && millis >= retryAt
 
-/** Catches up with the log; then loads what is due; then shows it and follows the log. */
+/** Catches up with the log; then loads the snapshots that are due; then shows them and follows the log. */
 const proceed = (state: State, now: Moment): State => {
   const { position, readTo } = state
   if (position === undefined) return look(state, { _tag: "Resume" })
@@ -100,7 +99,7 @@ const showScope = (state: State, scope: ScopeState): State => {
   )
 }
 
-/** Emits the outbox, and what is new of liveness, in one step. */
+/** Emits the outbox, with changes of liveness, in one step. */
 const emit = (state: State, now: Moment): State => {
   const reported = Liveness.report(state, now)
   const { outbox } = reported
@@ -111,12 +110,12 @@ const emit = (state: State, now: Moment): State => {
 
 /** Waits for an entry; at most until the next load is due, or the leader has been silent for too long. */
 const follow = (state: State, from: SharedLog.LogId, now: Moment): State => {
-  const retries =
+  const retryAt =
     state.foreign === undefined
-      ? state.scopes.flatMap(({ retryAt, stale }) => (stale === undefined ? [] : [retryAt]))
-      : []
-  const silentAt = Liveness.isSilent(state, now) ? [] : [state.spokeAt + state.silenceMillis - state.clockAhead]
-  const block = Math.min(state.settings.beatMillis, Math.min(...retries, ...silentAt) - now.millis)
+      ? state.scopes.reduce((at, scope) => (scope.stale === undefined ? at : Math.min(at, scope.retryAt)), Infinity)
+      : Infinity
+  const silentAt = Liveness.isSilent(state, now) ? Infinity : state.spokeAt + state.silenceMillis - state.clockAhead
+  const block = Math.min(state.settings.beatMillis, Math.min(retryAt, silentAt) - now.millis)
   return { ...state, request: { _tag: "ReadLog", from, blockMillis: Math.ceil(Math.max(1, block)) } }
 }
 

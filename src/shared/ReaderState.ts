@@ -141,6 +141,8 @@ export type Action =
 export interface State {
   readonly settings: {
     readonly perNamespace: boolean
+    /** The index of each scope, by name. */
+    readonly indexes: ReadonlyMap<string, number>
     readonly firstMillis: number
     readonly longestMillis: number
     readonly beatMillis: number
@@ -177,15 +179,17 @@ export interface State {
 /** The state of a reader that knows nothing. */
 export const initial = (options: SharedCacheOptions): State => {
   const { first, longest } = backoffOf(options)
+  const scopes = watchScopesOf(options.namespaces)
   return {
     settings: {
       perNamespace: options.namespaces !== undefined,
+      indexes: new Map(scopes.map(({ name }, index) => [name, index])),
       firstMillis: Duration.toMillis(first),
       longestMillis: Duration.toMillis(longest),
       beatMillis: Duration.toMillis(beatEvery(options))
     },
     request: { _tag: "Connect", afresh: true },
-    scopes: watchScopesOf(options.namespaces).map((scope) => ({
+    scopes: scopes.map((scope) => ({
       scope,
       shown: undefined,
       stale: "start",

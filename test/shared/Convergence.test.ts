@@ -14,7 +14,7 @@ import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 import { makeWatchdog, shown, truth } from "./Shown.ts"
 
-/** One instance: its cache, and what was ever wrong with what it showed. */
+/** One instance: its cache, and the violations seen in it. */
 interface Instance {
   readonly cache: ClusterCache["Service"]
   readonly violations: ReadonlyArray<string>
@@ -104,7 +104,7 @@ const act = Effect.fnUntraced(function* (
       readers.push(yield* start(options, undefined))
       return undefined
     case "stolenLease":
-      // Its holder never writes: whoever led before wakes up to a lease that is another's, and there is nobody for a while.
+      // The holder never writes. The old leader finds its lease taken, and for a while nobody leads.
       return yield* redis.command("SET", keys.lease, "another", "PX", "200")
     case "noLease":
       return yield* redis.command("DEL", keys.lease)
@@ -133,7 +133,7 @@ const act = Effect.fnUntraced(function* (
 
 const isId = (id: unknown): id is string => typeof id === "string"
 
-describe("instances that share one view of the cluster through Redis", () => {
+describe("instances that share a cache in Redis", () => {
   const options = (redis: RedisServer["Service"], keyPrefix: string): SharedCacheOptions => ({
     url: redis.url,
     keyPrefix,
@@ -144,7 +144,7 @@ describe("instances that share one view of the cluster through Redis", () => {
   })
 
   it.live(
-    "show in the end what the cluster has, and in between nothing empty and nothing older, whatever happens to Redis and to those who lead",
+    "converge to the cluster under any faults of Redis and of leaders, and never show an empty or older state",
     () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
@@ -168,7 +168,7 @@ describe("instances that share one view of the cluster through Redis", () => {
                 yield* act(step, cluster, settings, candidates, readers)
                 for (const one of [...candidates, ...readers]) if (!all.includes(one)) all.push(one)
               }
-              // What comes last is seen by all, so there is one who leads.
+              // Every instance sees the last change only if there is a leader.
               cluster.put("keep/always")
               const current = [...candidates, ...readers]
               const expected = () => JSON.stringify(truth(cluster))
@@ -189,7 +189,7 @@ describe("instances that share one view of the cluster through Redis", () => {
                 [],
                 what
               )
-              // Whoever leads runs the source, and nobody else does.
+              // The leader alone runs the source.
               assert.strictEqual(cluster.runs.now, 1, what)
             })
           )
@@ -198,56 +198,54 @@ describe("instances that share one view of the cluster through Redis", () => {
     60_000
   )
 
-  it.live(
-    "do not go back with a Redis that comes back with what it held some time ago, as a replica does that lagged",
-    () =>
-      Effect.gen(function* () {
-        const redis = yield* RedisServer
-        const settings = options(redis, "lagging")
-        const cluster = new ScriptedCluster()
-        const instances = [
-          yield* start(settings, cluster),
-          yield* start(settings, cluster),
-          yield* start(settings, undefined)
-        ]
-        const converged = eventually(
-          () =>
-            cluster.runs.now === 1 &&
-            instances.every(
-              ({ cache }) =>
-                JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)) && cache.age(Date.now()) === 0
-            )
-        )
-        for (const newLeader of [false, true, false, true]) {
-          for (const path of paths) cluster.put(path)
-          yield* converged
-          yield* redis.command("SAVE")
-          const before = cluster.runs.all
-          cluster.put("a/x")
-          cluster.delete("b/x")
-          cluster.deleteNamespace("c")
-          if (newLeader) {
-            yield* redis.command("DEL", keysOf("lagging").lease)
-            yield* eventually(() => cluster.runs.all > before)
-          }
-          cluster.put("a/y")
-          yield* converged
-          // Without a farewell: it has forgotten all since it was saved.
-          yield* Effect.andThen(redis.stop, redis.start)
-          cluster.put("keep/always")
-          yield* converged
-          for (const { cache, violations } of instances) {
-            assert.deepStrictEqual(shown(cache.current()), truth(cluster))
-            assert.deepStrictEqual(violations, [])
-          }
-        }
-      }).pipe(
-        Effect.scoped,
-        Effect.provide(RedisServer.layer(["--dir", mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))]))
+  it.live("do not go back when Redis returns with an earlier state, as a lagging replica does", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis, "lagging")
+      const cluster = new ScriptedCluster()
+      const instances = [
+        yield* start(settings, cluster),
+        yield* start(settings, cluster),
+        yield* start(settings, undefined)
+      ]
+      const converged = eventually(
+        () =>
+          cluster.runs.now === 1 &&
+          instances.every(
+            ({ cache }) =>
+              JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)) && cache.age(Date.now()) === 0
+          )
       )
+      for (const newLeader of [false, true, false, true]) {
+        for (const path of paths) cluster.put(path)
+        yield* converged
+        yield* redis.command("SAVE")
+        const before = cluster.runs.all
+        cluster.put("a/x")
+        cluster.delete("b/x")
+        cluster.deleteNamespace("c")
+        if (newLeader) {
+          yield* redis.command("DEL", keysOf("lagging").lease)
+          yield* eventually(() => cluster.runs.all > before)
+        }
+        cluster.put("a/y")
+        yield* converged
+        // Killed: it forgets everything since the save.
+        yield* Effect.andThen(redis.stop, redis.start)
+        cluster.put("keep/always")
+        yield* converged
+        for (const { cache, violations } of instances) {
+          assert.deepStrictEqual(shown(cache.current()), truth(cluster))
+          assert.deepStrictEqual(violations, [])
+        }
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(RedisServer.layer(["--dir", mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))]))
+    )
   )
 
-  it.live("one leader at a time writes to the log, and each numbers its entries from 0 without a gap", () =>
+  it.live("have one leader at a time, and each leader numbers its entries from 0 without a gap", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = { ...options(redis, "fenced"), maxEntries: 100_000 }
@@ -261,7 +259,7 @@ describe("instances that share one view of the cluster through Redis", () => {
       for (let turn = 0; turn < 12; turn++) {
         const before = cluster.runs.all
         for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
-        // The leader is in the midst of writing when its lease is gone, and another takes it.
+        // The leader is writing when it loses the lease to another.
         yield* redis.command("DEL", keysOf("fenced").lease)
         yield* eventually(() => cluster.runs.all > before)
       }

@@ -2,7 +2,6 @@ import { Chunk, Result } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
 import { sign } from "../../src/cache/ClusterCache.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import type { DeploymentRef } from "../../src/model/ReadModel.ts"
 import { isOlder } from "../../src/model/ResourceVersion.ts"
 import { step } from "../../src/shared/ReaderProtocol.ts"
 import {
@@ -32,7 +31,7 @@ const leaderOf = ({ last, leaseLeft }: Look) => (leaseLeft > 0 ? last.epoch : un
 const isTold = (emission: Emission): emission is ToldEvent =>
   emission._tag !== "Snapshot" && emission._tag !== "NamespacesReplaced" && emission._tag !== "DeploymentsReplaced"
 
-const pathOf = ({ name, namespace }: DeploymentRef) => `${namespace}/${name}`
+const textOf = ({ items }: Objects) => JSON.stringify([...items].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 
 /** Whether the shown list may change so: to a later list, or to a state of an older one that is no older itself. */
 const mayFollow = (next: ListState, before: ListState, leader: number | undefined): boolean => {
@@ -44,15 +43,16 @@ const mayFollow = (next: ListState, before: ListState, leader: number | undefine
 }
 
 /**
- * A reader's protocol without its driver, with a cache over what it emits. After each step it collects what contradicts the
- * protocol's promises. Which scopes are stale it finds out by itself, from the inputs.
+ * The reader's protocol with a cache over its events. It collects violations of the protocol's invariants after each step,
+ * and derives from the inputs alone which scopes are stale.
  */
 export class DrivenReader {
   readonly violations: Array<string> = []
   /** The local clock. */
   millis = 1_000_000
   view: View.ClusterView
-  readonly #counts = new Map<string, number>()
+  /** The objects of each scope that the cache shows. */
+  readonly #objects = new Map<string, Objects>()
   readonly #watchdog = makeWatchdog()
   readonly #perNamespace: boolean
   readonly #stale: Set<string>
@@ -81,20 +81,21 @@ export class DrivenReader {
     return this.#state
   }
 
-  /** Whether the cache takes every watch for live. */
+  /** Whether every watch is live in the cache. */
   get isLive(): boolean {
     return this.#state.scopes.every(({ scope }) => this.#live.get(scope.name) === true)
   }
 
-  /** What is wrong with the contents of the view, for a cluster whose versions only grow. */
+  /** Violations in the content of the view. They mean something only for a cluster whose versions grow. */
   get regressions(): ReadonlyArray<string> {
     return this.#watchdog.violations
   }
 
-  /** Gives the reply of that Redis, or its first half. A read that blocks takes up time. */
+  /** Takes the reply of this Redis, or its first half. A blocking read lets time pass. */
   reply(redis: ScriptedRedis): void {
     const input = this.#replyOf(this.#state.request, redis)
     if (input !== undefined) this.input(input)
+    this.#checkObjects(redis)
   }
 
   disconnect(): void {
@@ -106,14 +107,20 @@ export class DrivenReader {
     const before = this.#state
     this.#note(before.request, input)
     const [next, actions] = step(before, input, { millis: this.millis, jitter: 1 })
-    this.#state = next
+    // A step must not change the state that it was given.
+    this.#state = Object.freeze(next)
+    for (const scope of Object.freeze(next.scopes)) Object.freeze(scope)
     for (const action of actions) if (action._tag === "Emit") this.#take(Chunk.toReadonlyArray(action.emissions))
     this.#checkLists(before)
-    const { request } = next
-    const waits = request._tag === "Connect" || (request._tag === "ReadLog" && request.blockMillis !== undefined)
-    const isIgnored = request === before.request
-    if (waits && !isIgnored) this.#checkLiveness()
+    const isIgnored = next.request === before.request
+    if (this.#waits && !isIgnored) this.#checkLiveness()
     if (next.actions.length > 0) this.violations.push("actions are left in the state")
+  }
+
+  /** Whether the reader has emitted all that it knows. */
+  get #waits(): boolean {
+    const { request } = this.#state
+    return request._tag === "Connect" || (request._tag === "ReadLog" && request.blockMillis !== undefined)
   }
 
   #replyOf(request: Request, redis: ScriptedRedis): Input | undefined {
@@ -150,7 +157,7 @@ export class DrivenReader {
     }
   }
 
-  /** Finds out which scopes the input makes stale. */
+  /** Notes which scopes the input makes stale. */
   #note(request: Request, input: Input): void {
     const all = () => {
       for (const { scope } of this.#state.scopes) this.#stale.add(scope.name)
@@ -215,34 +222,40 @@ export class DrivenReader {
       if (agoMillis !== undefined && agoMillis < 0) this.violations.push(`${event._tag} of ${name} from the future`)
       if (live !== undefined) this.#live.set(name, live)
       this.view = View.apply(this.view, event)
-      this.#count(event)
+      const objects = this.#objects.get(name)
+      if (objects !== undefined) takeEvent(objects, event)
     }
     if (!View.isSynced(this.view)) return
-    // Without the view, which hides the deployments of a namespace that is not there, and ignores old events.
-    const counts = [...this.#counts]
+    // The view hides deployments of missing namespaces and ignores old events, so they are counted here.
+    const counts = [...this.#objects.values()].flatMap((objects) =>
+      objects.resource === "namespaces"
+        ? []
+        : Array.from(objects.items, ([path, { replicas }]) => [path, replicas] as const)
+    )
     this.#watchdog.check({ ...shown(this.view), counts }, emissions.map(({ _tag }) => _tag).join(", "))
   }
 
-  #takeSnapshot({ events, scope }: Extract<Emission, { readonly _tag: "Snapshot" }>): void {
+  #takeSnapshot({ events, objects, scope }: Extract<Emission, { readonly _tag: "Snapshot" }>): void {
     const epoch = this.#state.scopes.find((one) => one.scope.name === scope.name)?.shown?.generation.epoch
     if (epoch === undefined) this.violations.push(`${scope.name} is emitted, but not shown`)
     else this.#shownEpochs.set(scope.name, epoch)
     this.#stale.delete(scope.name)
+    this.#objects.set(scope.name, objects)
     for (const event of events) {
       if (this.#origins.get(event)?.epoch === epoch) continue
       this.violations.push(`${event._tag} is merged into a list of ${scope.name} that it does not belong to`)
     }
   }
 
-  #count(event: ClusterEvent): void {
-    if (event._tag === "DeploymentApplied") this.#counts.set(pathOf(event.object), event.object.replicas)
-    if (event._tag === "DeploymentDeleted") this.#counts.delete(pathOf(event.ref))
-    if (event._tag !== "DeploymentsReplaced") return
-    const { items, namespace } = event
-    for (const path of this.#counts.keys()) {
-      if (namespace === undefined || path.startsWith(`${namespace}/`)) this.#counts.delete(path)
+  /** A reader that has read the whole log shows what the leader shares. */
+  #checkObjects(redis: ScriptedRedis): void {
+    for (const { scope, shown, stale } of this.#state.scopes) {
+      if (shown === undefined || stale !== undefined || !this.#waits) continue
+      const shared = redis.shared(shown, scope, this.#state.position)
+      const own = this.#objects.get(scope.name)
+      if (shared === undefined || own === undefined || textOf(shared) === textOf(own)) continue
+      this.violations.push(`${scope.name} shows ${textOf(own)} instead of ${textOf(shared)}`)
     }
-    for (const item of items) this.#counts.set(pathOf(item), item.replicas)
   }
 
   #checkLists({ scopes }: State): void {
@@ -255,7 +268,7 @@ export class DrivenReader {
     }
   }
 
-  /** The cache takes no watch for live that is stale, foreign or silent, and is told of all that are live. */
+  /** A watch is live in the cache if and only if it is live, and its scope neither stale, foreign nor silent. */
   #checkLiveness(): void {
     const { clockAhead, foreign, position, request, scopes, silenceMillis, spokeAt } = this.#state
     const silent = this.millis + clockAhead - spokeAt >= silenceMillis

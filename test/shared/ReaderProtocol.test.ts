@@ -29,7 +29,7 @@ const pass = (millis: number, reader: DrivenReader, redis: ScriptedRedis) => {
   redis.now += millis
 }
 
-/** Lets a new leader work undisturbed: the reader must catch up within a bounded number of replies. */
+/** Without further faults the reader must catch up with a new leader in a bounded number of replies. */
 const settle = (reader: DrivenReader, redis: ScriptedRedis) => {
   redis.lead()
   for (const name of redis.scopes) redis.list(name)
@@ -55,9 +55,13 @@ const Index = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
 const Replies = Schema.TaggedStruct("replies", {
   count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 }))
 })
+const Busy = Schema.TaggedStruct("busy", {
+  path: Path,
+  count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 }))
+})
 const Put = Schema.TaggedStruct("put", { path: Path })
 
-/** What happens to the cluster, to its leader and to Redis between two replies. */
+/** A change of the cluster, or a fault of the leader, Redis, a clock or the connection. */
 const Happening = Schema.Union([
   // The more often a member is listed, the more often it is drawn.
   Replies,
@@ -65,6 +69,8 @@ const Happening = Schema.Union([
   Replies,
   Replies,
   Replies,
+  Busy,
+  Busy,
   Put,
   Put,
   Put,
@@ -95,6 +101,12 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
     case "replies":
       for (let reply = 0; reply < happening.count; reply++) reader.reply(redis)
       return undefined
+    case "busy":
+      for (let reply = 0; reply < happening.count; reply++) {
+        reader.reply(redis)
+        redis.put(happening.path)
+      }
+      return undefined
     case "put":
       return redis.put(happening.path)
     case "delete":
@@ -109,7 +121,7 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
       return redis.beat()
     case "lead":
       redis.lead(happening.foreign ? ["namespaces", "deployments/other"] : undefined)
-      // A leader lists first.
+      // A leader lists before it watches.
       return happening.foreign ? undefined : redis.list("namespaces")
     case "end":
       return redis.end()
@@ -125,7 +137,7 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
       return redis.save()
     case "restore":
       redis.restore()
-      // A server that takes over does not take over the connections.
+      // A promoted replica does not inherit the connections.
       return reader.disconnect()
     case "disconnect":
       return reader.disconnect()
@@ -140,10 +152,10 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
   }
 }
 
-describe("the reader's protocol, over a Redis that loses what it holds", () => {
+describe("the reader's protocol over a faulty Redis", () => {
   for (const perNamespace of [false, true]) {
     it.prop(
-      `never goes back, calls nothing live that is not, and ends equal to the cluster${perNamespace ? ", per namespace" : ""}`,
+      `never goes back, reports liveness truly and converges${perNamespace ? ", per namespace" : ""}`,
       [Schema.Boolean, Schema.Array(Happening)],
       ([isSettled, happenings]) => {
         const { reader, redis } = setUp(perNamespace)
@@ -206,7 +218,7 @@ const AnyEntry = Schema.Struct({
   ])
 })
 
-/** The material of a reply to any request. */
+/** Holds a reply to any request. */
 const AnyReply = Schema.Struct({
   fault: Schema.Literals([...Array.from({ length: 12 }, () => "none" as const), "disconnect", "other"]),
   passed: Millis,
@@ -247,7 +259,7 @@ const entriesOf = ({ entries }: AnyReply, from: LogId, now: number): ReadonlyArr
   })
 }
 
-/** A reply of the right kind, whatever it says. */
+/** A reply to the reader's request, with arbitrary content. */
 const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
   const { present, version } = reply
   const names = state.scopes.map(({ scope }) => scope.name)
@@ -284,9 +296,9 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
   }
 }
 
-describe("the reader's protocol, with replies that no Redis gives", () => {
+describe("the reader's protocol with arbitrary replies", () => {
   it.prop(
-    "keeps its promises and never gets stuck",
+    "keeps its invariants and never gets stuck",
     [Schema.Boolean, Schema.Array(AnyReply)],
     ([isSettled, replies]) => {
       const { reader, redis } = setUp(false)
@@ -294,7 +306,7 @@ describe("the reader's protocol, with replies that no Redis gives", () => {
       for (const reply of replies) {
         reader.millis += reply.passed
         if (reply.fault === "disconnect") reader.disconnect()
-        // Not the reply to the request: a mistake of the driver must not corrupt the state.
+        // Not a reply to the request. It must not corrupt the state.
         else if (reply.fault === "other") {
           const { _tag } = reader.state.request
           reader.input(_tag === "Connect" ? { _tag: "LogRead", entries: [] } : { _tag: "Connected" })

@@ -1,8 +1,8 @@
 import { Result } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import type { Head, Input, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
+import type { Head, Input, ListState, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
 import { type LogEntry, type LogId, isAfter, start, type ToldEvent } from "../../src/shared/SharedLog.ts"
-import { appliedOf, changeOf, noObjects, takeField } from "../../src/shared/SharedObject.ts"
+import { appliedOf, changeOf, noObjects, type Objects, takeField } from "../../src/shared/SharedObject.ts"
 import { type WatchScope, watchScopeNameOf } from "../../src/shared/WatchScope.ts"
 import * as Given from "../cache/Given.ts"
 
@@ -100,7 +100,7 @@ export class ScriptedRedis {
     this.#write({ _tag: "Listed", scope: name })
   }
 
-  /** What a watch tells: `Heard` and `Lost` at any time, the others as the cluster changes. */
+  /** An event of a watch. */
   tell(event: ToldEvent): void {
     if (!this.#leads()) return
     const name = watchScopeNameOf(event, this.#perNamespace)
@@ -168,14 +168,14 @@ export class ScriptedRedis {
 
   garbage(newEpoch: boolean): void {
     const { epoch, seq } = this.#content.last
-    this.#append(newEpoch ? { epoch: this.#nextEpoch(), seq: 0 } : { epoch, seq: seq + 1 }, undefined)
+    this.#append(newEpoch ? { epoch: this.#nextEpoch(), seq: 0 } : { epoch, seq: seq + 100 }, undefined)
   }
 
   trim(kept: number): void {
     this.#content = { ...this.#content, log: kept === 0 ? [] : this.#content.log.slice(-kept) }
   }
 
-  /** Puts a field into a snapshot that no reader can decode. */
+  /** Adds a field that no reader can decode. */
   corrupt(name: string): void {
     const key = this.#content.keys.get(name)
     const stored = key === undefined ? undefined : this.#content.snapshots.get(key)
@@ -199,7 +199,7 @@ export class ScriptedRedis {
     this.#saved = this.#content
   }
 
-  /** Comes back as it was saved, as a replica does that lagged. */
+  /** Returns with the saved state, as a lagging replica does. */
   restore(): void {
     this.#content = this.#saved
   }
@@ -207,13 +207,24 @@ export class ScriptedRedis {
   // The reader's requests
 
   /** A scan of the snapshot that a `Load` asks for. */
-  scan({ key, scope }: Extract<Request, { readonly _tag: "Load" }>) {
+  scan({ key, scope }: Pick<Extract<Request, { readonly _tag: "Load" }>, "key" | "scope">) {
     const objects = noObjects(scope)
     for (const [field, text] of this.#content.snapshots.get(key)?.fields ?? []) {
       const taken = takeField(objects, field, text)
       if (Result.isFailure(taken)) return Result.fail(taken.failure)
     }
     return Result.succeed(objects)
+  }
+
+  /** The objects that a reader of the leader's list shows once it has read the whole log; undefined for other lists. */
+  shared({ generation }: ListState, scope: WatchScope, position: LogId | undefined): Objects | undefined {
+    const { keys, last } = this.#content
+    const key = keys.get(scope.name)
+    const head = key === undefined ? undefined : this.headOf(key)?.generation
+    const isCaughtUp = position?.epoch === last.epoch && position.seq === last.seq && generation.epoch === last.epoch
+    const isInUse = head?.epoch === generation.epoch && head.number === generation.number
+    if (key === undefined || !isCaughtUp || !isInUse || !this.#leads()) return undefined
+    return Result.getOrUndefined(this.scan({ key, scope }))
   }
 
   headOf(key: string): Head | undefined {
@@ -230,11 +241,11 @@ export class ScriptedRedis {
   }
 
   #nextEpoch(): number {
-    // Epochs begin so far apart that none occurs twice, not even after a loss of memory.
+    // Epochs are so far apart that none occurs twice, not even after a loss of memory.
     do this.now += 10
     while (this.#epochs.has(Math.max(this.#content.last.epoch + 1, this.now)))
     const epoch = Math.max(this.#content.last.epoch + 1, this.now)
-    // The epochs went back: a state from before that would look later than what its readers saw since.
+    // The epochs went back. Readers would take a state from before that for a later one.
     if (epoch < Math.max(...this.#epochs)) this.#saved = empty
     this.#epochs.add(epoch)
     return epoch

@@ -20,12 +20,12 @@ const decoded = (text: string): unknown => {
   return Result.isSuccess(entry) ? entry.success : undefined
 }
 
-/** A property that is undefined is the same as one that is absent. */
+/** The entry without undefined properties, which JSON drops. */
 const present = (entry: SharedLog.LogEntry): unknown => JSON.parse(JSON.stringify(entry))
 
 type List = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
-/** The list as it comes out of Redis: its objects as the fields of a hash, and each read again. */
+/** The list after a round trip through the fields of a hash. */
 const throughFields = (list: List): List => {
   const scope = watchScopesOf(undefined).find(({ name }) => name === watchScopeNameOf(list, false)) ?? {
     name: "",
@@ -43,17 +43,17 @@ const throughFields = (list: List): List => {
 const byField = <A extends { readonly name: string; readonly namespace?: string }>(items: ReadonlyArray<A>) =>
   new Map(items.map((item) => [`${item.namespace ?? ""}/${item.name}`, item]))
 
-describe("the entries of the shared log", () => {
-  it.prop("come out of their text as they went in", [SharedLog.LogEntry], ([entry]) => {
+describe("an entry of the shared log", () => {
+  it.prop("survives a round trip", [SharedLog.LogEntry], ([entry]) => {
     assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
-  it.prop("every event that is told alone comes out as it went in", [SharedLog.ToldEvent], ([event]) => {
+  it.prop("survives a round trip with any single event", [SharedLog.ToldEvent], ([event]) => {
     const entry = { _tag: "Told", events: [event] } as const
     assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
-  it("what is no entry is none", () => {
+  it("is not decoded from anything else", () => {
     for (const text of [
       "",
       "{}",
@@ -69,20 +69,20 @@ describe("the entries of the shared log", () => {
   })
 })
 
-describe("lists, as the fields of a hash", () => {
-  it.prop("hold all deployments, each once", [Schema.Array(SharedDeployment)], ([items]) => {
+describe("a snapshot", () => {
+  it.prop("survives a round trip with any deployments", [Schema.Array(SharedDeployment)], ([items]) => {
     const unique = [...byField(items).values()]
     const list = { _tag: "DeploymentsReplaced", items: unique, resourceVersion: Given.rv(7) } as const
     assert.deepStrictEqual(throughFields(list), list)
   })
 
-  it.prop("hold all namespaces, each once", [Schema.Array(SharedNamespace)], ([items]) => {
+  it.prop("survives a round trip with any namespaces", [Schema.Array(SharedNamespace)], ([items]) => {
     const unique = [...byField(items).values()]
     const list = { _tag: "NamespacesReplaced", items: unique, resourceVersion: Given.rv(7) } as const
     assert.deepStrictEqual(throughFields(list), list)
   })
 
-  it("keep the newer of an object that was listed twice", () => {
+  it("keeps the newer state of an object that the list contains twice", () => {
     const list = appliedOf({
       _tag: "DeploymentsReplaced",
       items: [Given.deployment("a/x", 2, 12), Given.deployment("a/x", 1, 9)],
@@ -92,7 +92,7 @@ describe("lists, as the fields of a hash", () => {
   })
 
   it.prop(
-    "changed field by field are what the events make of the objects",
+    "changes field by field to the same objects as by the events",
     [Schema.Array(SharedLog.ToldEvent)],
     ([events]) => {
       const [, scope] = watchScopesOf(undefined)
@@ -113,7 +113,7 @@ describe("lists, as the fields of a hash", () => {
     }
   )
 
-  it("a field that holds another object than it is called after is refused", () => {
+  it("is refused if a field does not hold the object that it is named after", () => {
     const objects = noObjects({ name: "deployments", resource: "deployments" })
     const text = changeOf(Given.applied("a/x", 1, 1))?.text ?? ""
     assert.isTrue(Result.isFailure(takeField(objects, "a/y", text)))
@@ -122,16 +122,16 @@ describe("lists, as the fields of a hash", () => {
   })
 })
 
-describe("the ids of the log", () => {
+describe("an id of the shared log", () => {
   const Place = Schema.Struct({
     epoch: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
     seq: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
   })
-  it.prop("are read as they are written", [Place], ([id]) => {
+  it.prop("survives a round trip", [Place], ([id]) => {
     assert.deepStrictEqual(SharedLog.parseId(SharedLog.formatId(id)), Option.some(id))
   })
   it.prop(
-    "one that follows another comes after it, and begins its epoch or is the next in it",
+    "that follows another comes after it, and is the next in its epoch or begins one",
     [Place, Place],
     ([a, b]) => {
       assert.strictEqual(SharedLog.isAfter(a, b) && SharedLog.isAfter(b, a), false)
@@ -141,7 +141,7 @@ describe("the ids of the log", () => {
       }
     }
   )
-  it("what is no id is none", () => {
+  it("is not parsed from anything else", () => {
     for (const text of ["", "1", "1-", "-1", "a-1", "1-1-1", `1${"0".repeat(20)}-1`, 7, null]) {
       assert.deepStrictEqual(SharedLog.parseId(text), Option.none())
     }
