@@ -35,7 +35,7 @@ const reasonOf = (error: Deposed | RedisError) =>
 const longestPatienceMillis = 3_600_000
 /** The longest wait before a candidate asks for the lease again. */
 const askEvery = Duration.seconds(1)
-/** How long a leader that gave up the cluster leaves the lease to others. */
+/** How long a leader that cannot watch the cluster leaves the lease to others. */
 const othersTurn = Duration.times(askEvery, 5)
 /** Events per entry, and objects per command. */
 const eventsAtOnce = 64
@@ -44,17 +44,17 @@ const objectsAtOnce = 500
 const keptMillis = 60_000
 const defaultMaxEntries = 4096
 
-/** What outlasts a term. */
+/** The state that outlasts a term. */
 interface Candidate {
   readonly options: SharedCacheOptions
   readonly keys: Keys
-  /** How long the next term bears to see less than all of the cluster, in milliseconds. */
+  /** How long the next term tolerates an incomplete view of the cluster, in milliseconds. */
   readonly patience: Ref.Ref<number>
   /** The token of the last term. If its lease was not released, it is still this candidate's. */
   readonly lastToken: Ref.Ref<string>
 }
 
-/** One connection, and the leadership that it may come to. */
+/** One connection, with at most one leadership. */
 interface Term extends Candidate {
   readonly redis: Redis["Service"]
   /** A write holds it, so that each write names the entry before it. */
@@ -255,20 +255,20 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
     const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
     yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
   }
-  yield* write(term, (now, at) => [
-    LeaderState.committed(now, name, generation, event.resourceVersion),
-    redis.eval(Scripts.commit)(keys, nextEntry(term, now, { _tag: "Listed", scope: name }), {
+  yield* write(term, (latest, now) => [
+    LeaderState.committed(latest, name, generation, event.resourceVersion),
+    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
       scope: name,
       generation,
       before: scope.inUse,
       count: objects.length,
       keptMillis,
-      agoMillis: Math.round(at - heardAt),
+      agoMillis: Math.round(now - heardAt),
       meta: [
         [metaFields.epoch, String(state.last.epoch)],
         [metaFields.number, String(state.lists)],
         [metaFields.version, event.resourceVersion],
-        [metaFields.live, LeaderState.scopeOf(now, event)?.live === true ? "1" : "0"]
+        [metaFields.live, LeaderState.scopeOf(latest, event)?.live === true ? "1" : "0"]
       ]
     })
   ])
