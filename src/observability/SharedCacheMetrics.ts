@@ -4,46 +4,46 @@ import { memoized } from "./Memoized.ts"
 import * as ObservedMetric from "./ObservedMetric.ts"
 
 const leaderships = Metric.counter("shared_cache_leaderships_total", {
-  description: "How often this instance became the one that follows the cluster for all.",
+  description: "Times that this instance became leader.",
   incremental: true
 })
 
 const loads = memoized((reason: LoadReason) =>
   Metric.counter("shared_cache_loads_total", {
-    description: "Snapshots of a watch's objects that were read from Redis, by reason.",
+    description: "Snapshots loaded from Redis, by reason.",
     incremental: true,
     attributes: { reason }
   })
 )
 
 const loadFailures = Metric.counter("shared_cache_load_failures_total", {
-  description: "Snapshots that could not be read from Redis: lost, or not what they must be.",
+  description: "Snapshots that could not be loaded from Redis because they are missing or malformed.",
   incremental: true
 })
 
 const entries = Metric.counter("shared_cache_entries_total", {
-  description: "Entries of the shared log that were read.",
+  description: "Entries read from the shared log.",
   incremental: true
 })
 
 const lag = Metric.histogram("shared_cache_lag_seconds", {
-  description: "From the moment an entry was written to the shared log to the moment it was read, by Redis' clock.",
+  description: "Time from the writing of an entry of the shared log to its reading, by Redis' clock.",
   boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30]
 })
 
-/** The observer that counts into the metric registry of the effect's context. */
+/** Counts in the metric registry of the context. */
 export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effect.gen(function* () {
   let leads = false
   let isConnected = false
   yield* ObservedMetric.gauge(
-    { name: "shared_cache_leader", description: "1 while this instance follows the cluster for all, else 0." },
+    { name: "shared_cache_leader", description: "1 while this instance is the leader, else 0." },
     () => (leads ? 1 : 0)
   )
   yield* ObservedMetric.gauge(
-    { name: "shared_cache_connected", description: "1 while this instance reads the shared log from Redis, else 0." },
+    { name: "shared_cache_connected", description: "1 while this instance reads the shared log, else 0." },
     () => (isConnected ? 1 : 0)
   )
-  // What has not happened yet is a count of none, which an alert can tell from a metric that is not there.
+  // Alerts tell a count of 0 from a missing metric.
   yield* Metric.update(leaderships, 0)
   yield* Metric.update(loadFailures, 0)
   return {

@@ -1,26 +1,26 @@
 /**
- * The names of the keys in Redis. What stands in braces is what a Redis Cluster places keys by, so that all of one release
- * are in one place and a script can use them together.
+ * The names of the keys in Redis. The braces are a Redis Cluster hash tag: all keys of one release share a slot, so that a
+ * script can use them together.
  */
 export interface Keys {
-  /** The leader's token, which goes with its lease. */
+  /** The leader's token. It expires with the lease. */
   readonly lease: string
   /** The epoch of the last leader. */
   readonly epoch: string
-  /** The log, a stream. */
+  /** The shared log, a stream. */
   readonly events: string
-  /** A hash: for each scope the key of the hash that holds its objects; and what is watched. */
+  /** A hash: the key of each scope's snapshot, and the names of the watched scopes. */
   readonly scopes: string
-  /** The hash of a scope's objects: a new one for each list. */
+  /** The key of a snapshot: a hash of the scope's objects. Each list gets a new one. */
   readonly generation: (scope: string, epoch: number, number: number) => string
-  /** Whether a key can be one that `generation` gives. */
+  /** Whether `generation` can have made this key. */
   readonly isGeneration: (key: string) => boolean
 }
 
-/** The field of `scopes` that holds what the last leader watches, in JSON. */
+/** The field of `scopes` that holds the names of the scopes that the last leader watches, as JSON. */
 export const watchedField = "#watched"
 
-/** The fields of a generation that hold no object. Without the first a hash is not what it was. */
+/** The fields of a snapshot that hold no object. A hash without the first is incomplete. */
 export const metaFields = {
   epoch: "#epoch",
   number: "#number",
@@ -29,7 +29,7 @@ export const metaFields = {
   live: "#live"
 } as const
 
-/** How what is in the keys is written: another number, where that changes, keeps the instances of a roll-out apart. */
+/** The version of the format. A change of it separates the releases of a rolling update. */
 const format = 1
 
 const generationName = /^(?:namespaces|deployments(?:\/[a-z0-9-]{1,63})?):[0-9]{1,15}:[0-9]{1,15}$/

@@ -1,70 +1,64 @@
 /**
- * The one that lists and watches the cluster, and tells the others through Redis. Every candidate stands by to be it.
+ * The leader lists and watches the cluster, and shares what it sees through Redis. Every candidate stands by to lead.
  *
- * Whatever goes wrong while it leads, or may have gone wrong, has one answer: it steps down, and whoever leads next lists
- * the cluster anew.
+ * A leader steps down when anything goes wrong, or may have gone wrong. The next leader lists the cluster anew.
  */
-import { Cause, Clock, Duration, Effect, Option, Random, Schema, Semaphore, Stream } from "effect"
-import { type Redis, RedisError } from "effect/persistence/Redis"
+import { Cause, Clock, Data, Duration, Effect, Option, Random, Ref, Schema, Stream, SynchronizedRef } from "effect"
+import type { Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
-import * as Backoff from "../retry/Backoff.ts"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
-import { keysOf, metaFields, watchedField } from "./Keys.ts"
-import { encode, type LogEntry, type ToldEvent } from "./LogEntry.ts"
-import * as LogId from "./LogId.ts"
-import { type Scope, scopeNameOf, scopesOf } from "./WatchScope.ts"
+import * as Backoff from "../retry/Backoff.ts"
+import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
+import * as LeaderState from "./LeaderState.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
-import { beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
-import { appliedOf, changeOf } from "./SharedObject.ts"
+import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import { encode, type ToldEvent } from "./SharedLog.ts"
+import { appliedOf, changeOf, type ListEvent } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
+import { watchScopesOf } from "./WatchScope.ts"
 
-/** What a leader relies on is no longer so: a write of it was refused, or it does not see the cluster. */
-class Deposed extends Schema.TaggedError<Deposed>()("Deposed", {
-  because: Schema.Literals(["lease", "log", "lists", "watch"])
-}) {}
+/** A leader must step down: Redis refused a write of it, or it cannot watch the cluster. */
+class Deposed extends Data.TaggedError("Deposed")<{ readonly because: "lease" | "log" | "lists" | "watch" }> {}
 
 const reasons = {
-  lease: "the lease is another's, or over",
-  log: "the log does not end with what this instance wrote last",
-  lists: "a list that this instance wrote is gone",
-  watch: "it cannot watch the cluster; others may try"
+  lease: "the lease expired or another instance holds it",
+  log: "the log does not end with this leader's last entry",
+  lists: "a list that this leader wrote is gone",
+  watch: "it cannot watch the cluster; another candidate may try"
 } as const satisfies Record<Deposed["because"], string>
 
-/** The longest that a leader's patience with the cluster becomes. */
-const longestPatienceMillis = 3_600_000
+const reasonOf = (error: Deposed | RedisError) =>
+  error._tag === "Deposed" ? reasons[error.because] : SharedRedis.reasonOf(error)
 
-/** The longest wait before the lease is asked for again. */
+/** The limit of a leader's growing patience with the cluster. */
+const longestPatienceMillis = 3_600_000
+/** The longest wait before a candidate asks for the lease again. */
 const askEvery = Duration.seconds(1)
-/** How long one that gave way lets the others ask for the lease. */
+/** How long a leader that cannot watch the cluster leaves the lease to others. */
 const othersTurn = Duration.times(askEvery, 5)
-/** Events in one entry, and objects in one command. */
+/** Events per entry, and objects per command. */
 const eventsAtOnce = 64
 const objectsAtOnce = 500
-/** How long a list that took another's place is kept for those who are reading it, and one that is not finished. */
+/** How long a replaced list is kept for its readers, and an unfinished one for its leader. */
 const keptMillis = 60_000
+const defaultMaxEntries = 4096
 
-type ListEvent = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
-
-const isList = (event: ClusterEvent): event is ListEvent =>
-  event._tag === "NamespacesReplaced" || event._tag === "DeploymentsReplaced"
-
-/** What a leader knows of a scope. */
-interface Led extends Scope {
-  /** The hash of the last list, and the version that it is of by now. */
-  list: { readonly generation: string; version: ResourceVersion } | undefined
-  /** The hash that is in use: this leader's, or one of a leader's before. */
-  inUse: string | undefined
-  live: boolean
-  /** When the cluster was last heard on this watch, in milliseconds of a clock that never goes back. */
-  heardAt: number | undefined
+/** The state that outlasts a term. */
+interface Candidate {
+  readonly options: SharedCacheOptions
+  readonly keys: Keys
+  /** How long the next term tolerates an incomplete view of the cluster, in milliseconds. */
+  readonly patience: Ref.Ref<number>
+  /** The token of the last term. If its lease was not released, it is still this candidate's. */
+  readonly lastToken: Ref.Ref<string>
 }
 
-/** Where a leader stands in the log, and the token of its lease. */
-interface Place {
-  readonly token: string
-  last: LogId.LogId
+/** One connection, with at most one leadership. */
+interface Term extends Candidate {
+  readonly redis: Redis["Service"]
+  /** A write holds it, so that each write names the entry before it. */
+  readonly known: SynchronizedRef.SynchronizedRef<LeaderState.State>
 }
 
 const decodeEpoch = Schema.decodeUnknownResult(
@@ -73,270 +67,209 @@ const decodeEpoch = Schema.decodeUnknownResult(
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
-/** Stands by to lead, and leads when it can, with the events of `source`, which is run anew each time. */
-export const stand = <R>(options: SharedCacheOptions, source: Stream.Stream<ClusterEvent, never, R>) =>
-  Effect.gen(function* () {
-    const observer = yield* SharedCacheObserver
-    const keys = keysOf(options.keyPrefix)
-    const scopes = scopesOf(options.namespaces)
-    const leaseMillis = Duration.toMillis(options.lease)
-    const maxEntries = options.maxEntries ?? 4096
-    const backoff = yield* Backoff.make(options.backoffFirst ?? "200 millis", options.backoffLongest ?? "10 seconds")
-    const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
-    const firstPatience = Duration.toMillis(patienceOf(options))
-    // A list may take longer than the first patience: were it not to grow, candidates would begin it in turns for ever.
-    let patience = firstPatience
-    /** The token of the time before: a lease under it is this instance's, should giving it back have failed. */
-    let before = ""
+/** Stands by to lead for ever. Each term runs `source` anew. */
+export const stand = Effect.fnUntraced(function* <R>(
+  options: SharedCacheOptions,
+  source: Stream.Stream<ClusterEvent, never, R>
+) {
+  const candidate: Candidate = {
+    options,
+    keys: keysOf(options.keyPrefix),
+    patience: yield* Ref.make(Duration.toMillis(patienceOf(options))),
+    lastToken: yield* Ref.make("")
+  }
+  const { first, longest } = backoffOf(options)
+  const backoff = yield* Backoff.make(first, longest)
+  while (true) {
+    const began = yield* Clock.currentTimeMillis
+    yield* Effect.catch(Effect.scoped(serve(candidate, source)), (error) => ended(options, error))
+    // A term that outlasted a lease is not part of a series of failures.
+    if ((yield* Clock.currentTimeMillis) - began > Duration.toMillis(options.lease)) yield* backoff.reset
+    yield* backoff.wait()
+  }
+})
 
-    const acquire = Effect.fnUntraced(function* (redis: Redis["Service"], token: string) {
-      while (true) {
-        const epoch = yield* redis
-          .eval(Scripts.acquire)(keys, {
-            token,
-            before,
-            leaseMillis,
-            maxEntries,
-            entry: encode({ _tag: "Began", scopes: scopes.map(({ name }) => name) }),
-            watched: JSON.stringify(scopes.map(({ name }) => name))
-          })
-          .pipe(Effect.map(decodeEpoch), Effect.flatMap(SharedRedis.readable))
-        if (epoch !== null) return Number(epoch)
-        yield* Effect.sleep(yield* Random.nextIntBetween(0.5 * askMillis, askMillis))
-      }
-    })
+const ended = Effect.fnUntraced(function* ({ lease }: SharedCacheOptions, error: Deposed | RedisError) {
+  yield* Effect.logDebug("Cannot stand by as leader: retrying").pipe(Effect.annotateLogs({ reason: reasonOf(error) }))
+  if (error._tag === "Deposed" && error.because === "watch") yield* Effect.sleep(Duration.min(lease, othersTurn))
+})
 
-    const nextEntry = ({ last, token }: Place, entry: LogEntry): Scripts.NextEntry => ({
-      token,
-      last: LogId.format(last),
-      id: LogId.format({ epoch: last.epoch, seq: last.seq + 1 }),
-      entry: encode(entry),
-      maxEntries
-    })
-
-    const lead = Effect.fnUntraced(function* (redis: Redis["Service"], place: Place) {
-      const { epoch } = place.last
-      const clock = yield* Clock.Clock
-      const writing = yield* Semaphore.make(1)
-      const led = new Map<string, Led>(
-        scopes.map((scope) => [
-          scope.name,
-          { ...scope, list: undefined, inUse: undefined, live: false, heardAt: undefined }
-        ])
-      )
-      const next = (entry: LogEntry) => nextEntry(place, entry)
-      const monotonic = () => Number(clock.currentTimeNanosUnsafe()) / 1e6
-      let lists = 0
-
-      /** One write after the other: each names the one before it. */
-      const write = (step: () => Effect.Effect<unknown, RedisError>) =>
-        writing.withPermit(
-          Effect.suspend(step).pipe(
-            Effect.map(decodeOutcome),
-            Effect.flatMap(SharedRedis.readable),
-            Effect.flatMap((outcome) => {
-              if (outcome !== "done") return Effect.fail(new Deposed({ because: outcome }))
-              place.last = { epoch, seq: place.last.seq + 1 }
-              return Effect.void
-            })
-          )
-        )
-
-      const note = (scope: Led, event: ClusterEvent) => {
-        if (event._tag === "Lost") scope.live = false
-        else {
-          scope.heardAt = monotonic()
-          if (!isList(event)) scope.live = true
-        }
-      }
-
-      const changesOf = (events: ReadonlyArray<ClusterEvent>): ReadonlyArray<Scripts.ScopeChange> => {
-        const touched = new Map<Led, Map<string, string | undefined>>()
-        for (const event of events) {
-          const scope = led.get(scopeNameOf(event, options.namespaces !== undefined))
-          if (scope === undefined) continue
-          note(scope, event)
-          const changes = touched.get(scope) ?? new Map<string, string | undefined>()
-          touched.set(scope, changes)
-          const change = changeOf(event)
-          if (change === undefined || scope.list === undefined) continue
-          changes.set(change.field, change.text)
-          if (!isOlder(change.resourceVersion, scope.list.version)) scope.list.version = change.resourceVersion
-        }
-        return [...touched].flatMap(([scope, changes]) => changeTo(scope, changes))
-      }
-
-      const changeTo = (
-        { heardAt, list, live, name }: Led,
-        changes: ReadonlyMap<string, string | undefined>
-      ): ReadonlyArray<Scripts.ScopeChange> => {
-        if (list === undefined) return []
-        const set = new Map<string, string>([
-          [metaFields.version, list.version],
-          [metaFields.live, live ? "1" : "0"]
-        ])
-        const remove: Array<string> = []
-        for (const [field, text] of changes) {
-          if (text === undefined) remove.push(field)
-          else set.set(field, text)
-        }
-        const agoMillis = heardAt === undefined ? undefined : monotonic() - heardAt
-        return [{ scope: name, generation: list.generation, agoMillis, set, remove }]
-      }
-
-      const tell = (events: ReadonlyArray<ToldEvent>) =>
-        write(() => {
-          const changes = changesOf(events)
-          return redis.eval(Scripts.append)(keys, next({ _tag: "Told", events }), changes, undefined)
-        })
-
-      const list = Effect.fnUntraced(function* (event: ListEvent) {
-        const scope = led.get(scopeNameOf(event, options.namespaces !== undefined))
-        if (scope === undefined) return
-        const { inUse, name } = scope
-        const number = ++lists
-        const generation = keys.generation(name, epoch, number)
-        const objects = appliedOf(event)
-        note(scope, event)
-        const heardAt = monotonic()
-        for (let at = 0; at < objects.length; at += objectsAtOnce) {
-          const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
-          yield* redis.eval(Scripts.fill)(
-            generation,
-            keptMillis,
-            changes.map(({ field, text }) => [field, text ?? ""] as const)
-          )
-        }
-        yield* write(() =>
-          redis.eval(Scripts.commit)(keys, next({ _tag: "Listed", scope: name }), {
-            scope: name,
-            generation,
-            before: inUse,
-            count: objects.length,
-            keptMillis,
-            agoMillis: Math.round(monotonic() - heardAt),
-            meta: [
-              [metaFields.epoch, String(epoch)],
-              [metaFields.number, String(number)],
-              [metaFields.version, event.resourceVersion],
-              [metaFields.live, scope.live ? "1" : "0"]
-            ]
-          })
-        )
-        scope.list = { generation, version: event.resourceVersion }
-        scope.inUse = generation
-      })
-
-      const take = Effect.fnUntraced(function* (events: ReadonlyArray<ClusterEvent>) {
-        let told: Array<ToldEvent> = []
-        for (const event of events) {
-          if (!isList(event)) {
-            told.push(event)
-            if (told.length < eventsAtOnce) continue
-          }
-          if (told.length > 0) yield* tell(told)
-          told = []
-          if (isList(event)) yield* list(event)
-        }
-        if (told.length > 0) yield* tell(told)
-      })
-
-      const beat = write(() => {
-        const now = monotonic()
-        const live = [...led.values()].flatMap(({ heardAt, live, name }) =>
-          live && heardAt !== undefined ? [{ scope: name, agoMillis: Math.max(0, now - heardAt) }] : []
-        )
-        return redis.eval(Scripts.append)(
-          keys,
-          next({ _tag: "Beat", leaseMillis, live }),
-          [...led.values()].flatMap((scope) => changeTo(scope, new Map())),
-          leaseMillis
-        )
-      })
-
-      /** Ends once the cluster has not been watched, or not all of it, for as long as there is patience with that. */
-      const untilBlind = Effect.gen(function* () {
-        let sawAllAt = yield* Clock.currentTimeMillis
-        while (true) {
-          yield* Effect.sleep(beatEvery(options))
-          const now = yield* Clock.currentTimeMillis
-          if ([...led.values()].every(({ list, live }) => live && list !== undefined)) {
-            sawAllAt = now
-            patience = firstPatience
-          } else if (now - sawAllAt >= patience) {
-            patience = Math.min(2 * patience, longestPatienceMillis)
-            return yield* new Deposed({ because: "watch" })
-          }
-        }
-      })
-
-      const inUse = yield* Effect.flatMap(
-        Effect.map(SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes)), decodePairs),
-        SharedRedis.readable
-      )
-      for (let at = 0; at + 1 < inUse.length; at += 2) {
-        const [name = "", generation = ""] = inUse.slice(at, at + 2)
-        const scope = led.get(name)
-        // What another program may have put there is no key of this one's.
-        if (name === watchedField || !keys.isGeneration(generation)) continue
-        if (scope !== undefined) scope.inUse = generation
-        else {
-          yield* redis.eval(Scripts.retire)(keys, { token: place.token, scope: name, generation, keptMillis })
-        }
-      }
-
-      return yield* Effect.raceAllFirst([
-        Effect.andThen(
-          Stream.runForEachArray(source, take),
-          Effect.die(new Error("The stream of cluster events ended."))
-        ),
-        Effect.forever(Effect.andThen(Effect.sleep(beatEvery(options)), beat)),
-        untilBlind
-      ])
-    })
-
-    const reasonOf = (error: Deposed | RedisError) =>
-      error._tag === "Deposed" ? reasons[error.because] : SharedRedis.reasonOf(error)
-
-    const lost = (cause: Cause.Cause<Deposed | RedisError>) => {
-      const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-      return Effect.logWithLevel(error === undefined ? "Info" : "Warn")(
-        "This instance no longer follows the cluster for all"
-      ).pipe(Effect.annotateLogs(error === undefined ? {} : { reason: reasonOf(error) }))
-    }
-
-    /** One connection, and the time as leader that it may come to. */
-    const term = Effect.gen(function* () {
-      const redis = yield* SharedRedis.connect(redisOptions(options))
-      const place: Place = { token: randomUUID(), last: LogId.start }
-      // Before the lease is asked for: it is given back whatever comes, be the answer never heard.
-      yield* Effect.addFinalizer(() =>
-        Effect.ignore(Effect.suspend(() => redis.eval(Scripts.release)(keys, nextEntry(place, { _tag: "Ended" }))))
-      )
-      const epoch = yield* acquire(redis, place.token)
-      place.last = { epoch, seq: 0 }
-      before = place.token
-      yield* Effect.logInfo("This instance now follows the cluster for all").pipe(Effect.annotateLogs({ epoch }))
-      yield* Effect.acquireRelease(observer.leading(true), () => observer.leading(false))
-      return yield* Effect.onError(lead(redis, place), lost)
-    })
-
-    return yield* Effect.forever(
-      Effect.gen(function* () {
-        const began = yield* Clock.currentTimeMillis
-        yield* Effect.catch(Effect.scoped(term), (error) =>
-          Effect.logDebug("Cannot stand by to follow the cluster: trying again").pipe(
-            Effect.annotateLogs({ reason: reasonOf(error) }),
-            Effect.andThen(
-              error._tag === "Deposed" && error.because === "watch"
-                ? Effect.sleep(Duration.min(options.lease, othersTurn))
-                : Effect.void
-            )
-          )
-        )
-        // What lasted longer than a lease is no part of a series of failures.
-        if ((yield* Clock.currentTimeMillis) - began > leaseMillis) yield* backoff.reset
-        yield* backoff.wait()
-      })
+/** Connects, waits for the lease and leads. */
+const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stream.Stream<ClusterEvent, never, R>) {
+  const { keys, options } = candidate
+  const redis = yield* SharedRedis.connect(redisOptions(options))
+  const state = LeaderState.initial(randomUUID(), watchScopesOf(options.namespaces), options.namespaces !== undefined)
+  const term: Term = { ...candidate, redis, known: yield* SynchronizedRef.make(state) }
+  // Registered before the lease is asked for: a reply that is lost may have granted it.
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
+      Effect.ignore(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
     )
+  )
+  const epoch = yield* acquire(term, state)
+  yield* SynchronizedRef.set(term.known, { ...state, last: { epoch, seq: 0 } })
+  yield* Ref.set(candidate.lastToken, state.token)
+  yield* Effect.logInfo("Became leader").pipe(Effect.annotateLogs({ epoch }))
+  const observer = yield* SharedCacheObserver
+  yield* Effect.acquireRelease(observer.leading(true), () => observer.leading(false))
+  return yield* Effect.onError(lead(term, source), logEnd)
+})
+
+const logEnd = (cause: Cause.Cause<Deposed | RedisError>) => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  return Effect.logWithLevel(error === undefined ? "Info" : "Warn")("Stopped leading").pipe(
+    Effect.annotateLogs(error === undefined ? {} : { reason: reasonOf(error) })
+  )
+}
+
+/** Asks for the lease until it is granted, and returns the epoch. */
+const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: LeaderState.State) {
+  const { keys, lastToken, options, redis } = term
+  const names = scopes.map(({ scope }) => scope.name)
+  const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
+  const request = {
+    token,
+    before: yield* Ref.get(lastToken),
+    leaseMillis: Duration.toMillis(options.lease),
+    maxEntries: options.maxEntries ?? defaultMaxEntries,
+    entry: encode({ _tag: "Began", scopes: names }),
+    watched: JSON.stringify(names)
+  }
+  while (true) {
+    const epoch = yield* SharedRedis.readable(decodeEpoch(yield* redis.eval(Scripts.acquire)(keys, request)))
+    if (epoch !== null) return Number(epoch)
+    yield* Effect.sleep(yield* Random.nextIntBetween(0.5 * askMillis, askMillis))
+  }
+})
+
+/** Leads until something goes wrong. */
+const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<ClusterEvent, never, R>) {
+  yield* takeOver(term)
+  return yield* Effect.raceAllFirst([
+    Effect.andThen(
+      Stream.runForEachArray(source, (events) => share(term, events)),
+      Effect.die(new Error("The stream of cluster events ended."))
+    ),
+    Effect.forever(Effect.andThen(Effect.sleep(beatEvery(term.options)), beat(term))),
+    untilBlind(term)
+  ])
+})
+
+/** Finds the lists of earlier leaders, and retires those of scopes that this leader does not watch. */
+const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: Term) {
+  const { scopes, token } = yield* SynchronizedRef.get(known)
+  const reply = yield* SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes))
+  const pairs = yield* SharedRedis.readable(decodePairs(reply))
+  for (let at = 0; at + 1 < pairs.length; at += 2) {
+    const [name = "", generation = ""] = pairs.slice(at, at + 2)
+    // Never touch a key that no leader made.
+    if (name === watchedField || !keys.isGeneration(generation)) continue
+    if (scopes.some(({ scope }) => scope.name === name)) {
+      yield* SynchronizedRef.update(known, (state) => LeaderState.inUse(state, name, generation))
+    } else {
+      yield* redis.eval(Scripts.retire)(keys, { token, scope: name, generation, keptMillis })
+    }
+  }
+})
+
+/** Ends once the leader has not seen all of the cluster for as long as its patience lasts. */
+const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Term) {
+  let sawAllAt = yield* Clock.currentTimeMillis
+  while (true) {
+    yield* Effect.sleep(beatEvery(options))
+    const now = yield* Clock.currentTimeMillis
+    const limit = yield* Ref.get(patience)
+    if (LeaderState.seesAll(yield* SynchronizedRef.get(known))) {
+      sawAllAt = now
+      yield* Ref.set(patience, Duration.toMillis(patienceOf(options)))
+    } else if (now - sawAllAt >= limit) {
+      // A list can take longer than that. With constant patience the candidates would begin it in turns for ever.
+      yield* Ref.set(patience, Math.min(2 * limit, longestPatienceMillis))
+      return yield* new Deposed({ because: "watch" })
+    }
+  }
+})
+
+/** Milliseconds of a clock that never goes back. */
+const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0]) =>
+  LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries)
+
+/** Writes one entry, after those that are being written. A refusal deposes the leader. */
+const write = (
+  { known }: Term,
+  attempt: (state: LeaderState.State, now: number) => readonly [LeaderState.State, Effect.Effect<unknown, RedisError>]
+) =>
+  SynchronizedRef.updateEffect(
+    known,
+    Effect.fnUntraced(function* (state) {
+      const [next, command] = attempt(state, yield* monotonic)
+      const outcome = yield* SharedRedis.readable(decodeOutcome(yield* command))
+      return outcome === "done" ? LeaderState.written(next) : yield* new Deposed({ because: outcome })
+    })
+  )
+
+const beat = (term: Term) =>
+  write(term, (state, now) => {
+    const { keys, options, redis } = term
+    const leaseMillis = Duration.toMillis(options.lease)
+    const entry = nextEntry(term, state, LeaderState.beat(state, leaseMillis, now))
+    return [state, redis.eval(Scripts.append)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
   })
+
+/** Shares events in order: lists each by itself, the others in entries of limited size. */
+const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<ClusterEvent>) {
+  let told: Array<ToldEvent> = []
+  for (const event of events) {
+    if (!LeaderState.isList(event)) {
+      told.push(event)
+      if (told.length < eventsAtOnce) continue
+    }
+    if (told.length > 0) yield* tell(term, told)
+    told = []
+    if (LeaderState.isList(event)) yield* list(term, event)
+  }
+  if (told.length > 0) yield* tell(term, told)
+})
+
+const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
+  write(term, (state, now) => {
+    const [next, changes] = LeaderState.takeEvents(state, events, now)
+    const entry = nextEntry(term, state, { _tag: "Told", events })
+    return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
+  })
+
+/** Fills a new hash, and then puts it in the place of the one in use. */
+const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
+  const { keys, known, redis } = term
+  const heardAt = yield* monotonic
+  const state = yield* SynchronizedRef.updateAndGet(known, (state) => LeaderState.begun(state, event, heardAt))
+  const scope = LeaderState.scopeOf(state, event)
+  if (scope === undefined) return
+  const { name } = scope.scope
+  const generation = keys.generation(name, state.last.epoch, state.lists)
+  const objects = appliedOf(event)
+  for (let at = 0; at < objects.length; at += objectsAtOnce) {
+    const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
+    const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
+    yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
+  }
+  yield* write(term, (latest, now) => [
+    LeaderState.committed(latest, name, generation, event.resourceVersion),
+    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
+      scope: name,
+      generation,
+      before: scope.inUse,
+      count: objects.length,
+      keptMillis,
+      agoMillis: Math.round(now - heardAt),
+      meta: [
+        [metaFields.epoch, String(state.last.epoch)],
+        [metaFields.number, String(state.lists)],
+        [metaFields.version, event.resourceVersion],
+        [metaFields.live, LeaderState.scopeOf(latest, event)?.live === true ? "1" : "0"]
+      ]
+    })
+  ])
+})

@@ -1,7 +1,7 @@
 /**
- * What is done in Redis in one step. A leader's writes are refused, and change nothing, unless the lease is its own, the log
- * ends with its own last entry and the hashes are there that it wrote: so neither one that has slept through its lease nor
- * one whose Redis has lost something can add to what another reads.
+ * The Lua scripts; each is one atomic step in Redis. Redis refuses a leader's write unless the leader holds the lease, the log
+ * ends with its last entry, and the hashes that it wrote exist. A refused write changes nothing. So a leader that slept
+ * through its lease writes nothing that others read, and neither does one whose Redis lost data.
  */
 import { script } from "effect/persistence/Redis"
 import { metaFields, watchedField } from "./Keys.ts"
@@ -24,15 +24,15 @@ local function add(events, id, maximum, entry)
 end
 `
 
-/** How long what nobody keeps up any more stays: as long as an instance that starts may well show it for want of better. */
+/** Expiry of keys that no leader renews. Until then an instance that starts can show the last known state. */
 const weekMillis = 7 * 24 * 3_600_000
 
-/** What became of a leader's write: done, or what is no longer so. */
+/** The outcome of a leader's write: done, or the condition that no longer holds. */
 export type Outcome = "done" | "lease" | "log" | "lists"
 
 /**
- * Takes the lease if nobody has it, or if the holder is the caller under its token from before, and begins an epoch. Gives
- * the epoch, or nothing.
+ * Acquires the lease and begins an epoch if the lease is free, or if the caller holds it by its earlier token. Returns the
+ * epoch, or nil.
  */
 export const acquire = script(
   (
@@ -62,7 +62,7 @@ export const acquire = script(
     lua: `${common}
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[2] then return false end
--- The clock makes an epoch later than those of a Redis that has lost its memory, and the rest holds where the clock went back.
+-- The clock makes the epoch later than those of a Redis that lost its memory; the rest does if the clock went back.
 local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(string.match(last(KEYS[3]), '^%d+')))
 local epoch = whole(math.max(before + 1, now()))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
@@ -74,7 +74,7 @@ return epoch
   }
 ).withReturnType<unknown>()
 
-/** A leader's place in the log, and its next entry. */
+/** A leader's position in the log, and its next entry. */
 export interface NextEntry {
   readonly token: string
   readonly last: string
@@ -92,17 +92,17 @@ end
 
 const nextArgs = ({ entry, id, last, maxEntries, token }: NextEntry) => [token, last, id, entry, maxEntries]
 
-/** What an entry changes of the hash of a scope. */
+/** The changes that an entry makes to the hash of a scope. */
 export interface ScopeChange {
   readonly scope: string
   readonly generation: string
-  /** How long ago the watch was last heard; undefined where the entry says nothing of that. */
+  /** How long ago the watch last heard the cluster; undefined if it never did. */
   readonly agoMillis: number | undefined
   readonly set: ReadonlyMap<string, string>
   readonly remove: ReadonlyArray<string>
 }
 
-/** Adds an entry to the log and what it changes to the hashes; with `renewMillis`, the lease then lasts as long again. */
+/** Appends an entry to the log and changes the hashes. `renewMillis` renews the lease. */
 export const append = script(
   (
     keys: { readonly lease: string; readonly events: string; readonly scopes: string },
@@ -130,7 +130,7 @@ export const append = script(
     lua: `${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
--- All is looked at before anything is changed.
+-- Check everything before the first change.
 local at = 7
 for k = 4, #KEYS do
   if redis.call('HGET', KEYS[3], ARGV[at]) ~= KEYS[k] or redis.call('HEXISTS', KEYS[k], '${metaFields.epoch}') == 0 then
@@ -162,7 +162,7 @@ return 'done'
   }
 ).withReturnType<unknown>()
 
-/** Adds to a hash that is not in use yet, and goes if nobody goes on with it. */
+/** Adds fields to a hash that is not in use yet. It expires unless the leader continues. */
 export const fill = script(
   (generation: string, keptMillis: number, fields: ReadonlyArray<readonly [string, string]>) => [
     generation,
@@ -179,7 +179,7 @@ redis.call('PEXPIRE', KEYS[1], keptMillis)
   }
 ).withReturnType<unknown>()
 
-/** Puts a filled hash in the place of the one before, which goes after `keptMillis`: it may be being read. */
+/** Replaces the hash in use by a filled one. The old one expires after `keptMillis`, because readers may be scanning it. */
 export const commit = script(
   (
     keys: { readonly lease: string; readonly events: string; readonly scopes: string },
@@ -190,7 +190,7 @@ export const commit = script(
       readonly before: string | undefined
       readonly count: number
       readonly keptMillis: number
-      /** How long ago the cluster gave the list. */
+      /** The age of the list. */
       readonly agoMillis: number
       readonly meta: ReadonlyArray<readonly [string, string]>
     }
@@ -223,7 +223,7 @@ return 'done'
   }
 ).withReturnType<unknown>()
 
-/** Takes out a scope that this leader does not watch; its hash goes after `keptMillis`. */
+/** Removes a scope that this leader does not watch. Its hash expires after `keptMillis`. */
 export const retire = script(
   (
     keys: { readonly lease: string; readonly scopes: string },
@@ -240,7 +240,7 @@ return 'done'
   }
 ).withReturnType<unknown>()
 
-/** Gives the lease back, if it is the caller's, and says so in the log, if that still ends with the caller's last entry. */
+/** Releases the caller's lease. Appends the entry if the log still ends with the caller's last one. */
 export const release = script(
   (keys: { readonly lease: string; readonly events: string }, next: NextEntry) => [
     keys.lease,
@@ -258,7 +258,7 @@ return refused or 'done'
   }
 ).withReturnType<unknown>()
 
-/** What there is, as of one moment: the time, the id of the log's last entry, what is left of the lease, and the scopes. */
+/** The state at one moment: the time, the id of the last entry, the rest of the lease, and the scopes. */
 export const look = script(
   (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
     keys.lease,

@@ -1,4 +1,4 @@
-/** One instance follows the cluster, and all read what it tells through Redis. */
+/** The shared cache: the leader watches the cluster and writes to Redis, and every instance reads that. */
 import { Effect, type FileSystem, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { readPem } from "../settings/PemFile.ts"
@@ -7,12 +7,12 @@ import * as Leader from "./Leader.ts"
 import * as Reader from "./Reader.ts"
 import type { SharedCacheOptions } from "./SharedCacheOptions.ts"
 
-/** What the cluster tells, by way of Redis. Each array of the stream is one step. It neither fails nor ends. */
+/** The events of the cluster, from Redis. Each array of the stream is one step. It neither fails nor ends. */
 export const events = Reader.events
 
 /**
- * The same, from an instance that also stands by to be the one that follows the cluster. While it is, `source` runs: anew
- * each time, so it must then list the cluster anew. A defect of `source` is one of this stream.
+ * The same, on an instance that also stands by as leader. Each leadership runs `source` from the start, so `source` must
+ * begin with lists. A defect of `source` is a defect of this stream.
  */
 export const eventsOf = <R>(
   options: SharedCacheOptions,
@@ -20,7 +20,7 @@ export const eventsOf = <R>(
 ): Stream.Stream<ClusterEvent, never, R | FileSystem.FileSystem> =>
   Stream.merge(events(options), Stream.fromEffectDrain(Leader.stand(options, source)))
 
-/** Fails if the file of Redis' certificate authorities cannot be used. */
+/** Fails if the CA file of Redis cannot be used. */
 export const checkCaFile = Effect.fnUntraced(function* ({ caFile }: SharedCacheOptions) {
   if (caFile === undefined) return
   const text = yield* readPem(settings.redisCaFile, caFile)

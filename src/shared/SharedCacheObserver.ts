@@ -1,31 +1,30 @@
 import { Context, Effect } from "effect"
 
 /**
- * Why the snapshot of a scope was read.
+ * Why the snapshot of a scope was loaded.
  *
- * - `start`: nothing was known of it.
- * - `listed`: the leader has listed it.
- * - `gap`: the log has gone on further than it goes back.
- * - `behind`: the log ends before what was read of it: Redis has lost something.
- * - `undecodable`: an entry or a hash could not be read.
+ * - `start`: the instance started.
+ * - `listed`: the leader wrote a new list.
+ * - `gap`: the log no longer holds the next entry.
+ * - `behind`: the log ends before the last entry that was read, because Redis lost data.
+ * - `undecodable`: an entry cannot be decoded.
  */
 export type LoadReason = "start" | "listed" | "gap" | "behind" | "undecodable"
 
-/** Is told what becomes of the shared cache, for metrics. The default does nothing; what it does must be quick. */
+/** Observes the shared cache, for metrics. The default does nothing. An observer must be quick. */
 export interface SharedCacheObserver {
-  /** Whether this instance is the one that watches the cluster. */
+  /** Whether this instance is the leader. */
   readonly leading: (leads: boolean) => Effect.Effect<void>
-  /** Whether this instance is connected to Redis and reads the log. */
+  /** Whether this instance reads the shared log. */
   readonly connected: (connected: boolean) => Effect.Effect<void>
-  /** The snapshot of a scope was read and is shown. */
+  /** A snapshot was loaded and is shown. */
   readonly loaded: (reason: LoadReason) => Effect.Effect<void>
-  /** A scope's snapshot was to be read, and could not be. */
+  /** A snapshot could not be loaded. */
   readonly loadFailed: Effect.Effect<void>
-  /** Entries of the log were read, the last of them this long after it was written. */
+  /** Entries of the log were read. `lagMillis`: the age of the last one. */
   readonly read: (entries: number, lagMillis: number) => Effect.Effect<void>
 }
 
-/** An observer that does nothing. */
 export const unobserved: SharedCacheObserver = {
   leading: () => Effect.void,
   connected: () => Effect.void,
@@ -34,7 +33,6 @@ export const unobserved: SharedCacheObserver = {
   read: () => Effect.void
 }
 
-/** The observer of the shared cache that runs with it. */
 export const SharedCacheObserver: Context.Reference<SharedCacheObserver> = Context.Reference<SharedCacheObserver>(
   "kube-resource-api/shared/SharedCacheObserver",
   { defaultValue: () => unobserved }

@@ -2,39 +2,45 @@ import { Duration, type Redacted } from "effect"
 import type { NamespaceName } from "../contract/Names.ts"
 import type { RedisOptions } from "./SharedRedis.ts"
 
-/** How a cluster's state is shared through Redis. */
+/** How the state of a cluster is shared through Redis. */
 export interface SharedCacheOptions {
   /** `redis://` or `rediss://`, with user and password. */
   readonly url: Redacted.Redacted<string>
-  /** The authorities of the Redis server's certificate, a PEM file; the public ones if absent. */
+  /** A PEM file with the authorities of the Redis server's certificate. Default: the public ones. */
   readonly caFile?: string | undefined
-  /** What all keys begin with. */
+  /** The prefix of all keys. */
   readonly keyPrefix: string
-  /** How long after its last word a leader is gone. */
+  /** Leader lease duration. */
   readonly lease: Duration.Duration
   /**
-   * How long a leader goes on that cannot watch all that it is to, before it lets others try; twice as long each time that
-   * nothing came of it. Default: four leases, and two minutes at least.
+   * How long a leader that cannot watch all of the cluster goes on before it lets others try. It doubles with each failed
+   * attempt. Default: four leases, and at least two minutes.
    */
   readonly patience?: Duration.Duration | undefined
-  /** The only namespaces that are watched, each by itself; absent, the whole cluster. */
+  /** The namespaces to watch, each by itself. Default: the whole cluster. */
   readonly namespaces?: ReadonlyArray<NamespaceName> | undefined
-  /** About how many entries the log keeps. Default: 4096. */
+  /** The approximate length of the log, in entries. Default: 4096. */
   readonly maxEntries?: number | undefined
   /** The first and the longest wait after failures. Default: 0.2 and 10 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
   readonly backoffLongest?: Duration.Input | undefined
 }
 
-/** How often a leader says that it lives, and the longest that a reader waits for news before it looks around. */
+/** The waits after failures, with their defaults. */
+export const backoffOf = ({ backoffFirst, backoffLongest }: SharedCacheOptions) => ({
+  first: backoffFirst ?? "200 millis",
+  longest: backoffLongest ?? "10 seconds"
+})
+
+/** The interval of the leader's heartbeat, and the longest that a reader blocks for entries. */
 export const beatEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
   Duration.min(Duration.millis(Math.floor(Duration.toMillis(lease) / 3)), Duration.seconds(5))
 
-/** A leader's patience with the cluster, at first. */
+/** A leader's patience with the cluster on its first attempt. */
 export const patienceOf = ({ lease, patience }: SharedCacheOptions): Duration.Duration =>
   patience ?? Duration.max(Duration.times(lease, 4), Duration.minutes(2))
 
-/** How Redis is spoken to, so that a leader finds out that it cannot before its lease is over. */
+/** The connection's timeouts: a leader notices a dead Redis before its lease expires. */
 export const redisOptions = (options: SharedCacheOptions): RedisOptions => ({
   url: options.url,
   caFile: options.caFile,

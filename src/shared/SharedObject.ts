@@ -1,16 +1,14 @@
-/** The objects of the read model as they stand in Redis: fields of a hash, by name, in JSON. */
+/** The objects of the read model in Redis: a snapshot is a hash with one field per object, by name, as JSON. */
 import { Result, Schema } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
 import { ReplicaCount } from "../contract/Names.ts"
 import { isOlder, ResourceVersion } from "../model/ResourceVersion.ts"
-import type { Scope } from "./WatchScope.ts"
+import type { WatchScope } from "./WatchScope.ts"
 
-/** A namespace. */
 export const SharedNamespace = Schema.Struct({ name: NamespaceName, resourceVersion: ResourceVersion })
 
-/** A deployment. */
 export const SharedDeployment = Schema.Struct({
   namespace: NamespaceName,
   name: DeploymentName,
@@ -18,10 +16,10 @@ export const SharedDeployment = Schema.Struct({
   resourceVersion: ResourceVersion
 })
 
-/** The field that holds a deployment. A slash is in no name. */
+/** The field of a deployment. No name contains a slash. */
 export const deploymentField = ({ namespace, name }: DeploymentRef): string => `${namespace}/${name}`
 
-/** What begins the fields that hold no object. It is in no name. */
+/** The prefix of fields that hold no object. No name contains it. */
 export const metaPrefix = "#"
 
 const encodeNamespace = Schema.encodeSync(Schema.fromJsonString(SharedNamespace))
@@ -29,14 +27,14 @@ const encodeDeployment = Schema.encodeSync(Schema.fromJsonString(SharedDeploymen
 const decodeNamespace = Schema.decodeUnknownResult(Schema.fromJsonString(SharedNamespace))
 const decodeDeployment = Schema.decodeUnknownResult(Schema.fromJsonString(SharedDeployment))
 
-/** What an event changes of a scope's hash: the field, and its text, or none where the object is gone. */
+/** The change of one field of a snapshot. Without `text` the object is gone. */
 export interface FieldChange {
   readonly field: string
   readonly text: string | undefined
   readonly resourceVersion: ResourceVersion
 }
 
-/** The change that an event makes; none if it tells of no single object. */
+/** The change that an event makes; undefined unless the event is about a single object. */
 export const changeOf = (event: ClusterEvent): FieldChange | undefined => {
   switch (event._tag) {
     case "NamespaceApplied": {
@@ -56,10 +54,11 @@ export const changeOf = (event: ClusterEvent): FieldChange | undefined => {
   }
 }
 
-/** A list's objects, each once, as if each had been added. */
-export const appliedOf = (
-  list: Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
-): ReadonlyArray<ClusterEvent> => {
+/** A whole list. */
+export type ListEvent = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
+
+/** The objects of a list, each once, as events that add them. */
+export const appliedOf = (list: ListEvent): ReadonlyArray<ClusterEvent> => {
   if (list._tag === "NamespacesReplaced") {
     const byField = new Map(list.items.map((object) => [object.name, object]))
     return Array.from(byField.values(), (object) => ({ _tag: "NamespaceApplied", object }))
@@ -68,27 +67,26 @@ export const appliedOf = (
   for (const object of list.items) {
     const field = deploymentField(object)
     const before = byField.get(field)
-    // A list that was read in pages can hold an object twice.
+    // A paged list can contain an object twice.
     if (before === undefined || !isOlder(object.resourceVersion, before.resourceVersion)) byField.set(field, object)
   }
   return Array.from(byField.values(), (object) => ({ _tag: "DeploymentApplied", object }))
 }
 
-/** What a scope's hash holds while it is read: namespaces or deployments, by field. */
+/** The objects of a snapshot by field. The reader that scans the snapshot fills the map. */
 export type Objects =
   | { readonly resource: "namespaces"; readonly items: Map<string, NamespaceObject> }
   | { readonly resource: "deployments"; readonly items: Map<string, DeploymentObject> }
 
-/** Nothing yet. */
-export const noObjects = ({ resource }: Scope): Objects =>
+export const noObjects = ({ resource }: WatchScope): Objects =>
   resource === "namespaces" ? { resource, items: new Map() } : { resource, items: new Map() }
 
-/** Characters of an object's text: no leader writes a quarter of it. */
+/** The limit of an object's text, in characters. A leader writes less than a quarter of it. */
 const longestText = 4096
 
-/** Takes a field in; fails where it does not hold the object that it is called after. */
+/** Adds a field; fails unless it holds the object that it is named after. */
 export const takeField = (objects: Objects, field: string, text: string): Result.Result<void, string> => {
-  if (text.length > longestText) return Result.fail("it is too long")
+  if (text.length > longestText) return Result.fail("too long")
   if (objects.resource === "namespaces") {
     return put(objects.items, field, decodeNamespace(text), ({ name }) => name)
   }
@@ -102,13 +100,13 @@ const put = <A>(
   fieldOf: (object: A) => string
 ): Result.Result<void, string> => {
   if (Result.isFailure(decoded) || fieldOf(decoded.success) !== field) {
-    return Result.fail("it does not hold the object that it is called after")
+    return Result.fail("does not hold the object that it is named after")
   }
   items.set(field, decoded.success)
   return Result.void
 }
 
-/** Takes an event of the same scope in. */
+/** Applies an event of the same scope. */
 export const takeEvent = (objects: Objects, event: ClusterEvent): void => {
   if (event._tag === "NamespaceDeleted") objects.items.delete(event.name)
   else if (event._tag === "DeploymentDeleted") objects.items.delete(deploymentField(event.ref))
@@ -120,11 +118,7 @@ export const takeEvent = (objects: Objects, event: ClusterEvent): void => {
 }
 
 /** The whole scope as one event. */
-export const replacedBy = (
-  objects: Objects,
-  { namespace }: Scope,
-  resourceVersion: ResourceVersion
-): Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }> =>
+export const replacedBy = (objects: Objects, { namespace }: WatchScope, resourceVersion: ResourceVersion): ListEvent =>
   objects.resource === "namespaces"
     ? { _tag: "NamespacesReplaced", items: [...objects.items.values()], resourceVersion }
     : {

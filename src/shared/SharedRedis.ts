@@ -1,4 +1,4 @@
-/** Connections to the Redis server: what they may take, and what is told of their trouble. */
+/** Connections to the Redis server, with timeouts and readable failures. */
 import {
   Cause,
   Context,
@@ -15,32 +15,32 @@ import {
 import { Redis, RedisError } from "effect/persistence/Redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 
-/** Where the Redis server is and how it is spoken to. */
+/** Address and timeouts of a connection. */
 export interface RedisOptions {
   /** `redis://` or `rediss://`, with user and password. */
   readonly url: Redacted.Redacted<string>
-  /** The authorities of the server's certificate, a PEM file that is read for each connection; the public ones if absent. */
+  /** A PEM file with the authorities of the server's certificate. Each connection reads it. Default: the public ones. */
   readonly caFile?: string | undefined
-  /** How long a connection may take to be made, and a command to be answered. */
+  /** The timeout of connecting, and of a command. */
   readonly commandTimeout: Duration.Duration
-  /** How long a connection may be silent; longer than any command may wait for news. */
+  /** The timeout of a silent connection; longer than any command blocks. */
   readonly silenceLimit: Duration.Duration
 }
 
 const failed = (cause: unknown) => new RedisError({ cause })
 
-/** Fails where a command has not been answered in time. Whether it was carried out is then not known. */
+/** Fails if there is no reply in time. The command may have run all the same. */
 export const within =
   (limit: Duration.Duration) =>
   <A, R>(command: Effect.Effect<A, RedisError, R>): Effect.Effect<A, RedisError, R> =>
     Effect.timeoutOrElse(command, {
       duration: limit,
-      orElse: () => Effect.fail(failed(new Cause.TimeoutError(`no answer within ${Duration.toMillis(limit)} ms`)))
+      orElse: () => Effect.fail(failed(new Cause.TimeoutError(`no reply within ${Duration.toMillis(limit)} ms`)))
     })
 
 /**
- * A connection for the caller alone, for as long as the scope is open. It is made once: where it breaks, whatever is asked
- * of it fails, and the caller makes another.
+ * A connection of the caller's own, until the scope closes. It never reconnects: once broken, every command fails, and the
+ * caller connects again.
  */
 export const connect = Effect.fnUntraced(function* ({
   caFile,
@@ -59,21 +59,21 @@ export const connect = Effect.fnUntraced(function* ({
     const services = yield* Layer.build(
       NodeRedis.layer({
         url: Redacted.value(url),
-        // Replies as they are, of a form that does not depend on the version of the server.
+        // The form of replies must not depend on the version of the server.
         RESP: 2,
         disableOfflineQueue: true,
-        // A connection of one caller's has a command or two under way, and this is where more would show.
+        // One caller has a command or two in flight. This reveals a leak.
         commandsQueueMaxLength: 64,
         name: "kube-resource-api",
         socket: ca === undefined ? socket : { ...socket, tls: true, ca }
       })
-      // It logs each attempt that fails; the caller is told of them and says so once.
+      // The client logs each failed attempt; the caller logs the first of a series.
     ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
-    // Before the layer's own end, which waits for what is under way.
+    // Runs before the layer's own finalizer, which waits for commands in flight.
     yield* Effect.addFinalizer(() => Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy()))
     return services
   })
-  // In the midst of it, the layer's own end would wait for ever. The limits of the socket bound how long it takes.
+  // Interrupted while connecting, the layer's finalizer would wait for ever. The socket's timeouts bound the wait.
   const services = yield* Effect.uninterruptible(opened)
   const redis = Context.get(services, Redis)
   const limited = within(commandTimeout)
@@ -86,13 +86,14 @@ export const connect = Effect.fnUntraced(function* ({
   }
 })
 
-/** What an answer was decoded to; one that could not be is an error like any other of the connection. */
-export const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effect.Effect<A, RedisError> =>
-  Result.isSuccess(decoded)
-    ? Effect.succeed(decoded.success)
-    : Effect.fail(failed(new Error("an answer that cannot be read")))
+/** A reply that no leader or Redis version gives. It ends the connection like any other failure. */
+export const unreadable = failed(new Error("unreadable reply"))
 
-/** What went wrong, in the words of the server, of the system or of TLS; none of them hold a secret. */
+/** The decoded reply; fails as `unreadable` otherwise. */
+export const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effect.Effect<A, RedisError> =>
+  Effect.mapError(Effect.fromResult(decoded), () => unreadable)
+
+/** The message of the server, the system or TLS. None of them contains a secret. */
 export const reasonOf = ({ cause }: RedisError): string => {
   const first = cause instanceof AggregateError ? cause.errors[0] : cause
   return first instanceof Error ? first.message || first.name : String(first)

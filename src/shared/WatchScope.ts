@@ -1,31 +1,30 @@
 /**
- * A scope is what one watch tells of, by a name: `namespaces`, `deployments`, or `deployments/<namespace>` where each
- * namespace is watched by itself.
+ * A watch scope is what one watch covers. Its name is `namespaces`, `deployments`, or, if each namespace is watched by
+ * itself, `deployments/<namespace>`.
  */
 import { type ClusterEvent, namespaceOf, resourceOf, type WatchedResource } from "../model/ClusterEvent.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 
-/** One scope. */
-export interface Scope {
+export interface WatchScope {
   readonly name: string
   readonly resource: WatchedResource
   readonly namespace?: NamespaceName | undefined
 }
 
-const scope = (resource: WatchedResource, namespace?: NamespaceName): Scope => ({
+const watchScope = (resource: WatchedResource, namespace?: NamespaceName): WatchScope => ({
   name: namespace === undefined ? resource : `${resource}/${namespace}`,
   resource,
   ...(namespace === undefined ? {} : { namespace })
 })
 
-/** The scopes of the whole cluster, or of these namespaces. */
-export const scopesOf = (namespaces: ReadonlyArray<NamespaceName> | undefined): ReadonlyArray<Scope> => [
-  scope("namespaces"),
+/** The scopes of these namespaces; by default, of the whole cluster. */
+export const watchScopesOf = (namespaces: ReadonlyArray<NamespaceName> | undefined): ReadonlyArray<WatchScope> => [
+  watchScope("namespaces"),
   ...(namespaces === undefined
-    ? [scope("deployments")]
-    : namespaces.map((namespace) => scope("deployments", namespace)))
+    ? [watchScope("deployments")]
+    : namespaces.map((namespace) => watchScope("deployments", namespace)))
 ]
 
-/** The name of the scope that an event is of; `single`: whether namespaces are watched each by itself. */
-export const scopeNameOf = (event: ClusterEvent, single: boolean): string =>
-  scope(resourceOf(event), single ? namespaceOf(event) : undefined).name
+/** The name of the scope that an event belongs to. `perNamespace`: each namespace is watched by itself. */
+export const watchScopeNameOf = (event: ClusterEvent, perNamespace: boolean): string =>
+  watchScope(resourceOf(event), perNamespace ? namespaceOf(event) : undefined).name

@@ -22,7 +22,7 @@ const reads = [
 const get = (port: number, path: string) => send(port, { client: "admin", path })
 const ageOf = ({ headers }: Answer) => Number(headers["age"])
 
-/** Asks until the answer is as it should be. */
+/** Repeats the request until the response is as expected. */
 const until = (port: number, path: string, is: (answer: Answer) => boolean): Effect.Effect<Answer, Error> =>
   Effect.flatMap(get(port, path), (answer) =>
     is(answer) ? Effect.succeed(answer) : Effect.andThen(Effect.sleep(10), until(port, path, is))
@@ -32,7 +32,7 @@ const isCurrent = (answer: Answer) => answer.status === 200 && ageOf(answer) ===
 
 const documented = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8")
 
-const leads = "This instance now follows the cluster for all"
+const leads = "Became leader"
 const listsOrWatches = Effect.gen(function* () {
   const kube = yield* EmbeddedKube
   return (yield* kube.requests).filter(({ verb }) => verb === "list" || verb === "watch")
@@ -40,7 +40,7 @@ const listsOrWatches = Effect.gen(function* () {
 
 describe("watchers and servers that share a cache in Redis", () => {
   it.live(
-    "one watcher follows the cluster, all servers show it, and they go on without it and without Redis",
+    "one watcher leads, all servers show the cluster, and they go on without it and without Redis",
     () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
@@ -65,13 +65,13 @@ describe("watchers and servers that share a cache in Redis", () => {
             return instance.exited
           })
 
-        // Servers alone: they neither list nor watch, and have nothing to show.
+        // Servers alone neither list nor watch, and have nothing to show.
         const [one, two] = yield* Effect.all([launch("server"), launch("server")], { concurrency: 2 })
         assert.strictEqual((yield* get(one.port, "/readyz")).status, 503)
         assert.strictEqual((yield* get(one.port, "/namespaces")).status, 503)
         assert.deepStrictEqual(yield* listsOrWatches, [])
 
-        // With watchers they show all of it, and the cluster is watched once.
+        // With watchers they show the cluster, which is watched once.
         const watchers = yield* Effect.all([launch("watcher"), launch("watcher")], { concurrency: 2 })
         for (const { port } of [one, two, ...watchers]) yield* until(port, "/readyz", ({ status }) => status === 200)
         for (const path of reads) {
@@ -85,7 +85,7 @@ describe("watchers and servers that share a cache in Redis", () => {
         assert.strictEqual(yield* kube.openWatches("deployments"), 1)
         assert.lengthOf(yield* listsOrWatches, 2)
 
-        // A watcher is asked for nothing but how it is.
+        // A watcher serves probes and metrics alone.
         for (const { port } of watchers) {
           for (const path of reads) {
             const answer = yield* get(port, path)
@@ -100,12 +100,12 @@ describe("watchers and servers that share a cache in Redis", () => {
           assert.notInclude((yield* get(port, "/openapi.json")).body, "listNamespaces")
         }
 
-        // A write is seen where it was made at once, and elsewhere soon.
+        // The instance that took a write shows it at once, the others soon.
         assert.strictEqual((yield* send(one.port, { client: "admin", method: "PUT", path: `${count}/7` })).status, 200)
         assert.include((yield* get(one.port, count)).body, '"replica_count":7')
         yield* until(two.port, count, ({ body }) => body.includes('"replica_count":7'))
 
-        // The leader dies without a word: the other takes over, and all goes on.
+        // The leader is killed, and the other watcher takes over.
         const leader = watchers.find(({ instance }) => instance.output().includes(leads))
         const standby = watchers.find((one) => one !== leader)
         assert.isDefined(leader)
@@ -119,7 +119,7 @@ describe("watchers and servers that share a cache in Redis", () => {
         }
         assert.strictEqual(yield* kube.openWatches(), 2)
 
-        // Nobody leads: what is known is served and ages, and who starts now knows as much, and how old it is.
+        // Without a leader the last known state is served and ages, also on a server that starts now.
         yield* end(standby)
         const before = ageOf(yield* until(one.port, count, (answer) => answer.status === 200 && ageOf(answer) >= 1))
         const late = yield* launch("server")
@@ -133,7 +133,7 @@ describe("watchers and servers that share a cache in Redis", () => {
           yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":9'))
         }
 
-        // Redis goes, and comes back with nothing.
+        // Redis is killed and returns empty.
         yield* redis.stop
         for (const { port } of [one, two]) {
           const answer = yield* until(port, count, (answer) => ageOf(answer) >= 1)
@@ -147,7 +147,7 @@ describe("watchers and servers that share a cache in Redis", () => {
           yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":2'))
         }
 
-        // One that ends in good order gives the lease back: whoever comes need not wait for its end.
+        // A shutdown releases the lease.
         next.instance.child.kill("SIGTERM")
         assert.strictEqual(yield* next.instance.exited, 0)
         assert.strictEqual(yield* redis.command("EXISTS", keysOf("kube-resource-api").lease), 0)
@@ -168,7 +168,7 @@ describe("the connection to Redis", () => {
     (port) => `rediss://:s3cret@localhost:${port}`
   )
 
-  it.live("is over TLS, with a password, where the URL says so; both must be right", () =>
+  it.live("uses TLS and a password if the URL says so, and both must be right", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const url = Redacted.value(redis.url)
@@ -195,7 +195,7 @@ describe("the connection to Redis", () => {
             assert.notInclude(bad.output(), "s3cret")
             bad.child.kill("SIGTERM")
             assert.strictEqual(yield* bad.exited, 0)
-            // Said once, however often it is tried.
+            // Logged once, however often it retries.
             assert.lengthOf(bad.output().split("Cannot read the cluster's state"), 2)
           }),
         { concurrency: 3 }
@@ -203,7 +203,7 @@ describe("the connection to Redis", () => {
     }).pipe(Effect.scoped, Effect.provide(secured))
   )
 
-  it.live("is not tried with settings that cannot be meant", () =>
+  it.live("is not attempted with invalid settings", () =>
     Effect.gen(function* () {
       const refused = [
         [{ REDIS_URL: "rediss://:s3cret@localhost", REDIS_CA_FILE: "nowhere.pem" }, "REDIS_CA_FILE=nowhere.pem"],

@@ -4,42 +4,17 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
-import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
-import * as LogId from "../../src/shared/LogId.ts"
+import * as SharedLog from "../../src/shared/SharedLog.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
+import { makeWatchdog, shown, truth } from "./Shown.ts"
 
-const text = (body: string | Uint8Array) => (typeof body === "string" ? body : Buffer.from(body).toString())
-const decodeCounts = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(NamespaceReplicaCounts)))
-
-const shown = (view: View.ClusterView) => {
-  const namespaces = decodeCounts(text(View.allReplicaCountsBody(view)))
-  return {
-    namespaces: namespaces.map(({ namespace }) => String(namespace)).toSorted(),
-    counts: namespaces
-      .flatMap(({ deployments, namespace }) =>
-        deployments.map(
-          ({ deployment, replica_count }) => [`${namespace}/${deployment}`, Number(replica_count)] as const
-        )
-      )
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  }
-}
-
-const truth = ({ deployments, namespaces }: ScriptedCluster) => ({
-  namespaces: [...namespaces].toSorted(),
-  counts: Array.from(deployments, ([path, { replicas }]) => [path, replicas] as const).toSorted(([a], [b]) =>
-    a < b ? -1 : 1
-  )
-})
-
-/** One instance: its cache, and what was ever wrong with what it showed. */
+/** One instance: its cache, and the violations seen in it. */
 interface Instance {
   readonly cache: ClusterCache["Service"]
   readonly violations: ReadonlyArray<string>
@@ -48,25 +23,10 @@ interface Instance {
 
 const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster: ScriptedCluster | undefined) {
   const scope = yield* Scope.fork(yield* Effect.scope)
-  const violations: Array<string> = []
-  const highest = new Map<string, number>()
-  const gone = new Set<string>()
+  const { check, violations } = makeWatchdog()
   let cache: ClusterCache["Service"] | undefined
   const observe = (event: ClusterEvent) => {
-    if (cache === undefined || !cache.isSynced()) return
-    const { counts, namespaces } = shown(cache.current())
-    if (namespaces.length === 0 || counts.length === 0) violations.push(`empty after ${event._tag}`)
-    const present = new Map<string, number>(counts)
-    for (const [path, replicas] of present) {
-      const before = highest.get(path) ?? 0
-      // Each change has a count of its own, so one that comes back after its deletion is old news.
-      if (replicas < before || (replicas === before && gone.has(path))) {
-        violations.push(`${path} went back to ${replicas} from ${before} after ${event._tag}`)
-      }
-      highest.set(path, replicas)
-      gone.delete(path)
-    }
-    for (const path of highest.keys()) if (!present.has(path)) gone.add(path)
+    if (cache?.isSynced() === true) check(shown(cache.current()), event._tag)
   }
   const events = cluster === undefined ? SharedCache.events(options) : SharedCache.eventsOf(options, cluster.source)
   const services = yield* Layer.buildWithScope(
@@ -144,7 +104,7 @@ const act = Effect.fnUntraced(function* (
       readers.push(yield* start(options, undefined))
       return undefined
     case "stolenLease":
-      // Its holder never writes: whoever led before wakes up to a lease that is another's, and there is nobody for a while.
+      // The holder never writes. The old leader finds its lease taken, and for a while nobody leads.
       return yield* redis.command("SET", keys.lease, "another", "PX", "200")
     case "noLease":
       return yield* redis.command("DEL", keys.lease)
@@ -173,7 +133,7 @@ const act = Effect.fnUntraced(function* (
 
 const isId = (id: unknown): id is string => typeof id === "string"
 
-describe("instances that share one view of the cluster through Redis", () => {
+describe("instances that share a cache in Redis", () => {
   const options = (redis: RedisServer["Service"], keyPrefix: string): SharedCacheOptions => ({
     url: redis.url,
     keyPrefix,
@@ -184,7 +144,7 @@ describe("instances that share one view of the cluster through Redis", () => {
   })
 
   it.live(
-    "show in the end what the cluster has, and in between nothing empty and nothing older, whatever happens to Redis and to those who lead",
+    "converge to the cluster under any faults of Redis and of leaders, and never show an empty or older state",
     () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
@@ -208,7 +168,7 @@ describe("instances that share one view of the cluster through Redis", () => {
                 yield* act(step, cluster, settings, candidates, readers)
                 for (const one of [...candidates, ...readers]) if (!all.includes(one)) all.push(one)
               }
-              // What comes last is seen by all, so there is one who leads.
+              // Every instance sees the last change only if there is a leader.
               cluster.put("keep/always")
               const current = [...candidates, ...readers]
               const expected = () => JSON.stringify(truth(cluster))
@@ -229,7 +189,7 @@ describe("instances that share one view of the cluster through Redis", () => {
                 [],
                 what
               )
-              // Whoever leads runs the source, and nobody else does.
+              // The leader alone runs the source.
               assert.strictEqual(cluster.runs.now, 1, what)
             })
           )
@@ -238,56 +198,54 @@ describe("instances that share one view of the cluster through Redis", () => {
     60_000
   )
 
-  it.live(
-    "do not go back with a Redis that comes back with what it held some time ago, as a replica does that lagged",
-    () =>
-      Effect.gen(function* () {
-        const redis = yield* RedisServer
-        const settings = options(redis, "lagging")
-        const cluster = new ScriptedCluster()
-        const instances = [
-          yield* start(settings, cluster),
-          yield* start(settings, cluster),
-          yield* start(settings, undefined)
-        ]
-        const converged = eventually(
-          () =>
-            cluster.runs.now === 1 &&
-            instances.every(
-              ({ cache }) =>
-                JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)) && cache.age(Date.now()) === 0
-            )
-        )
-        for (const newLeader of [false, true, false, true]) {
-          for (const path of paths) cluster.put(path)
-          yield* converged
-          yield* redis.command("SAVE")
-          const before = cluster.runs.all
-          cluster.put("a/x")
-          cluster.delete("b/x")
-          cluster.deleteNamespace("c")
-          if (newLeader) {
-            yield* redis.command("DEL", keysOf("lagging").lease)
-            yield* eventually(() => cluster.runs.all > before)
-          }
-          cluster.put("a/y")
-          yield* converged
-          // Without a farewell: it has forgotten all since it was saved.
-          yield* Effect.andThen(redis.stop, redis.start)
-          cluster.put("keep/always")
-          yield* converged
-          for (const { cache, violations } of instances) {
-            assert.deepStrictEqual(shown(cache.current()), truth(cluster))
-            assert.deepStrictEqual(violations, [])
-          }
-        }
-      }).pipe(
-        Effect.scoped,
-        Effect.provide(RedisServer.layer(["--dir", mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))]))
+  it.live("do not go back when Redis returns with an earlier state, as a lagging replica does", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const settings = options(redis, "lagging")
+      const cluster = new ScriptedCluster()
+      const instances = [
+        yield* start(settings, cluster),
+        yield* start(settings, cluster),
+        yield* start(settings, undefined)
+      ]
+      const converged = eventually(
+        () =>
+          cluster.runs.now === 1 &&
+          instances.every(
+            ({ cache }) =>
+              JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)) && cache.age(Date.now()) === 0
+          )
       )
+      for (const newLeader of [false, true, false, true]) {
+        for (const path of paths) cluster.put(path)
+        yield* converged
+        yield* redis.command("SAVE")
+        const before = cluster.runs.all
+        cluster.put("a/x")
+        cluster.delete("b/x")
+        cluster.deleteNamespace("c")
+        if (newLeader) {
+          yield* redis.command("DEL", keysOf("lagging").lease)
+          yield* eventually(() => cluster.runs.all > before)
+        }
+        cluster.put("a/y")
+        yield* converged
+        // Killed: it forgets everything since the save.
+        yield* Effect.andThen(redis.stop, redis.start)
+        cluster.put("keep/always")
+        yield* converged
+        for (const { cache, violations } of instances) {
+          assert.deepStrictEqual(shown(cache.current()), truth(cluster))
+          assert.deepStrictEqual(violations, [])
+        }
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(RedisServer.layer(["--dir", mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))]))
+    )
   )
 
-  it.live("one leader at a time writes to the log, and each numbers its entries from 0 without a gap", () =>
+  it.live("have one leader at a time, and each leader numbers its entries from 0 without a gap", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = { ...options(redis, "fenced"), maxEntries: 100_000 }
@@ -301,7 +259,7 @@ describe("instances that share one view of the cluster through Redis", () => {
       for (let turn = 0; turn < 12; turn++) {
         const before = cluster.runs.all
         for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
-        // The leader is in the midst of writing when its lease is gone, and another takes it.
+        // The leader is writing when it loses the lease to another.
         yield* redis.command("DEL", keysOf("fenced").lease)
         yield* eventually(() => cluster.runs.all > before)
       }
@@ -314,12 +272,15 @@ describe("instances that share one view of the cluster through Redis", () => {
       }
       const entries = yield* redis.command("XRANGE", keysOf("fenced").events, "-", "+")
       assert.isTrue(Array.isArray(entries))
-      let before: LogId.LogId = LogId.start
+      let before: SharedLog.LogId = SharedLog.start
       let epochs = 0
       for (const entry of Array.isArray(entries) ? entries : []) {
-        const id = LogId.parse(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
+        const id = SharedLog.parseId(Array.isArray(entry) && isId(entry[0]) ? entry[0] : undefined)
         if (id._tag === "None") throw new Error(`no id of the log: ${JSON.stringify(entry)}`)
-        assert.isTrue(LogId.follows(id.value, before), `${LogId.format(id.value)} after ${LogId.format(before)}`)
+        assert.isTrue(
+          SharedLog.follows(id.value, before),
+          `${SharedLog.formatId(id.value)} after ${SharedLog.formatId(before)}`
+        )
         if (id.value.seq === 0) epochs++
         before = id.value
       }

@@ -8,7 +8,7 @@ import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
 import type { RedisServer } from "../support/RedisServer.ts"
 
-/** Options for that Redis, with waits that tests can wait for. */
+/** Options for this Redis, with short waits. */
 export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({
   url: redis.url,
   keyPrefix: "test",
@@ -18,11 +18,11 @@ export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<stri
   ...(only === undefined ? {} : { namespaces: only.map(Given.ns) })
 })
 
-/** Waits until that holds. */
+/** Waits until the condition holds. */
 export const eventually = (holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds))))
 
-/** A cache over these events, and what it has taken in. */
+/** A cache over these events, and the events that it applied. */
 export const following = Effect.fnUntraced(function* (
   events: ReturnType<typeof SharedCache.events>,
   settings: SharedCacheOptions
@@ -39,5 +39,5 @@ export const following = Effect.fnUntraced(function* (
   return { cache: Context.get(services, ClusterCache), taken, close: Scope.close(scope, Exit.void) }
 })
 
-/** The replica count that is shown. */
+/** The shown replica count of a deployment. */
 export const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas

@@ -10,7 +10,7 @@ import { ScriptedCluster } from "./ScriptedCluster.ts"
 
 const keys = keysOf("test")
 
-/** Lists each of these namespaces, with one deployment, and is then heard again and again. */
+/** Lists each of these namespaces, with one deployment, and then repeats `Heard`. */
 const feed = (names: ReadonlyArray<string>, replicas: number): Stream.Stream<ClusterEvent> => {
   const heard: ReadonlyArray<ClusterEvent> = [
     { _tag: "Heard", resource: "namespaces" },
@@ -26,7 +26,7 @@ const feed = (names: ReadonlyArray<string>, replicas: number): Stream.Stream<Clu
   )
 }
 
-/** Cuts the connections of those who wait for news. */
+/** Cuts the connections that are blocked on the log. */
 const cut = Effect.fnUntraced(function* (redis: RedisServer["Service"]) {
   for (const line of String(yield* redis.command("CLIENT", "LIST")).split("\n")) {
     const id = /\bid=([0-9]+)/.exec(line)?.[1]
@@ -35,7 +35,7 @@ const cut = Effect.fnUntraced(function* (redis: RedisServer["Service"]) {
 })
 
 describe("a reader of the shared log", () => {
-  it.live("gets ready with what it serves, whatever was watched before", () =>
+  it.live("gets ready with its own namespaces after a leader that watched others", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       for (let start = 0; start < 6; start++) {
@@ -49,7 +49,7 @@ describe("a reader of the shared log", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("tells the age of what it shows, and not of what it could show", () =>
+  it.live("reports the age of the shown list, not of the list that it cannot show", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const narrow = options(redis, ["a"])
@@ -60,20 +60,20 @@ describe("a reader of the shared log", () => {
       yield* first.close
       const second = yield* following(SharedCache.eventsOf(wide, feed(["a", "b"], 7)), wide)
       yield* second.cache.awaitSynced
-      // The other list is heard all the time.
+      // The leader hears the cluster all the time.
       yield* eventually(() => cache.age(Date.now()) >= 3)
       assert.strictEqual(countOf(cache.current(), "a/d"), 1)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("ages while it cannot read what the log goes on about", () =>
+  it.live("ages while it cannot load a snapshot, although the log goes on", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = options(redis)
       const cluster = new ScriptedCluster()
       const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
-      // So slow to come back that there is time to lose what it has not read.
+      // Reconnects so slowly that the log loses entries meanwhile.
       const slow = { ...settings, backoffFirst: Duration.seconds(1), backoffLongest: Duration.seconds(1) }
       const { cache, taken } = yield* following(SharedCache.events(slow), slow)
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
@@ -97,7 +97,7 @@ describe("a reader of the shared log", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("counts the silence of a leader that has died from its last word, not from its own start", () =>
+  it.live("counts a dead leader's silence from its last entry, not from the reader's start", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = { ...options(redis), lease: Duration.seconds(5) }
@@ -105,18 +105,18 @@ describe("a reader of the shared log", () => {
       const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       yield* leader.cache.awaitSynced
       yield* leader.close
-      // What a kill leaves: the lease, which still runs.
+      // A killed leader leaves a lease that has not expired.
       const died = Date.now()
       yield* redis.command("SET", keys.lease, "dead", "PX", "5000")
       yield* Effect.sleep(4000)
       const { cache } = yield* following(SharedCache.events(settings), settings)
       yield* eventually(() => cache.isSynced() && cache.age(Date.now()) > 0)
-      // Not a whole lease after its own start.
+      // Less than a lease after the reader's start.
       assert.isBelow(Date.now() - died, 8500)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("says that what it shows is current once it has caught up, and not before", () =>
+  it.live("reports `Heard` once it has caught up, not before", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = options(redis)
@@ -142,7 +142,7 @@ describe("a reader of the shared log", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("does not decode what is longer than any leader writes", () => {
+  it.live("does not decode an entry longer than any leader writes", () => {
     const logged: Array<string> = []
     const logger = Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))])
     return Effect.gen(function* () {
@@ -165,7 +165,7 @@ describe("a reader of the shared log", () => {
           "entry",
           `{"_tag":"Ended"}${" ".repeat(spaces)}`
         )
-      const unreadable = () => logged.slice(before).filter((line) => line.includes("cannot be read")).length
+      const unreadable = () => logged.slice(before).filter((line) => line.includes("Cannot decode an entry")).length
       yield* add(1000, 0)
       yield* add(1_000_000, 1)
       yield* eventually(() => unreadable() > 0)
@@ -174,7 +174,7 @@ describe("a reader of the shared log", () => {
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
   })
 
-  it.live("that may not read says so once, and tries less and less often", () => {
+  it.live("without permission to read logs one warning and retries less and less often", () => {
     const logged: Array<string> = []
     const logger = Logger.layer([
       Logger.make(({ logLevel, message }) => void logged.push(`${logLevel} ${String(message)}`))

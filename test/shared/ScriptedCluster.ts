@@ -4,7 +4,7 @@ import * as Given from "../cache/Given.ts"
 
 const heard = (resource: "namespaces" | "deployments"): ClusterEvent => ({ _tag: "Heard", resource })
 
-/** A cluster whose events are told to whoever runs `source`: lists first, then what changes. Counts and versions only grow. */
+/** A cluster whose `source` emits the lists and then each change. Counts and versions only grow. */
 export class ScriptedCluster {
   readonly namespaces = new Set<string>(["keep"])
   readonly deployments = new Map<string, { readonly replicas: number; readonly version: number }>([
@@ -14,7 +14,7 @@ export class ScriptedCluster {
   #runs = 0
   readonly #watching = new Set<Queue.Enqueue<ClusterEvent>>()
 
-  /** How many runs of the source there have been, and how many there are now. */
+  /** The number of runs of the source, in all and now. */
   get runs(): { readonly all: number; readonly now: number } {
     return { all: this.#runs, now: this.#watching.size }
   }
@@ -42,7 +42,7 @@ export class ScriptedCluster {
     ]
   }
 
-  /** Lists anew to all who watch, as a watch that was lost and resumed too late does. */
+  /** Emits the lists again, as after a watch that expired. */
   relist(): void {
     this.tell({ _tag: "Lost", resource: "deployments" })
     this.tell({ _tag: "Lost", resource: "namespaces" })

@@ -32,7 +32,7 @@ const setUp = Effect.gen(function* () {
     entry: `entry ${seq}`,
     maxEntries
   })
-  /** All that there is of a leader's: to see that a refused write has changed nothing. */
+  /** Everything that a leader can change. */
   const all = Effect.all([
     server.command("XRANGE", keys.events, "-", "+"),
     server.command("HGETALL", keys.scopes),
@@ -41,7 +41,7 @@ const setUp = Effect.gen(function* () {
   return { redis, server, acquire, next, all }
 })
 
-/** Waits until the server's clock, in milliseconds since the epoch, is beyond this. */
+/** Waits until the server's clock, in milliseconds since the epoch, is later. */
 const clockBeyond = (millis: number): Effect.Effect<void, never, RedisServer> =>
   Effect.gen(function* () {
     const time = yield* (yield* RedisServer).command("TIME")
@@ -67,54 +67,52 @@ const change = {
   remove: ["a/y"]
 }
 
-describe("a leader's writes", () => {
-  it.live(
-    "are refused, and change nothing, without the lease, after an end of the log that is not its own, and over a lost list",
-    () =>
-      Effect.gen(function* () {
-        const { acquire, all, next, redis, server } = yield* setUp
-        const epoch = yield* acquire("me")
-        yield* redis.eval(Scripts.fill)(generation, 60_000, [["a/y", "1"]])
-        assert.strictEqual(
-          yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), { ...listed, count: 2 }),
-          "lists"
-        )
-        assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), listed), "done")
-        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 2), [change], undefined), "done")
-        assert.strictEqual(yield* server.command("HGET", generation, "a/x"), "2")
-        assert.strictEqual(yield* server.command("HEXISTS", generation, "a/y"), 0)
+describe("the scripts of a leader", () => {
+  it.live("change nothing without the lease, after a foreign last entry, and over a lost list", () =>
+    Effect.gen(function* () {
+      const { acquire, all, next, redis, server } = yield* setUp
+      const epoch = yield* acquire("me")
+      yield* redis.eval(Scripts.fill)(generation, 60_000, [["a/y", "1"]])
+      assert.strictEqual(
+        yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), { ...listed, count: 2 }),
+        "lists"
+      )
+      assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), listed), "done")
+      assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 2), [change], undefined), "done")
+      assert.strictEqual(yield* server.command("HGET", generation, "a/x"), "2")
+      assert.strictEqual(yield* server.command("HEXISTS", generation, "a/y"), 0)
 
-        const before = yield* all
-        const other = { ...change, set: new Map([["a/x", "3"]]) }
-        // The last entry is 2: who thinks it is 1 or 3 has written, or lost, something that it does not know of.
-        for (const seq of [2, 4]) {
-          assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, seq), [other], 60_000), "log")
-          assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, seq), listed), "log")
-        }
-        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("you", epoch, 3), [other], 60_000), "lease")
-        assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("you", epoch, 3), listed), "lease")
-        assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("you", epoch, 3)), "lease")
-        const retired = { token: "you", scope: "deployments", generation, keptMillis: 1 }
-        assert.strictEqual(yield* redis.eval(Scripts.retire)(keys, retired), "lease")
-        const elsewhere = { ...other, generation: keys.generation("deployments", 1, 2) }
-        assert.strictEqual(
-          yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other, elsewhere], 60_000),
-          "lists"
-        )
-        assert.deepStrictEqual(yield* all, before)
+      const before = yield* all
+      const other = { ...change, set: new Map([["a/x", "3"]]) }
+      // The last entry is 2. A leader that expects 1 or 3 does not know what was written or lost.
+      for (const seq of [2, 4]) {
+        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, seq), [other], 60_000), "log")
+        assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, seq), listed), "log")
+      }
+      assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("you", epoch, 3), [other], 60_000), "lease")
+      assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("you", epoch, 3), listed), "lease")
+      assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("you", epoch, 3)), "lease")
+      const retired = { token: "you", scope: "deployments", generation, keptMillis: 1 }
+      assert.strictEqual(yield* redis.eval(Scripts.retire)(keys, retired), "lease")
+      const elsewhere = { ...other, generation: keys.generation("deployments", 1, 2) }
+      assert.strictEqual(
+        yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other, elsewhere], 60_000),
+        "lists"
+      )
+      assert.deepStrictEqual(yield* all, before)
 
-        yield* server.command("DEL", generation)
-        assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other], 60_000), "lists")
-        assert.strictEqual(yield* server.command("EXISTS", generation), 0)
-      }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+      yield* server.command("DEL", generation)
+      assert.strictEqual(yield* redis.eval(Scripts.append)(keys, next("me", epoch, 3), [other], 60_000), "lists")
+      assert.strictEqual(yield* server.command("EXISTS", generation), 0)
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
   )
 
-  it.live("have a later epoch with each leader, also over the loss of all memory and of the counter alone", () =>
+  it.live("begin a later epoch with each leader, even after Redis lost the counter or everything", () =>
     Effect.gen(function* () {
       const { acquire, next, redis, server } = yield* setUp
       const first = yield* acquire("one")
       assert.isNull(yield* acquire("two"))
-      // Its own lease, of a time before, keeps nobody waiting.
+      // A candidate takes over its own earlier lease at once.
       const second = yield* acquire("one again", "one")
       assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("one again", second, 1)), "done")
       const third = yield* acquire("two")
@@ -125,7 +123,7 @@ describe("a leader's writes", () => {
       yield* server.command("DEL", keys.lease)
       const fifth = yield* acquire("four")
       yield* server.command("FLUSHALL")
-      // What is left to go by is the clock, and these leaders came faster than it counts.
+      // The clock alone is left, and these leaders began faster than it ticks.
       yield* clockBeyond(Number(fifth))
       const sixth = yield* acquire("five")
       const epochs = [first, second, third, fourth, fifth, sixth].map(Number)

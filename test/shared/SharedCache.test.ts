@@ -8,33 +8,31 @@ import { countOf, eventually, following, options } from "./Following.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 
-describe("a shared view", () => {
-  it.live(
-    "keeps this instance's own write against a list and events from before it, and gives it up for later ones",
-    () =>
-      Effect.gen(function* () {
-        const settings = options(yield* RedisServer)
-        const cluster = new ScriptedCluster()
-        yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
-        const { cache, taken } = yield* following(SharedCache.events(settings), settings)
-        cluster.put("a/x")
-        yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
-        yield* cache.written(Given.deployment("a/x", 99, 1000))
-        const lists = () => taken.filter(({ _tag }) => _tag === "DeploymentsReplaced").length
-        const before = lists()
-        cluster.relist()
-        yield* eventually(() => lists() > before)
-        assert.strictEqual(countOf(cache.current(), "a/x"), 99)
-        cluster.put("a/x")
-        cluster.put("a/y")
-        yield* eventually(() => countOf(cache.current(), "a/y") !== undefined)
-        assert.strictEqual(countOf(cache.current(), "a/x"), 99)
-        cluster.tell(Given.applied("a/x", 5, 1001))
-        yield* eventually(() => countOf(cache.current(), "a/x") === 5)
-      }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+describe("a shared cache", () => {
+  it.live("keeps this instance's own write against older lists and events, and yields to later ones", () =>
+    Effect.gen(function* () {
+      const settings = options(yield* RedisServer)
+      const cluster = new ScriptedCluster()
+      yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      const { cache, taken } = yield* following(SharedCache.events(settings), settings)
+      cluster.put("a/x")
+      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
+      yield* cache.written(Given.deployment("a/x", 99, 1000))
+      const lists = () => taken.filter(({ _tag }) => _tag === "DeploymentsReplaced").length
+      const before = lists()
+      cluster.relist()
+      yield* eventually(() => lists() > before)
+      assert.strictEqual(countOf(cache.current(), "a/x"), 99)
+      cluster.put("a/x")
+      cluster.put("a/y")
+      yield* eventually(() => countOf(cache.current(), "a/y") !== undefined)
+      assert.strictEqual(countOf(cache.current(), "a/x"), 99)
+      cluster.tell(Given.applied("a/x", 5, 1001))
+      yield* eventually(() => countOf(cache.current(), "a/x") === 5)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("comes from another instance where the one that leads cannot watch the cluster", () =>
+  it.live("gets another leader if the leader cannot watch the cluster", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = { ...options(redis), patience: Duration.millis(100) }
@@ -50,7 +48,7 @@ describe("a shared view", () => {
       yield* eventually(() => blindRuns > 0)
       const other = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       yield* Effect.all([one.cache.awaitSynced, other.cache.awaitSynced])
-      // One that sees all of it goes on for longer than it would have patience.
+      // A leader that sees all of the cluster stays beyond its patience.
       const last = Effect.map(redis.command("XREVRANGE", keysOf("test").events, "+", "-", "COUNT", "1"), (entries) => {
         const [, epoch = "", seq = ""] = /^([0-9]+)-([0-9]+)/.exec(String(entries)) ?? []
         return { epoch, seq: Number(seq) }
@@ -63,7 +61,7 @@ describe("a shared view", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("is not made of what another set of namespaces is watched for, and that is said", () => {
+  it.live("is not filled by a leader that watches other namespaces, and logs an error", () => {
     const logged: Array<string> = []
     const logger = Logger.layer([
       Logger.make(({ logLevel, message }) => void logged.push(`${logLevel} ${String(message)}`))
@@ -78,7 +76,7 @@ describe("a shared view", () => {
       yield* eventually(() => logged.some((line) => line.includes("KUBE_NAMESPACES")))
       assert.isTrue(logged.some((line) => line.startsWith("Error") && line.includes("KUBE_NAMESPACES")))
       assert.isFalse(cache.isSynced())
-      // One that watches what is served here takes over.
+      // A leader with the same namespaces takes over.
       yield* wide.close
       const source = Stream.concat(
         Stream.fromIterable<ClusterEvent>([
@@ -97,7 +95,7 @@ describe("a shared view", () => {
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
   })
 
-  it.live("stays as it was, and ages, while what Redis holds cannot be read; then it is read again", () =>
+  it.live("stays and ages while a snapshot cannot be loaded, and recovers", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = options(redis)
@@ -108,7 +106,7 @@ describe("a shared view", () => {
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
       const generation = String(yield* redis.command("HGET", keysOf("test").scopes, "deployments"))
       yield* redis.command("HSET", generation, "a/x", '{"replicas":"many"}')
-      // Whoever starts now finds it, and has nothing to show; who has something shows it on.
+      // An instance that starts now has nothing to show. The others keep what they show.
       const late = yield* following(SharedCache.events(settings), settings)
       yield* eventually(() => late.taken.some(({ _tag }) => _tag === "NamespacesReplaced"))
       assert.isFalse(late.cache.isSynced())
@@ -120,7 +118,7 @@ describe("a shared view", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("a defect of the one that follows the cluster is one of the stream", () =>
+  it.live("ends with the defect of its source", () =>
     Effect.gen(function* () {
       const settings = options(yield* RedisServer)
       const { cache } = yield* following(SharedCache.eventsOf(settings, Stream.die(new Error("boom"))), settings)

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Result, Schema } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import * as LogEntry from "../../src/shared/LogEntry.ts"
-import * as LogId from "../../src/shared/LogId.ts"
-import { scopeNameOf, scopesOf } from "../../src/shared/WatchScope.ts"
+import * as SharedLog from "../../src/shared/SharedLog.ts"
+import { watchScopeNameOf, watchScopesOf } from "../../src/shared/WatchScope.ts"
 import {
   appliedOf,
   changeOf,
@@ -17,18 +16,18 @@ import {
 import * as Given from "../cache/Given.ts"
 
 const decoded = (text: string): unknown => {
-  const entry = LogEntry.decode(text)
+  const entry = SharedLog.decode(text)
   return Result.isSuccess(entry) ? entry.success : undefined
 }
 
-/** A property that is undefined is the same as one that is absent. */
-const present = (entry: LogEntry.LogEntry): unknown => JSON.parse(JSON.stringify(entry))
+/** The entry without undefined properties, which JSON drops. */
+const present = (entry: SharedLog.LogEntry): unknown => JSON.parse(JSON.stringify(entry))
 
 type List = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
-/** The list as it comes out of Redis: its objects as the fields of a hash, and each read again. */
+/** The list after a round trip through the fields of a hash. */
 const throughFields = (list: List): List => {
-  const scope = scopesOf(undefined).find(({ name }) => name === scopeNameOf(list, false)) ?? {
+  const scope = watchScopesOf(undefined).find(({ name }) => name === watchScopeNameOf(list, false)) ?? {
     name: "",
     resource: "namespaces"
   }
@@ -44,17 +43,17 @@ const throughFields = (list: List): List => {
 const byField = <A extends { readonly name: string; readonly namespace?: string }>(items: ReadonlyArray<A>) =>
   new Map(items.map((item) => [`${item.namespace ?? ""}/${item.name}`, item]))
 
-describe("the entries of the shared log", () => {
-  it.prop("come out of their text as they went in", [LogEntry.LogEntry], ([entry]) => {
-    assert.deepStrictEqual(decoded(LogEntry.encode(entry)), present(entry))
+describe("an entry of the shared log", () => {
+  it.prop("survives a round trip", [SharedLog.LogEntry], ([entry]) => {
+    assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
-  it.prop("every event that is told alone comes out as it went in", [LogEntry.ToldEvent], ([event]) => {
+  it.prop("survives a round trip with any single event", [SharedLog.ToldEvent], ([event]) => {
     const entry = { _tag: "Told", events: [event] } as const
-    assert.deepStrictEqual(decoded(LogEntry.encode(entry)), present(entry))
+    assert.deepStrictEqual(decoded(SharedLog.encode(entry)), present(entry))
   })
 
-  it("what is no entry is none", () => {
+  it("is not decoded from anything else", () => {
     for (const text of [
       "",
       "{}",
@@ -66,24 +65,24 @@ describe("the entries of the shared log", () => {
     ]) {
       assert.isUndefined(decoded(text), text)
     }
-    assert.isTrue(Result.isFailure(LogEntry.decode(undefined)))
+    assert.isTrue(Result.isFailure(SharedLog.decode(undefined)))
   })
 })
 
-describe("lists, as the fields of a hash", () => {
-  it.prop("hold all deployments, each once", [Schema.Array(SharedDeployment)], ([items]) => {
+describe("a snapshot", () => {
+  it.prop("survives a round trip with any deployments", [Schema.Array(SharedDeployment)], ([items]) => {
     const unique = [...byField(items).values()]
     const list = { _tag: "DeploymentsReplaced", items: unique, resourceVersion: Given.rv(7) } as const
     assert.deepStrictEqual(throughFields(list), list)
   })
 
-  it.prop("hold all namespaces, each once", [Schema.Array(SharedNamespace)], ([items]) => {
+  it.prop("survives a round trip with any namespaces", [Schema.Array(SharedNamespace)], ([items]) => {
     const unique = [...byField(items).values()]
     const list = { _tag: "NamespacesReplaced", items: unique, resourceVersion: Given.rv(7) } as const
     assert.deepStrictEqual(throughFields(list), list)
   })
 
-  it("keep the newer of an object that was listed twice", () => {
+  it("keeps the newer state of an object that the list contains twice", () => {
     const list = appliedOf({
       _tag: "DeploymentsReplaced",
       items: [Given.deployment("a/x", 2, 12), Given.deployment("a/x", 1, 9)],
@@ -93,16 +92,16 @@ describe("lists, as the fields of a hash", () => {
   })
 
   it.prop(
-    "changed field by field are what the events make of the objects",
-    [Schema.Array(LogEntry.ToldEvent)],
+    "changes field by field to the same objects as by the events",
+    [Schema.Array(SharedLog.ToldEvent)],
     ([events]) => {
-      const [, scope] = scopesOf(undefined)
+      const [, scope] = watchScopesOf(undefined)
       assert.isDefined(scope)
       if (scope === undefined) return
       const told = noObjects(scope)
       const fields = new Map<string, string>()
       for (const event of events) {
-        if (scopeNameOf(event, false) !== scope.name) continue
+        if (watchScopeNameOf(event, false) !== scope.name) continue
         takeEvent(told, event)
         const change = changeOf(event)
         if (change?.text !== undefined) fields.set(change.field, change.text)
@@ -114,7 +113,7 @@ describe("lists, as the fields of a hash", () => {
     }
   )
 
-  it("a field that holds another object than it is called after is refused", () => {
+  it("is refused if a field does not hold the object that it is named after", () => {
     const objects = noObjects({ name: "deployments", resource: "deployments" })
     const text = changeOf(Given.applied("a/x", 1, 1))?.text ?? ""
     assert.isTrue(Result.isFailure(takeField(objects, "a/y", text)))
@@ -123,28 +122,28 @@ describe("lists, as the fields of a hash", () => {
   })
 })
 
-describe("the ids of the log", () => {
+describe("an id of the shared log", () => {
   const Place = Schema.Struct({
     epoch: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
     seq: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
   })
-  it.prop("are read as they are written", [Place], ([id]) => {
-    assert.deepStrictEqual(LogId.parse(LogId.format(id)), Option.some(id))
+  it.prop("survives a round trip", [Place], ([id]) => {
+    assert.deepStrictEqual(SharedLog.parseId(SharedLog.formatId(id)), Option.some(id))
   })
   it.prop(
-    "one that follows another comes after it, and begins its epoch or is the next in it",
+    "that follows another comes after it, and is the next in its epoch or begins one",
     [Place, Place],
     ([a, b]) => {
-      assert.strictEqual(LogId.isAfter(a, b) && LogId.isAfter(b, a), false)
-      if (LogId.follows(a, b)) {
-        assert.isTrue(LogId.isAfter(a, b))
+      assert.strictEqual(SharedLog.isAfter(a, b) && SharedLog.isAfter(b, a), false)
+      if (SharedLog.follows(a, b)) {
+        assert.isTrue(SharedLog.isAfter(a, b))
         assert.isTrue(a.seq === 0 || (a.epoch === b.epoch && a.seq === b.seq + 1))
       }
     }
   )
-  it("what is no id is none", () => {
+  it("is not parsed from anything else", () => {
     for (const text of ["", "1", "1-", "-1", "a-1", "1-1-1", `1${"0".repeat(20)}-1`, 7, null]) {
-      assert.deepStrictEqual(LogId.parse(text), Option.none())
+      assert.deepStrictEqual(SharedLog.parseId(text), Option.none())
     }
   })
 })

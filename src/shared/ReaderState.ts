@@ -1,0 +1,283 @@
+/** The words of the reader's protocol: its state, its one request to Redis, the inputs and the actions. */
+import { Chunk, Duration, type Result } from "effect"
+import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import type { LoadReason } from "./SharedCacheObserver.ts"
+import { backoffOf, beatEvery, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import type { LogEntry, LogId, ToldEvent } from "./SharedLog.ts"
+import type { Objects } from "./SharedObject.ts"
+import { type WatchScope, watchScopesOf } from "./WatchScope.ts"
+
+/** Names a list. Each leader numbers its lists, and a later leader has a later epoch. */
+export interface Generation {
+  readonly epoch: number
+  readonly number: number
+}
+
+/** A list, and the version that the log has brought it to. */
+export interface ListState {
+  readonly generation: Generation
+  readonly version: ResourceVersion
+}
+
+/** A snapshot before it is shown, with the events that the log carried since the load began. */
+export interface Loading extends ListState {
+  readonly objects: Objects
+  readonly events: Chunk.Chunk<ToldEvent>
+}
+
+/** What the reader knows of one scope. `ReaderLiveness` alone changes the last four fields. */
+export interface ScopeState {
+  readonly scope: WatchScope
+  /** The list that the cache shows. */
+  readonly shown: ListState | undefined
+  /** Why the snapshot must be loaded; undefined while the shown list is complete. */
+  readonly stale: LoadReason | undefined
+  /** The loaded snapshot, until the log has been read to its end. */
+  readonly loading: Loading | undefined
+  /** When the next load may begin, by the local clock. */
+  readonly retryAt: number
+  /** Failed loads in a row. */
+  readonly failures: number
+  /** Whether the leader says that its watch is live. */
+  readonly live: boolean
+  /** When the leader last heard the cluster on its watch, by Redis' clock. */
+  readonly heardAt: number | undefined
+  /** `heardAt` of the shown list: it stands still while the scope is stale. */
+  readonly shownHeardAt: number | undefined
+  /** The last emitted `Heard` or `Lost` of the shown list. */
+  readonly reported: { readonly live: boolean; readonly heardAt: number | undefined } | undefined
+}
+
+/** The content of Redis at one moment. */
+export interface Look {
+  /** Redis' clock, in milliseconds since the epoch. */
+  readonly now: number
+  /** The last entry of the log. */
+  readonly last: LogId
+  /** The rest of the lease, in milliseconds. */
+  readonly leaseLeft: number
+  /** The scopes that the leader watches; undefined if unknown. */
+  readonly watched: ReadonlyArray<string> | undefined
+  /** The key of each scope's snapshot. */
+  readonly keys: ReadonlyMap<string, string>
+}
+
+/** The meta fields of a snapshot. */
+export interface Head extends ListState {
+  readonly heardAt: number
+  readonly live: boolean
+}
+
+/** An entry of the log; without `content` if it cannot be decoded. */
+export interface ReadEntry {
+  readonly id: LogId
+  readonly content: { readonly at: number; readonly entry: LogEntry } | undefined
+}
+
+/** Why the reader looks, and so how it goes on. */
+export type LookFor =
+  | { readonly _tag: "Resume" }
+  | { readonly _tag: "Load" }
+  | { readonly _tag: "Loaded" }
+  /** The clocks may have drifted apart. `read`: the entries to observe once they are compared. */
+  | { readonly _tag: "Compare"; readonly read: { readonly entries: number; readonly at: number } | undefined }
+
+/** What the reader waits for. */
+export type Request =
+  /** Wait and connect. `afresh`: the last connection held, so begin at the shortest wait. */
+  | { readonly _tag: "Connect"; readonly afresh: boolean }
+  | { readonly _tag: "Look"; readonly why: LookFor }
+  | { readonly _tag: "ReadHeads"; readonly keys: ReadonlyMap<string, string>; readonly look: Look }
+  /** Load the snapshot of the scope at `index`. */
+  | {
+      readonly _tag: "Load"
+      readonly scope: WatchScope
+      readonly key: string
+      readonly index: number
+      readonly look: Look
+    }
+  /** Read the entries after `from`; with `blockMillis`, wait for one. */
+  | { readonly _tag: "ReadLog"; readonly from: LogId; readonly blockMillis: number | undefined }
+
+/** The reply to each request, in the same order; or the end of the session. */
+export type Input =
+  | { readonly _tag: "Connected" }
+  | { readonly _tag: "Looked"; readonly look: Look }
+  | { readonly _tag: "HeadsRead"; readonly heads: ReadonlyMap<string, Head> }
+  | {
+      readonly _tag: "SnapshotRead"
+      readonly snapshot: Result.Result<{ readonly head: Head; readonly objects: Objects }, string>
+    }
+  | { readonly _tag: "LogRead"; readonly entries: ReadonlyArray<ReadEntry> }
+  | { readonly _tag: "Disconnected"; readonly reason: string }
+
+/** The moment of an input: the local clock, and a random factor for waits. */
+export interface Moment {
+  readonly millis: number
+  readonly jitter: number
+}
+
+/** An event, or a snapshot that the driver turns into one: only the driver touches the objects. */
+export type Emission =
+  | ClusterEvent
+  | ({ readonly _tag: "Snapshot"; readonly scope: WatchScope } & Pick<Loading, "objects" | "events" | "version">)
+
+export type Action =
+  /** Emit all of these in one step. */
+  | { readonly _tag: "Emit"; readonly emissions: Chunk.NonEmptyChunk<Emission> }
+  | {
+      readonly _tag: "Log"
+      readonly level: "Debug" | "Info" | "Warn" | "Error"
+      readonly message: string
+      readonly annotations: Readonly<Record<string, string>>
+    }
+  | { readonly _tag: "ObserveConnected"; readonly connected: boolean }
+  | { readonly _tag: "ObserveLoaded"; readonly reason: LoadReason }
+  | { readonly _tag: "ObserveLoadFailed" }
+  | { readonly _tag: "ObserveRead"; readonly entries: number; readonly lagMillis: number }
+
+/** All that the reader knows. */
+export interface State {
+  readonly settings: {
+    readonly perNamespace: boolean
+    /** The index of each scope, by name. */
+    readonly indexes: ReadonlyMap<string, number>
+    readonly firstMillis: number
+    readonly longestMillis: number
+    readonly beatMillis: number
+  }
+  readonly request: Request
+  /** In a fixed order. */
+  readonly scopes: ReadonlyArray<ScopeState>
+  /** When the session began, by the local clock; undefined without a connection. */
+  readonly connectedAt: number | undefined
+  /** Whether this session has caught up with the log. */
+  readonly isConnected: boolean
+  /** The last entry that was read. */
+  readonly position: LogId | undefined
+  /** The entry to catch up with before anything is shown. */
+  readonly readTo: LogId | undefined
+  /** How far Redis' clock is ahead of the local one, in milliseconds. */
+  readonly clockAhead: number
+  /** When the leader wrote its last entry, by Redis' clock. */
+  readonly spokeAt: number
+  /** How long after that the leader is gone. */
+  readonly silenceMillis: number
+  /** The scopes of a leader that watches other ones than this reader. */
+  readonly foreign: string | undefined
+  /** The last logged reason of a failure: repetitions are logged as `Debug`. */
+  readonly trouble: string | undefined
+  /** Whether an undecodable entry was logged since the last load. */
+  readonly loggedUndecodable: boolean
+  /** What the next `Emit` carries. */
+  readonly outbox: Chunk.Chunk<Emission>
+  /** The actions of the step so far; none between two steps. */
+  readonly actions: ReadonlyArray<Action>
+}
+
+/** The state of a reader that knows nothing. */
+export const initial = (options: SharedCacheOptions): State => {
+  const { first, longest } = backoffOf(options)
+  const scopes = watchScopesOf(options.namespaces)
+  return {
+    settings: {
+      perNamespace: options.namespaces !== undefined,
+      indexes: new Map(scopes.map(({ name }, index) => [name, index])),
+      firstMillis: Duration.toMillis(first),
+      longestMillis: Duration.toMillis(longest),
+      beatMillis: Duration.toMillis(beatEvery(options))
+    },
+    request: { _tag: "Connect", afresh: true },
+    scopes: scopes.map((scope) => ({
+      scope,
+      shown: undefined,
+      stale: "start",
+      loading: undefined,
+      retryAt: 0,
+      failures: 0,
+      live: false,
+      heardAt: undefined,
+      shownHeardAt: undefined,
+      reported: undefined
+    })),
+    connectedAt: undefined,
+    isConnected: false,
+    position: undefined,
+    readTo: undefined,
+    clockAhead: 0,
+    spokeAt: 0,
+    silenceMillis: Duration.toMillis(options.lease),
+    foreign: undefined,
+    trouble: undefined,
+    loggedUndecodable: false,
+    outbox: Chunk.empty(),
+    actions: []
+  }
+}
+
+/** The epoch of the living leader. */
+export const leaderOf = ({ last, leaseLeft }: Look): number | undefined => (leaseLeft > 0 ? last.epoch : undefined)
+
+const isLater = (a: Generation, b: Generation): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.number > b.number)
+
+/**
+ * Whether a snapshot may replace the shown list: a later list may, and so may a state of the same list that is not older.
+ * A list of an earlier epoch may if its leader is alive: Redis lost its memory, and its clock went back. Otherwise it comes
+ * from a replica that lagged, and the next leader's list replaces it.
+ */
+export const mayShow = (list: ListState, shown: ListState | undefined, leader: number | undefined): boolean => {
+  if (shown === undefined || isLater(list.generation, shown.generation)) return true
+  if (isOlder(list.version, shown.version)) return false
+  return isLater(shown.generation, list.generation)
+    ? list.generation.epoch < shown.generation.epoch && list.generation.epoch === leader
+    : true
+}
+
+export const log = (
+  level: "Debug" | "Info" | "Warn" | "Error",
+  message: string,
+  annotations: Readonly<Record<string, string>> = {}
+): Action => ({ _tag: "Log", level, message, annotations })
+
+export const act = (state: State, ...actions: ReadonlyArray<Action>): State => ({
+  ...state,
+  actions: [...state.actions, ...actions]
+})
+
+export const mapScopes = (state: State, change: (scope: ScopeState) => ScopeState): State => ({
+  ...state,
+  scopes: state.scopes.map(change)
+})
+
+/** Replaces the state of one scope. */
+export const replace = (state: State, next: ScopeState): State =>
+  mapScopes(state, (scope) => (scope.scope === next.scope ? next : scope))
+
+export const markStale = (scope: ScopeState, reason: LoadReason): ScopeState => ({
+  ...scope,
+  stale: reason,
+  loading: undefined
+})
+
+export const markAllStale = (state: State, reason: LoadReason): State =>
+  mapScopes(state, (scope) => markStale(scope, scope.stale ?? reason))
+
+/** Logs when the leader begins to watch other scopes than this reader, and when it stops doing so. */
+export const compareScopes = (state: State, watched: ReadonlyArray<string>): State => {
+  const sorted = (names: ReadonlyArray<string>) => [...names].sort().join(", ")
+  const serves = sorted(state.scopes.map(({ scope }) => scope.name))
+  const theirs = sorted(watched)
+  const foreign = theirs === serves ? undefined : theirs
+  if (foreign === state.foreign) return state
+  const message =
+    foreign === undefined
+      ? log("Info", "The leader watches the namespaces of this instance again")
+      : log(
+          "Error",
+          "The leader watches other namespaces than this instance: set the same KUBE_NAMESPACES on all instances",
+          { serves, watched: foreign }
+        )
+  return act({ ...state, foreign }, message)
+}

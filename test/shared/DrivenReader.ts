@@ -1,0 +1,283 @@
+import { Chunk, Result } from "effect"
+import * as View from "../../src/cache/ClusterView.ts"
+import { sign } from "../../src/cache/ClusterCache.ts"
+import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
+import { isOlder } from "../../src/model/ResourceVersion.ts"
+import { step } from "../../src/shared/ReaderProtocol.ts"
+import {
+  type Emission,
+  initial,
+  type Input,
+  type ListState,
+  type Look,
+  type Request,
+  type State
+} from "../../src/shared/ReaderState.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
+import { follows, isAfter, type LogId, type ToldEvent } from "../../src/shared/SharedLog.ts"
+import { type Objects, replacedBy, takeEvent } from "../../src/shared/SharedObject.ts"
+import { watchScopeNameOf } from "../../src/shared/WatchScope.ts"
+import type { ScriptedRedis } from "./ScriptedRedis.ts"
+import { makeWatchdog, shown } from "./Shown.ts"
+
+const eventOf = (emission: Emission): ClusterEvent => {
+  if (emission._tag !== "Snapshot") return emission
+  for (const event of emission.events) takeEvent(emission.objects, event)
+  return replacedBy(emission.objects, emission.scope, emission.version)
+}
+
+const leaderOf = ({ last, leaseLeft }: Look) => (leaseLeft > 0 ? last.epoch : undefined)
+
+const isTold = (emission: Emission): emission is ToldEvent =>
+  emission._tag !== "Snapshot" && emission._tag !== "NamespacesReplaced" && emission._tag !== "DeploymentsReplaced"
+
+const textOf = ({ items }: Objects) => JSON.stringify([...items].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Whether the shown list may change so: to a later list, or to a state of an older one that is no older itself. */
+const mayFollow = (next: ListState, before: ListState, leader: number | undefined): boolean => {
+  const { epoch, number } = next.generation
+  const shown = before.generation
+  if (epoch > shown.epoch || (epoch === shown.epoch && number > shown.number)) return true
+  if (isOlder(next.version, before.version)) return false
+  return epoch === shown.epoch ? number === shown.number : epoch === leader
+}
+
+/**
+ * The reader's protocol with a cache over its events. It collects violations of the protocol's invariants after each step,
+ * and derives from the inputs alone which scopes are stale.
+ */
+export class DrivenReader {
+  readonly violations: Array<string> = []
+  /** The local clock. */
+  millis = 1_000_000
+  view: View.ClusterView
+  /** The objects of each scope that the cache shows. */
+  readonly #objects = new Map<string, Objects>()
+  readonly #watchdog = makeWatchdog()
+  readonly #perNamespace: boolean
+  readonly #stale: Set<string>
+  readonly #live = new Map<string, boolean>()
+  #state: State
+  #position: LogId | undefined
+  /** The living leader when each scope's snapshot was loaded. */
+  readonly #leaders = new Map<string, number | undefined>()
+  /** The scopes whose snapshot was loaded without its leader, and of which nothing was read since. */
+  readonly #leaderless = new Set<string>()
+  /** The epoch of each event that was read, and whether its scope was stale then. */
+  readonly #origins = new WeakMap<ToldEvent, { readonly epoch: number; readonly isStale: boolean }>()
+  /** The epoch of each list that the cache shows. */
+  readonly #shownEpochs = new Map<string, number>()
+  /** The first half of a reply that takes two. */
+  #scanned: Result.Result<Objects, string> | undefined
+
+  constructor(options: SharedCacheOptions) {
+    this.#state = initial(options)
+    this.#perNamespace = options.namespaces !== undefined
+    this.#stale = new Set(this.#state.scopes.map(({ scope }) => scope.name))
+    this.view = options.namespaces === undefined ? View.empty : View.emptyOf(options.namespaces)
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  /** Whether every watch is live in the cache. */
+  get isLive(): boolean {
+    return this.#state.scopes.every(({ scope }) => this.#live.get(scope.name) === true)
+  }
+
+  /** Violations in the content of the view. They mean something only for a cluster whose versions grow. */
+  get regressions(): ReadonlyArray<string> {
+    return this.#watchdog.violations
+  }
+
+  /** Takes the reply of this Redis, or its first half. A blocking read lets time pass. */
+  reply(redis: ScriptedRedis): void {
+    const input = this.#replyOf(this.#state.request, redis)
+    if (input !== undefined) this.input(input)
+    this.#checkObjects(redis)
+  }
+
+  disconnect(): void {
+    this.#scanned = undefined
+    this.input({ _tag: "Disconnected", reason: "cut" })
+  }
+
+  input(input: Input): void {
+    const before = this.#state
+    this.#note(before.request, input)
+    const [next, actions] = step(before, input, { millis: this.millis, jitter: 1 })
+    // A step must not change the state that it was given.
+    this.#state = Object.freeze(next)
+    for (const scope of Object.freeze(next.scopes)) Object.freeze(scope)
+    for (const action of actions) if (action._tag === "Emit") this.#take(Chunk.toReadonlyArray(action.emissions))
+    this.#checkLists(before)
+    const isIgnored = next.request === before.request
+    if (this.#waits && !isIgnored) this.#checkLiveness()
+    if (next.actions.length > 0) this.violations.push("actions are left in the state")
+  }
+
+  /** Whether the reader has emitted all that it knows. */
+  get #waits(): boolean {
+    const { request } = this.#state
+    return request._tag === "Connect" || (request._tag === "ReadLog" && request.blockMillis !== undefined)
+  }
+
+  #replyOf(request: Request, redis: ScriptedRedis): Input | undefined {
+    switch (request._tag) {
+      case "Connect":
+        return { _tag: "Connected" }
+      case "Look":
+        return redis.look()
+      case "ReadHeads": {
+        const heads = Array.from(request.keys, ([scope, key]) => {
+          const head = redis.headOf(key)
+          return head === undefined ? [] : [[scope, head] as const]
+        })
+        return { _tag: "HeadsRead", heads: new Map(heads.flat()) }
+      }
+      case "Load": {
+        const scanned = this.#scanned
+        this.#scanned = scanned === undefined ? redis.scan(request) : undefined
+        if (scanned === undefined) return undefined
+        const head = redis.headOf(request.key)
+        const snapshot = Result.flatMap(scanned, (objects) =>
+          head === undefined ? Result.fail("gone") : Result.succeed({ head, objects })
+        )
+        return { _tag: "SnapshotRead", snapshot }
+      }
+      case "ReadLog": {
+        const entries = redis.entriesAfter(request.from)
+        if (entries.length === 0 && request.blockMillis !== undefined) {
+          this.millis += request.blockMillis
+          redis.now += request.blockMillis
+        }
+        return { _tag: "LogRead", entries }
+      }
+    }
+  }
+
+  /** Notes which scopes the input makes stale. */
+  #note(request: Request, input: Input): void {
+    const all = () => {
+      for (const { scope } of this.#state.scopes) this.#stale.add(scope.name)
+    }
+    if (request._tag === "Look" && input._tag === "Looked") {
+      const { last } = input.look
+      if (request.why._tag !== "Resume" && request.why._tag !== "Load") return
+      if (this.#position !== undefined && isAfter(this.#position, last)) all()
+      if (this.#position === undefined || isAfter(this.#position, last)) this.#position = last
+    }
+    if (request._tag === "Load" && input._tag === "SnapshotRead") {
+      this.#leaders.set(request.scope.name, leaderOf(request.look))
+      const epoch = Result.isSuccess(input.snapshot) ? input.snapshot.success.head.generation.epoch : undefined
+      this.#noteLeader(request.scope.name, epoch, request.look)
+    }
+    if (request._tag === "ReadHeads" && input._tag === "HeadsRead") {
+      for (const { scope } of this.#state.scopes) {
+        const head = input.heads.get(scope.name)
+        if (head === undefined) this.#stale.add(scope.name)
+        else this.#noteLeader(scope.name, head.generation.epoch, request.look)
+      }
+    }
+    if (request._tag === "ReadLog" && input._tag === "LogRead") {
+      for (const { content, id } of input.entries) {
+        if (content === undefined || (this.#position !== undefined && !follows(id, this.#position))) all()
+        this.#position = id
+        if (content === undefined) continue
+        this.#leaderless.clear()
+        if (content.entry._tag === "Listed") this.#stale.add(content.entry.scope)
+        if (content.entry._tag === "Told") this.#noteEvents(content.entry.events, id.epoch)
+      }
+    }
+  }
+
+  #noteLeader(name: string, epoch: number | undefined, look: Look): void {
+    if (epoch === undefined || epoch !== leaderOf(look)) this.#leaderless.add(name)
+    else this.#leaderless.delete(name)
+  }
+
+  #noteEvents(events: ReadonlyArray<ToldEvent>, epoch: number): void {
+    for (const event of events) {
+      const isStale = this.#stale.has(watchScopeNameOf(event, this.#perNamespace))
+      this.#origins.set(event, { epoch, isStale })
+    }
+  }
+
+  #take(emissions: ReadonlyArray<Emission>): void {
+    for (const emission of emissions) {
+      if (emission._tag === "Snapshot") this.#takeSnapshot(emission)
+      const event = eventOf(emission)
+      const name = emission._tag === "Snapshot" ? emission.scope.name : watchScopeNameOf(event, this.#perNamespace)
+      const epoch = this.#shownEpochs.get(name)
+      if (epoch === undefined) this.violations.push(`${event._tag} of ${name} before its first snapshot`)
+      if (event._tag === "Heard" && (this.#stale.has(name) || this.#leaderless.has(name))) {
+        this.violations.push(`Heard of ${name}, which is stale or has no leader`)
+      }
+      const origin = isTold(emission) ? this.#origins.get(emission) : undefined
+      if (origin !== undefined && (origin.isStale || origin.epoch !== epoch)) {
+        this.violations.push(`${event._tag} on top of a list of ${name} that it does not belong to`)
+      }
+      const { agoMillis, live } = sign(event)
+      if (agoMillis !== undefined && agoMillis < 0) this.violations.push(`${event._tag} of ${name} from the future`)
+      if (live !== undefined) this.#live.set(name, live)
+      this.view = View.apply(this.view, event)
+      const objects = this.#objects.get(name)
+      if (objects !== undefined) takeEvent(objects, event)
+    }
+    if (!View.isSynced(this.view)) return
+    // The view hides deployments of missing namespaces and ignores old events, so they are counted here.
+    const counts = [...this.#objects.values()].flatMap((objects) =>
+      objects.resource === "namespaces"
+        ? []
+        : Array.from(objects.items, ([path, { replicas }]) => [path, replicas] as const)
+    )
+    this.#watchdog.check({ ...shown(this.view), counts }, emissions.map(({ _tag }) => _tag).join(", "))
+  }
+
+  #takeSnapshot({ events, objects, scope }: Extract<Emission, { readonly _tag: "Snapshot" }>): void {
+    const epoch = this.#state.scopes.find((one) => one.scope.name === scope.name)?.shown?.generation.epoch
+    if (epoch === undefined) this.violations.push(`${scope.name} is emitted, but not shown`)
+    else this.#shownEpochs.set(scope.name, epoch)
+    this.#stale.delete(scope.name)
+    this.#objects.set(scope.name, objects)
+    for (const event of events) {
+      if (this.#origins.get(event)?.epoch === epoch) continue
+      this.violations.push(`${event._tag} is merged into a list of ${scope.name} that it does not belong to`)
+    }
+  }
+
+  /** A reader that has read the whole log shows what the leader shares. */
+  #checkObjects(redis: ScriptedRedis): void {
+    for (const { scope, shown, stale } of this.#state.scopes) {
+      if (shown === undefined || stale !== undefined || !this.#waits) continue
+      const shared = redis.shared(shown, scope, this.#state.position)
+      const own = this.#objects.get(scope.name)
+      if (shared === undefined || own === undefined || textOf(shared) === textOf(own)) continue
+      this.violations.push(`${scope.name} shows ${textOf(own)} instead of ${textOf(shared)}`)
+    }
+  }
+
+  #checkLists({ scopes }: State): void {
+    for (const [at, { scope, shown }] of this.#state.scopes.entries()) {
+      const before = scopes[at]?.shown
+      if (before === undefined) continue
+      if (shown === undefined || !mayFollow(shown, before, this.#leaders.get(scope.name))) {
+        this.violations.push(`${scope.name} went from ${JSON.stringify(before)} to ${JSON.stringify(shown)}`)
+      }
+    }
+  }
+
+  /** A watch is live in the cache if and only if it is live, and its scope neither stale, foreign nor silent. */
+  #checkLiveness(): void {
+    const { clockAhead, foreign, position, request, scopes, silenceMillis, spokeAt } = this.#state
+    const silent = this.millis + clockAhead - spokeAt >= silenceMillis
+    for (const { live, scope, shown } of scopes) {
+      const isComplete = !this.#stale.has(scope.name) && shown?.generation.epoch === position?.epoch
+      const expected = live && isComplete && !silent && foreign === undefined && request._tag !== "Connect"
+      if ((this.#live.get(scope.name) ?? false) !== expected) {
+        this.violations.push(`${scope.name} is ${expected ? "live" : "not live"}, but the cache was told otherwise`)
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { Schema } from "effect"
+import * as View from "../../src/cache/ClusterView.ts"
+import { NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
+
+const decodeCounts = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(NamespaceReplicaCounts)))
+
+const byPath = ([a]: readonly [string, number], [b]: readonly [string, number]) => (a < b ? -1 : 1)
+
+/** Namespaces, and replica counts by path. */
+export interface Shown {
+  readonly namespaces: ReadonlyArray<string>
+  readonly counts: ReadonlyArray<readonly [path: string, replicas: number]>
+}
+
+/** What a view shows, in order. */
+export const shown = (view: View.ClusterView): Shown => {
+  const body = View.allReplicaCountsBody(view)
+  const namespaces = decodeCounts(typeof body === "string" ? body : Buffer.from(body).toString())
+  return {
+    namespaces: namespaces.map(({ namespace }) => String(namespace)).toSorted(),
+    counts: namespaces
+      .flatMap(({ deployments, namespace }) =>
+        deployments.map(
+          ({ deployment, replica_count }) => [`${namespace}/${deployment}`, Number(replica_count)] as const
+        )
+      )
+      .toSorted(byPath)
+  }
+}
+
+/** The same of a scripted cluster. */
+export const truth = ({
+  deployments,
+  namespaces
+}: {
+  readonly namespaces: ReadonlySet<string>
+  readonly deployments: ReadonlyMap<string, { readonly replicas: number }>
+}): Shown => ({
+  namespaces: [...namespaces].toSorted(),
+  counts: Array.from(deployments, ([path, { replicas }]) => [path, replicas] as const).toSorted(byPath)
+})
+
+/** Collects what is wrong as a view changes: it is never empty, and no deployment goes back. */
+export const makeWatchdog = () => {
+  const violations: Array<string> = []
+  const highest = new Map<string, number>()
+  const gone = new Set<string>()
+  const check = ({ counts, namespaces }: Shown, after: string) => {
+    if (namespaces.length === 0 || counts.length === 0) violations.push(`empty after ${after}`)
+    const present = new Map<string, number>(counts)
+    for (const [path, replicas] of present) {
+      const before = highest.get(path) ?? 0
+      // Each change has a count of its own, so a deployment that returns after its deletion with an old count is old.
+      if (replicas < before || (replicas === before && gone.has(path))) {
+        violations.push(`${path} went back to ${replicas} from ${before} after ${after}`)
+      }
+      highest.set(path, replicas)
+      gone.delete(path)
+    }
+    for (const path of highest.keys()) if (!present.has(path)) gone.add(path)
+  }
+  return { violations, check }
+}
