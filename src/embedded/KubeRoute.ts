@@ -1,5 +1,4 @@
 import type { WatchedResource } from "../model/ClusterEvent.ts"
-import { flagIn } from "./ListPage.ts"
 
 /** A request's verb, as authorization names it. */
 export type RequestVerb = "list" | "watch" | "get" | "patch" | "update" | "create" | "delete"
@@ -62,6 +61,12 @@ const targetOf = (path: ReadonlyArray<string>): KubeTarget | undefined => {
   if (path.length === 6) return { _tag: "Collection", resource: "deployments", namespace: fourth }
   if (path.length === 7) return { _tag: "Deployment", namespace: fourth, name: sixth }
   return path.length === 8 && path[7] === "scale" ? { _tag: "Scale", namespace: fourth, name: sixth } : undefined
+}
+
+/** A boolean parameter; undefined if absent. As in Go's conversion, everything but `0` and `false` is true. */
+export const flagIn = (query: URLSearchParams, name: string): boolean | undefined => {
+  const text = query.get(name)?.toLowerCase()
+  return text === undefined ? undefined : text !== "0" && text !== "false"
 }
 
 const verbOf = (method: string, target: KubeTarget, query: URLSearchParams): RequestVerb | undefined => {

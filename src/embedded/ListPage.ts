@@ -17,12 +17,6 @@ export const numberIn = (query: URLSearchParams, name: string): Effect.Effect<nu
     : Effect.fail(statusOf(400, `invalid value for ${name}: ${JSON.stringify(text)}`))
 }
 
-/** A boolean parameter; undefined if absent. As in Go's conversion, everything but `0` and `false` is true. */
-export const flagIn = (query: URLSearchParams, name: string): boolean | undefined => {
-  const text = query.get(name)?.toLowerCase()
-  return text === undefined ? undefined : text !== "0" && text !== "false"
-}
-
 /** 422: the list options exclude each other. */
 export const invalidOptions = (field: string, message: string): KubeStatus =>
   statusOf(422, `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${message}`, {

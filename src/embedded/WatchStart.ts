@@ -4,7 +4,8 @@ import type { ClusterStore } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
 import type { KubeStatus } from "./KubeStatus.ts"
 import { tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
-import { flagIn, invalidOptions, numberIn, refuseSelectors } from "./ListPage.ts"
+import { flagIn } from "./KubeRoute.ts"
+import { invalidOptions, numberIn, refuseSelectors } from "./ListPage.ts"
 import type { WatchPlan } from "./OpenWatch.ts"
 
 /** Settings of the embedded cluster for watches. */
