@@ -78,6 +78,10 @@ export const optional = <A>(name: string, kind: Kind<A>, description: string): S
 export const withDefault = <A>(name: string, kind: Kind<A>, fallback: string, description: string): Setting<A> =>
   declare({ name, kind, description }, fallback, (self) => Effect.die(new Error(`${self.name} has no default`)))
 
+// The page explains durations once, and a cell holds a phrase.
+const phraseOf = ({ allowed }: Kind<unknown>): string =>
+  allowed.replace(/ such as .*$/, "").replace(/^(?:one of|a whole number|an?|any) /, "")
+
 /** The table of a record of settings for the documentation. */
 export const markdown = (settings: Readonly<Record<string, Setting<unknown>>>): string =>
   [
@@ -85,6 +89,6 @@ export const markdown = (settings: Readonly<Record<string, Setting<unknown>>>): 
     "| --- | --- | --- | --- |",
     ...Object.values(settings).map(
       ({ name, fallback, kind, description }) =>
-        `| \`${name}\` | ${fallback === undefined ? "" : `\`${fallback}\``} | ${kind.allowed} | ${description} |`
+        `| \`${name}\` | ${fallback === undefined ? "" : `\`${fallback}\``} | ${phraseOf(kind)} | ${description} |`
     )
   ].join("\n")
