@@ -1,6 +1,6 @@
 import { Chunk, Result } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
-import { sign } from "../../src/cache/ClusterCache.ts"
+import { sign } from "../../src/cache/Freshness.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { isOlder } from "../../src/model/ResourceVersion.ts"
 import { step } from "../../src/shared/ReaderProtocol.ts"
