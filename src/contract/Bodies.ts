@@ -67,7 +67,7 @@ export const AllReplicaCounts = Schema.Array(NamespaceReplicaCounts).annotate({
 })
 
 /** `{}`: the request succeeded, and there is nothing more to tell. */
-export const Empty = Schema.Struct({}).annotate({
+export const Empty = Schema.Record(Schema.String, Schema.Unknown).annotate({
   identifier: "Empty",
   description: "An empty object.",
   examples: [{}]
