@@ -23,7 +23,7 @@ HELM_VALUES = --values $(VALUES) $(if $(DH_USER),--set image.repository=$(IMAGE)
 # The demo cluster comes with a policy. Another cluster, or an explicit AUTHORIZATION or POLICY_FILE, does not.
 DEMO_POLICY := $(if $(filter embedded,$(or $(KUBE_SOURCE),embedded)),$(if $(AUTHORIZATION)$(POLICY_FILE),,deploy/demo/policy.yaml))
 
-.PHONY: help setup certs run dev check format test check-deploy e2e probe docs bench build audit sbom docker push_docker \
+.PHONY: help setup certs run dev check format test check-deploy e2e probe docs bench build client audit sbom docker push_docker \
   create_cluster delete_cluster install upgrade uninstall release clean
 
 help: ## List every target
@@ -87,6 +87,9 @@ bench-%: setup
 
 build: setup ## Bundle the programs into dist/; `node dist/main.js` needs no packages
 	node scripts/bundle.ts
+
+client: setup ## Build the typed client's package into dist/client and pack it as dist/kube-resource-api-client.tgz
+	node scripts/client.ts
 
 audit: setup ## Check the dependencies for known vulnerabilities
 	npm audit

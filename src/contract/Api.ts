@@ -106,13 +106,7 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       "setReplicaCount",
       "/namespaces/:namespace/deployments/:deployment/replica_count/:replica_count",
       {
-        params: {
-          namespace,
-          deployment,
-          replica_count: ReplicaCountText.annotate({
-            description: "The desired replica count: a decimal integer 0..2147483647 without sign or leading zero."
-          })
-        },
+        params: { namespace, deployment, replica_count: ReplicaCountText },
         success: Bodies.Empty,
         error: reading
       }

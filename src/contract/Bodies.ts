@@ -13,6 +13,7 @@ export const NamespaceList = Schema.Struct({ namespaces: Schema.Array(NamespaceN
   description: "The names of all namespaces, sorted by code unit.",
   examples: [{ namespaces: [NamespaceName.make("kube-system"), namespace] }]
 })
+export type NamespaceList = typeof NamespaceList.Type
 
 /** The names of one namespace's deployments, sorted. */
 export const DeploymentList = Schema.Struct({
@@ -23,6 +24,7 @@ export const DeploymentList = Schema.Struct({
   description: "The names of one namespace's deployments, sorted by code unit.",
   examples: [{ namespace, deployments: [kafka, nginx] }]
 })
+export type DeploymentList = typeof DeploymentList.Type
 
 /** The names of all deployments, one list for each namespace, also for a namespace without deployments. */
 export const AllDeploymentLists = Schema.Array(DeploymentList).annotate({
@@ -30,6 +32,7 @@ export const AllDeploymentLists = Schema.Array(DeploymentList).annotate({
   description: "One list of deployments for each namespace, also for a namespace without deployments.",
   examples: [[{ namespace, deployments: [kafka, nginx] }]]
 })
+export type AllDeploymentLists = typeof AllDeploymentLists.Type
 
 /** The desired replica count of one deployment. */
 export const DeploymentReplicaCount = Schema.Struct({
@@ -41,6 +44,7 @@ export const DeploymentReplicaCount = Schema.Struct({
   description: "The desired replica count of one deployment (`spec.replicas`).",
   examples: [{ namespace, deployment: nginx, replica_count: twelve }]
 })
+export type DeploymentReplicaCount = typeof DeploymentReplicaCount.Type
 
 /** The desired replica counts of the deployments of one name, one for each namespace that has it. */
 export const ReplicaCountsByNamespace = Schema.Array(DeploymentReplicaCount).annotate({
@@ -48,6 +52,7 @@ export const ReplicaCountsByNamespace = Schema.Array(DeploymentReplicaCount).ann
   description: "The replica counts of the deployments of one name, one for each namespace that has it.",
   examples: [[{ namespace, deployment: nginx, replica_count: twelve }]]
 })
+export type ReplicaCountsByNamespace = typeof ReplicaCountsByNamespace.Type
 
 /** The desired replica counts of one namespace's deployments. */
 export const NamespaceReplicaCounts = Schema.Struct({
@@ -58,6 +63,7 @@ export const NamespaceReplicaCounts = Schema.Struct({
   description: "The replica counts of one namespace's deployments, sorted by name.",
   examples: [{ namespace, deployments: [{ deployment: nginx, replica_count: twelve }] }]
 })
+export type NamespaceReplicaCounts = typeof NamespaceReplicaCounts.Type
 
 /** The desired replica counts of all deployments, one entry for each namespace. */
 export const AllReplicaCounts = Schema.Array(NamespaceReplicaCounts).annotate({
@@ -65,9 +71,10 @@ export const AllReplicaCounts = Schema.Array(NamespaceReplicaCounts).annotate({
   description: "The replica counts of all deployments, one entry for each namespace.",
   examples: [[{ namespace, deployments: [{ deployment: nginx, replica_count: twelve }] }]]
 })
+export type AllReplicaCounts = typeof AllReplicaCounts.Type
 
 /** `{}`: the request succeeded, and there is nothing more to tell. */
-export const Empty = Schema.Struct({}).annotate({
+export const Empty = Schema.Record(Schema.String, Schema.Unknown).annotate({
   identifier: "Empty",
   description: "An empty object.",
   examples: [{}]

@@ -1,6 +1,7 @@
 /** What the OpenAPI document tells beyond the schemas: identity by mutual TLS, response headers, licence and server. */
-import { Predicate } from "effect"
+import { Predicate, SchemaAST } from "effect"
 import { OpenApi } from "effect/http-api"
+import { problems } from "./Problems.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -82,10 +83,26 @@ const published = (value: unknown): unknown => {
   )
 }
 
+/**
+ * The errors as the server sends them, with every member. Their schemas ask for less: RFC 9457 lets a client read a problem
+ * without `title` or `status`.
+ */
+const sentProblems = new Map<string, Json>(
+  Object.values(problems).map((problem) => {
+    const description = SchemaAST.resolveDescription(problem.ast) ?? ""
+    const { code, status, title, type } = new problem({})
+    const example = { type, title, status, detail: description, instance: "3a1f9c52-request-id", code }
+    return [code, { description, required: Object.keys(example), examples: [example] }]
+  })
+)
+
 const publishedSchemas = (components: unknown): Json =>
   Object.fromEntries(
     entriesOf(Predicate.hasProperty(components, "schemas") ? components.schemas : undefined)
-      .map(([name, schema]) => [withoutSuffix(name), published(schema)] as const)
+      .map(([encoded, schema]) => {
+        const name = withoutSuffix(encoded)
+        return [name, { ...Object.fromEntries(entriesOf(published(schema))), ...sentProblems.get(name) }] as const
+      })
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
   )
 

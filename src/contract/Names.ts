@@ -3,17 +3,20 @@ import { Schema, SchemaTransformation } from "effect"
 
 const label = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 
+// JSON Schema's patterns are Unicode patterns: Effect leaves any other out of the OpenAPI document.
+const pattern = (source: string): RegExp => new RegExp(source, "u")
+
 /** A namespace's name: a DNS-1123 label of 1-63 characters, as Kubernetes requires of namespaces. */
 export const NamespaceName = Schema.String.check(
   Schema.isMaxLength(63),
-  Schema.isPattern(new RegExp(`^${label}$`))
+  Schema.isPattern(pattern(`^${label}$`))
 ).pipe(Schema.brand("NamespaceName"))
 export type NamespaceName = typeof NamespaceName.Type
 
 /** A deployment's name: a DNS-1123 subdomain of 1-253 characters, as Kubernetes requires of deployments. */
 export const DeploymentName = Schema.String.check(
   Schema.isMaxLength(253),
-  Schema.isPattern(new RegExp(`^${label}(?:\\.${label})*$`))
+  Schema.isPattern(pattern(`^${label}(?:\\.${label})*$`))
 ).pipe(Schema.brand("DeploymentName"))
 export type DeploymentName = typeof DeploymentName.Type
 
@@ -32,5 +35,9 @@ export type ReplicaCount = typeof ReplicaCount.Type
 
 /** A replica count as a path holds it: decimal, no sign, no leading zero, nothing else. */
 export const ReplicaCountText = Schema.String.check(
-  Schema.isPattern(/^(?:0|[1-9][0-9]{0,9})$/, { expected: `a decimal integer 0..${maxReplicaCount}` })
+  Schema.isPattern(/^(?:0|[1-9][0-9]{0,9})$/u, {
+    expected: `a decimal integer 0..${maxReplicaCount}`,
+    description: "The desired replica count: a decimal integer 0..2147483647 without sign or leading zero.",
+    examples: ["12"]
+  })
 ).pipe(Schema.decodeTo(ReplicaCount, SchemaTransformation.transform({ decode: Number, encode: String })))
