@@ -7,10 +7,9 @@ const label = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 const pattern = (source: string): RegExp => new RegExp(source, "u")
 
 /** A namespace's name: a DNS-1123 label of 1-63 characters, as Kubernetes requires of namespaces. */
-export const NamespaceName = Schema.String.check(
-  Schema.isMaxLength(63),
-  Schema.isPattern(pattern(`^${label}$`))
-).pipe(Schema.brand("NamespaceName"))
+export const NamespaceName = Schema.String.check(Schema.isMaxLength(63), Schema.isPattern(pattern(`^${label}$`))).pipe(
+  Schema.brand("NamespaceName")
+)
 export type NamespaceName = typeof NamespaceName.Type
 
 /** A deployment's name: a DNS-1123 subdomain of 1-253 characters, as Kubernetes requires of deployments. */
