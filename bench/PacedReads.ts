@@ -6,7 +6,7 @@
  */
 import { Config, Effect } from "effect"
 import type { TLSSocket } from "node:tls"
-import { rawConnection } from "../test/support/Https.ts"
+import { tlsConnection } from "../test/support/Sockets.ts"
 import { paced } from "./Pace.ts"
 import { quantile } from "./Spread.ts"
 
@@ -45,7 +45,7 @@ const main = Effect.gen(function* () {
     free.push(send)
   }
   const sockets = yield* Effect.forEach(Array.from({ length: yield* Config.Int("CONNECTIONS") }), () =>
-    rawConnection(port, "viewer")
+    tlsConnection({ port }, "viewer")
   )
   sockets.forEach(use)
   const run = (length: number) =>
