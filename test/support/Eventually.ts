@@ -28,13 +28,13 @@ export const eventually: {
   const failure = new Error(`no value within ${within} ms`)
   Error.captureStackTrace(failure, eventually)
   const poll = Effect.gen(function* () {
-    while (true) {
+    for (let polls = 0; ; polls++) {
       const value = yield* current
       const outcome = yield* Effect.exit(Effect.sync(() => holds(value)))
       if (Exit.isSuccess(outcome) && outcome.value !== false) return value
       const reason = Exit.isFailure(outcome) ? Cause.pretty(outcome.cause).split("\n    at ")[0] : "predicate is false"
       failure.message = `not met within ${within} ms: ${reason}; last value: ${inspect(value, { depth: 5 })}`
-      yield* pause(10)
+      yield* pause(Math.min(10 + polls, 100))
     }
   })
   const timeout = Effect.andThen(
