@@ -55,7 +55,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     graph("Requests by status", Unit.RequestsPerSecond, by("code", rate("http_requests_total", used))),
     graph("Writes by status", Unit.RequestsPerSecond, by("code", rate("http_requests_total", writes))),
     graph(
-      "Size of a response, mean",
+      "Response size, mean",
       Unit.BytesIEC,
       query(
         "{{route}}",
@@ -65,7 +65,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
   ],
   Errors: [
     graph(
-      "Part of the requests that fail (5xx)",
+      "Failed requests (5xx), share",
       Unit.PercentUnit,
       query("failed", "job:http_requests_failed:ratio_rate5m")
     ).description("Probes and scrapes are not counted. The alert KubeResourceApiErrorRate fires above 5 %."),
@@ -73,7 +73,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       "Refused and failed",
       Unit.RequestsPerSecond,
       by("code", rate("http_requests_total", `${used}, code=~"[45].."`))
-    ).description("499: the client went away before its answer."),
+    ).description("499: the client disconnected before the response."),
     graph(
       "Synthetic query: success of each step",
       Unit.NoUnit,
@@ -114,7 +114,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       query("shed, identified: {{identified}}", `sum by (identified) (${rate("requests_shed_total")})`),
       query("writes", `sum(${rate("cluster_writes_refused_total")})`)
     ).description("MAX_IN_FLIGHT and MAX_QUEUED_WRITES."),
-    graph("Writes under way", Unit.Short, query("{{instance}}", now("cluster_writes_present"))),
+    graph("Writes in flight", Unit.Short, query("{{instance}}", now("cluster_writes_present"))),
     graph("CPU", Unit.PercentUnit, query("{{instance}}", rate("process_cpu_seconds_total"))),
     graph(
       "Event loop: busy",
@@ -123,7 +123,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
         "{{instance}}",
         `${rate("nodejs_eventloop_active_seconds_total")} / (${rate("nodejs_eventloop_active_seconds_total")} + ${rate("nodejs_eventloop_idle_seconds_total")})`
       )
-    ).description("One instance answers on one thread: at 100 % it has no more to give."),
+    ).description("An instance serves requests on one thread: 100 % is its capacity."),
     graph(
       "Event loop: delay",
       Unit.Seconds,
@@ -136,7 +136,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       query("{{instance}} heap", now("nodejs_heap_used_bytes"))
     ),
     graph(
-      "Garbage collection: part of the time",
+      "Garbage collection, share of time",
       Unit.PercentUnit,
       by("instance", rate("nodejs_gc_duration_seconds_sum"))
     ),
@@ -146,45 +146,45 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       query("{{instance}}", `${now("process_open_fds")} / ${now("process_max_fds")}`)
     ),
     graph("Log lines dropped", Unit.OpsPerSecond, query("{{instance}}", rate("log_lines_dropped_total"))).description(
-      "Whoever reads the log does not keep up."
+      "The reader of the log does not keep up."
     )
   ],
   "Cache and informer": [
-    graph("Age of what is known", Unit.Seconds, query("{{instance}}", now("cache_age_seconds"))).description(
+    graph("Cache age", Unit.Seconds, query("{{instance}}", now("cache_age_seconds"))).description(
       "0 while both watches are live. The alert KubeResourceApiStaleCache fires above two minutes."
     ),
     graph(
-      "In the cache",
+      "Cached objects",
       Unit.Short,
       query("{{instance}} namespaces", now("cache_namespaces")),
       query("{{instance}} deployments", now("cache_deployments"))
     ),
-    graph("Watches open", Unit.NoUnit, query("{{instance}} {{resource}}", now("informer_connected"))),
+    graph("Open watches", Unit.NoUnit, query("{{instance}} {{resource}}", now("informer_connected"))),
     graph(
-      "Since the last bookmark",
+      "Time since the last bookmark",
       Unit.Seconds,
       query("{{instance}} {{resource}}", now("informer_bookmark_age_seconds"))
     ),
     graph("Events", Unit.OpsPerSecond, by("type", rate("cache_events_total"))),
-    graph("From the informer to the cache, p99", Unit.Seconds, query("p99", quantile(0.99, "cache_apply_lag_seconds"))),
+    graph("Lag from informer to cache, p99", Unit.Seconds, query("p99", quantile(0.99, "cache_apply_lag_seconds"))),
     graph("Watches that ended", Unit.Short, by("resource, reason", increase("informer_watch_ends_total"))),
-    graph("Whole lists taken", Unit.Short, by("resource, reason", now("informer_relists_total"))),
-    graph("Answers that could not be read", Unit.Short, by("resource", now("informer_decode_errors_total")))
+    graph("Relists", Unit.Short, by("resource, reason", now("informer_relists_total"))),
+    graph("Decode errors", Unit.Short, by("resource", now("informer_decode_errors_total")))
   ],
   "Shared cache": [
-    graph("Follows the cluster for all", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(
-      "With CACHE=redis: 1 at one instance, and for a moment at none while another takes its place."
+    graph("Leader", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(
+      "With CACHE=redis: 1 at one instance, and briefly at none during a failover."
     ),
-    graph("Reads from Redis", Unit.NoUnit, query("{{instance}}", now("shared_cache_connected"))),
+    graph("Connected to Redis", Unit.NoUnit, query("{{instance}}", now("shared_cache_connected"))),
     graph(
-      "Began to follow the cluster",
+      "Leader elections",
       Unit.Short,
       query("{{instance}}", increase("shared_cache_leaderships_total"))
-    ).description("Each time costs the cluster a whole list."),
-    graph("From the one to the others, p99", Unit.Seconds, query("p99", quantile(0.99, "shared_cache_lag_seconds"))),
+    ).description("Each new leader lists the whole cluster."),
+    graph("Lag from leader to readers, p99", Unit.Seconds, query("p99", quantile(0.99, "shared_cache_lag_seconds"))),
     graph("Entries read", Unit.OpsPerSecond, by("instance", rate("shared_cache_entries_total"))),
     graph(
-      "Snapshots read",
+      "Snapshots loaded",
       Unit.Short,
       by("reason", now("shared_cache_loads_total")),
       query("failed", `sum(${now("shared_cache_load_failures_total")})`)
@@ -194,37 +194,37 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     graph("TLS handshakes", Unit.OpsPerSecond, by("result", rate("tls_handshakes_total"))),
     graph("Client certificates", Unit.OpsPerSecond, by("result", rate("tls_client_certificates_total"))),
     graph(
-      "Refused: unidentified (403), not permitted (401), too many (429)",
+      "Refused: unidentified (403), denied (401), rate limited (429)",
       Unit.RequestsPerSecond,
       by("code", rate("http_requests_total", `${service}, code=~"401|403|429"`))
     ),
-    graph("Refused for want of tokens", Unit.RequestsPerSecond, by("budget", rate("rate_limited_total"))),
+    graph("Rate limited requests", Unit.RequestsPerSecond, by("budget", rate("rate_limited_total"))),
     graph(
-      "Connections refused and ended",
+      "Connections refused and closed",
       Unit.OpsPerSecond,
       query("refused: {{reason}}", `sum by (reason) (${rate("connections_refused_total")})`),
-      query("ended: {{reason}}", `sum by (reason) (${rate("connections_evicted_total")})`)
+      query("closed: {{reason}}", `sum by (reason) (${rate("connections_evicted_total")})`)
     ),
     graph(
-      "Decisions of who may do what",
+      "Authorization decisions",
       Unit.OpsPerSecond,
       by("verb, resource, decision", rate("authorization_decisions_total"))
     ),
     graph(
-      "Decisions of the cluster that were kept",
+      "Access reviews from the cache, share",
       Unit.PercentUnit,
       query(
-        "kept",
+        "cached",
         `sum(${rate("access_review_cache_total", `${service}, result="hit"`)}) / sum(${rate("access_review_cache_total")})`
       )
     ).description("With AUTHORIZATION=kubernetes."),
     stat(
-      "TLS files: time left",
+      "TLS files: time to expiry",
       Unit.DurationSeconds,
       query("{{file}}", `min by (file) (${now("tls_certificate_expiry_timestamp_seconds")}) - time()`)
     ),
     graph(
-      "Files taken anew",
+      "File reloads",
       Unit.Short,
       query("TLS {{outcome}}", `sum by (outcome) (${now("tls_reloads_total")})`),
       query("policy {{outcome}}", `sum by (outcome) (${now("policy_reloads_total")})`)
@@ -232,14 +232,14 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
   ],
   Adoption: [
     stat(
-      "Users within the day",
+      "Users in the last day",
       Unit.Short,
       query("users", `max(${now("distinct_users", `${service}, window="1d"`)})`)
     ).description(
-      "Each instance counts those that it has seen: the service has at least as many as the instance with most."
+      "Each instance counts the users that it has seen. The service has at least as many as the highest count."
     ),
     graph(
-      "Users within the hour",
+      "Users in the last hour",
       Unit.Short,
       query("users", `max(${now("distinct_users", `${service}, window="1h"`)})`)
     ),
@@ -253,17 +253,17 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       Unit.Short,
       query("{{version}} on Node {{node}}", `count by (version, node) (${now("build_info")})`)
     ),
-    stat("Running for", Unit.DurationSeconds, query("{{instance}}", `time() - ${now("process_start_time_seconds")}`)),
+    stat("Uptime", Unit.DurationSeconds, query("{{instance}}", `time() - ${now("process_start_time_seconds")}`)),
     graph("Started within the hour", Unit.Short, query("instances", "job:instance_turnover:count1h")),
     graph("Shutting down", Unit.Short, query("instances", `sum(${now("instance_shutdowns_total")})`)),
     graph(
-      "Pods that are ready",
+      "Ready pods",
       Unit.Short,
       query(
-        "ready to serve",
+        "servers",
         'sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-.+", pod!~"kube-resource-api-(?:probe|watcher)-.+"})'
       ),
-      query("watchers, ready", 'sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-watcher-.+"})')
+      query("watchers", 'sum(kube_pod_status_ready{condition="true", pod=~"kube-resource-api-watcher-.+"})')
     ).description("From kube-state-metrics.")
   ]
 }
