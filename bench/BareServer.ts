@@ -1,6 +1,6 @@
 /**
- * The baseline: a bare node:https server with the service's TLS settings that checks nothing and writes the same bytes: ready
- * bodies, those of the paths in the file `BODIES`, under the same header fields, of which nothing is made for the request.
+ * The baseline: a node:https server with the service's TLS settings that checks nothing and writes the same bytes. The JSON
+ * file `BODIES` holds the body of each path. The header fields are constant.
  */
 import { Config, Effect, Schema } from "effect"
 import { randomUUID } from "node:crypto"
@@ -12,7 +12,7 @@ const Bodies = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String)
 
 const main = Effect.gen(function* () {
   const read = yield* Schema.decodeEffect(Bodies)(readFileSync(yield* Config.String("BODIES"), "utf8"))
-  // A short body leaves in one piece with its head, a long one without being encoded again: the best of both for each.
+  // Node sends a short string in one piece with the head, and a long buffer without encoding it again.
   const bodies = new Map(
     Object.entries(read).map(([path, text]) => [path, text.length < 16_384 ? text : Buffer.from(text, "latin1")])
   )

@@ -1,9 +1,9 @@
 /**
- * An embedded cluster in a process of its own, with deployments of more than 4 kB of JSON: `NAMESPACES` namespaces of
- * `EACH`, and a namespace of as many as each number in `SIZED` says. It prints where its API is, and where it is told to
- * change: `POST /?perSecond=N&seconds=N&from=N` changes deployments one after the other at that rate. Each change sets the
- * count to the microseconds since `from` (of the machine's monotonic clock), so that whoever sees it knows its age; the
- * probe, deployment-00000 of load-00000, is changed about 50 times a second among them, and the answer lists when.
+ * An embedded cluster in a process of its own, with deployments of more than 4 kB of JSON: `EACH` in each of `NAMESPACES`
+ * namespaces, and a namespace for each number in `SIZED` with as many. It prints the URLs of its API and of its control
+ * server. `POST /?perSecond=N&seconds=N&from=N` to the latter changes deployments at that rate. A change sets the count to
+ * the microseconds since `from` on the machine's monotonic clock, so that a reader knows its age. About 50 changes a second
+ * are of the probe, deployment-00000 of load-00000; the response lists their times.
  */
 import { Config, Context, Effect, Layer } from "effect"
 import { createServer } from "node:http"
@@ -29,7 +29,7 @@ const main = Effect.gen(function* () {
   const sizes = (yield* Config.withDefault(Config.String("SIZED"), "")).split(",").filter((size) => size !== "")
   const kube = Context.get(yield* Layer.build(EmbeddedKube.layer({ seed: sizedSeed(sizes.map(Number)) })), EmbeddedKube)
   yield* kube.cluster.seedMany(namespaces, each, { padding })
-  // The past that led here is not asked for.
+  // Forget the history of the seeding.
   yield* kube.compact
 
   const change = Effect.fnUntraced(function* (perSecond: number, seconds: number, from: number) {

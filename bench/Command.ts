@@ -1,9 +1,9 @@
-/** Other programs of the machine. */
+/** Programs of this machine. */
 import { Effect } from "effect"
 import { execFile } from "node:child_process"
 import { availableParallelism } from "node:os"
 
-/** Runs a command to its end and gives what it printed; dies, with what it complained of, where it fails. */
+/** Runs a command and returns its output; dies with its error output if it fails. */
 export const run = (command: string, words: ReadonlyArray<string>): Effect.Effect<string> =>
   Effect.callback<string>((resume) => {
     const child = execFile(command, words, { maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
@@ -12,7 +12,7 @@ export const run = (command: string, words: ReadonlyArray<string>): Effect.Effec
     return Effect.sync(() => child.kill())
   })
 
-/** Sees to it that `command` is there: as root it installs Debian's `pkg`, else it says what to do. */
+/** Ensures that `command` exists: root installs Debian's `pkg`, other users get an error with the command to run. */
 export const installed = (command: string, pkg: string): Effect.Effect<void> =>
   Effect.catchDefect(Effect.asVoid(run("which", [command])), () =>
     process.getuid?.() === 0
@@ -25,10 +25,10 @@ export const installed = (command: string, pkg: string): Effect.Effect<void> =>
 
 const hasCores = availableParallelism() > 1
 
-/** Keeps a server on the first core. */
+/** Pins a server to the first core. */
 export const onServerCore = (pid: number): Effect.Effect<void> =>
   hasCores ? Effect.asVoid(run("taskset", ["--all-tasks", "--cpu-list", "--pid", "0", String(pid)])) : Effect.void
 
-/** Runs a command beside the servers, on the second core, so that neither waits for the other. */
+/** Runs a command on the second core, away from the servers. */
 export const runOnLoadCore = (command: string, words: ReadonlyArray<string>): Effect.Effect<string> =>
   hasCores ? run("taskset", ["--cpu-list", "1", command, ...words]) : run(command, words)

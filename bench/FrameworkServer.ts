@@ -1,6 +1,6 @@
 /**
- * Endpoint 3 and nothing else, by Effect's own means: `FRAMEWORK`, `HttpRouter` or `HttpApi`, the second with its parameters
- * decoded and its answer encoded by schemas. Its TLS settings are the service's.
+ * Serves only the GET of one replica count, with the service's TLS settings and the `FRAMEWORK` `HttpRouter` or `HttpApi`.
+ * The latter decodes parameters and encodes responses by schemas.
  */
 import { Config, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"

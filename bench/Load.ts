@@ -1,4 +1,4 @@
-/** Load on a server over mutual TLS, from ApacheBench: what it can take, and what a request costs it. */
+/** Load of ApacheBench over mutual TLS: the throughput of a server and its CPU time for each request. */
 import { Effect } from "effect"
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -9,22 +9,22 @@ import type { Pace } from "./Pace.ts"
 import type { Server } from "./Programs.ts"
 import { cpuMicros } from "./ProcessUsage.ts"
 
-/** What is asked of a server: `count` GETs of `path`, over that many kept-alive connections at once. */
+/** `count` GETs of `path` over that many keep-alive connections. */
 export interface Load {
   readonly path: string
   readonly connections: number
   readonly count: number
 }
 
-/** What a load took. */
+/** The results of a load. */
 export interface Loaded {
-  /** CPU time of the server's process for each request. */
+  /** CPU microseconds of the server's process for each request. */
   readonly micros: number
-  /** Requests answered each second. */
+  /** Responses a second. */
   readonly perSecond: number
 }
 
-/** The load generator, installed if need be. */
+/** The load generator; installs ApacheBench if it is missing. */
 export const makeLoad = Effect.gen(function* () {
   yield* installed("ab", "apache2-utils")
   const pem = join(mkdtempSync(join(tmpdir(), "bench-")), "viewer.pem")
@@ -44,7 +44,7 @@ export const makeLoad = Effect.gen(function* () {
     return { micros, seconds: number(/Time taken for tests:\s+([0-9.]+)/) }
   })
   return Effect.fnUntraced(function* (server: Server, load: Load) {
-    // Handshakes, and the first request on each connection, are not what is measured: taken alone, and subtracted.
+    // Measure the handshakes and the first request of each connection alone, and subtract them.
     const opening = yield* ask(server, { ...load, count: load.connections })
     const whole = yield* ask(server, { ...load, count: load.connections + load.count })
     return {
@@ -54,7 +54,7 @@ export const makeLoad = Effect.gen(function* () {
   })
 })
 
-/** The latencies of paced reads, in milliseconds from the moment at which each was due. */
+/** The latencies of paced reads in milliseconds from the time at which each was due. */
 export interface Latencies {
   readonly count: number
   readonly p50: number
@@ -62,15 +62,15 @@ export interface Latencies {
   readonly p999: number
 }
 
-/** Reads that come at a rate of their own. */
+/** Reads at a fixed rate. */
 export interface PacedLoad extends Omit<Pace, "spin"> {
   readonly path: string
   readonly connections: number
-  /** Whether the generator has the second core for itself. */
+  /** Whether the generator has the second core to itself. */
   readonly alone: boolean
 }
 
-/** GETs at a given rate, whatever the server does, from a process of their own. */
+/** Sends GETs at a fixed rate from another process, whether or not earlier ones have completed. */
 export const pacedReads = ({ port }: Server, { alone, connections, path, perSecond, seconds }: PacedLoad) => {
   const environment = [
     `SERVER_PORT=${port}`,

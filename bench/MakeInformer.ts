@@ -1,6 +1,6 @@
 /**
- * What the service is compared with at the sync: client-node's own informers of namespaces and deployments, over the
- * cluster of `KUBECONFIG`. Prints "Ready" once both have listed, and stays.
+ * The baseline of the sync: client-node's informers of namespaces and deployments for the cluster of `KUBECONFIG`. Prints
+ * "Ready" once both have listed, and keeps running.
  */
 import { AppsV1Api, CoreV1Api, KubeConfig, makeInformer } from "@kubernetes/client-node"
 import { Config, Effect } from "effect"

@@ -1,2 +1,2 @@
-/** Microseconds of the machine's monotonic clock, which is the same for all its processes. */
+/** Microseconds of the monotonic clock, which all processes of the machine share. */
 export const monotonicMicros = (): number => Number(process.hrtime.bigint() / 1000n)

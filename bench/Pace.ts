@@ -1,15 +1,15 @@
-/** Work that comes at a rate of its own, whether what came before is done or not: an open loop. */
+/** An open loop: work starts at a fixed rate, whether or not earlier work has completed. */
 import { Effect } from "effect"
 
-/** How work is paced. */
+/** The rate of the work. */
 export interface Pace {
   readonly perSecond: number
   readonly seconds: number
-  /** Look for work that is due all the time and not once a millisecond: it takes a whole core, and no work comes late. */
+  /** Poll for due work continuously instead of once a millisecond. No work starts late, but polling takes a whole core. */
   readonly spin: boolean
 }
 
-/** Calls `run` at random moments, `perSecond` on average, with the moment in `performance.now()`'s milliseconds at which it was due. */
+/** Calls `run` at random times, on average `perSecond`, with the due time in milliseconds of `performance.now()`. */
 export const paced = ({ perSecond, seconds, spin }: Pace, run: (due: number) => void): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     const end = performance.now() + seconds * 1000

@@ -1,12 +1,12 @@
 /**
- * Reads at a rate of their own, over mutual TLS, in a process of its own: `PER_SECOND` GETs of `PATH_` from the server on
- * `SERVER_PORT`, over `CONNECTIONS` kept-alive connections, for `SECONDS`; `SPIN` as in Pace. A read whose moment has come
- * waits for a free connection, and its latency counts from that moment, so that a server that stalls is charged for all
- * that it kept waiting. Prints the latencies' quantiles, in milliseconds, and how many reads there were.
+ * A program that sends `PER_SECOND` GETs of `PATH_` to the server on `SERVER_PORT` for `SECONDS`, over `CONNECTIONS`
+ * keep-alive connections with mutual TLS; `SPIN` as in Pace. A read that is due waits for a free connection, and its latency
+ * counts from the due time: a server that stalls is charged for all reads that wait. Prints the number of reads and the
+ * quantiles of their latencies in milliseconds.
  */
 import { Config, Effect } from "effect"
 import type { TLSSocket } from "node:tls"
-import { rawConnection } from "../test/support/Https.ts"
+import { tlsConnection } from "../test/support/Sockets.ts"
 import { paced } from "./Pace.ts"
 import { quantile } from "./Spread.ts"
 
@@ -45,7 +45,7 @@ const main = Effect.gen(function* () {
     free.push(send)
   }
   const sockets = yield* Effect.forEach(Array.from({ length: yield* Config.Int("CONNECTIONS") }), () =>
-    rawConnection(port, "viewer")
+    tlsConnection({ port }, "viewer")
   )
   sockets.forEach(use)
   const run = (length: number) =>
@@ -54,7 +54,7 @@ const main = Effect.gen(function* () {
       if (send === undefined) waiting.push(due)
       else send(due)
     })
-  // Compiles both sides.
+  // Warms up the compilers of both sides.
   yield* run(Math.min(1, seconds))
   millis.length = 0
   yield* run(seconds)

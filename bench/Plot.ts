@@ -1,15 +1,18 @@
-/** Line plots as SVG files in docs/plots. */
+/**
+ * Line plots as SVG files in docs/plots. `vega-lite` with `vega` would draw them too, but adds 79 packages to the lock file
+ * for these hundred lines.
+ */
 import { Effect } from "effect"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { isQuick } from "./Report.ts"
 
-/** One line: its points, in order. */
+/** A line and its points in order. */
 export interface Series {
   readonly name: string
   readonly points: ReadonlyArray<readonly [x: number, y: number]>
 }
 
-/** What the axes show. The x axis is logarithmic; so is the y axis where `logY` says so, else it begins at 0. */
+/** The labels of the axes. The x axis is logarithmic. The y axis is logarithmic with `logY`, else starts at 0. */
 export interface Axes {
   readonly title: string
   readonly x: string
@@ -20,7 +23,7 @@ export interface Axes {
 const width = 640
 const height = 380
 const box = { left: 70, right: 620, top: 50, bottom: 310 }
-// Told apart by people who see few colours too.
+// Distinguishable with colour blindness.
 const colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
 
 const short = (value: number): string => {
@@ -33,7 +36,7 @@ const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAl
 const text = (x: number, y: number, anchor: "start" | "middle" | "end", content: string, extra = ""): string =>
   `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"${extra}>${escape(content)}</text>`
 
-/** A round number at or above `value` / 5, so that about five of it make an axis. */
+/** The round distance of ticks that divides an axis up to `value` into about five parts. */
 const step = (value: number): number => {
   const power = 10 ** Math.floor(Math.log10(value / 5))
   return [1, 2, 5, 10].map((factor) => factor * power).find((round) => round * 5 >= value) ?? value
@@ -44,7 +47,7 @@ const powersOfTen = (low: number, high: number): ReadonlyArray<number> => {
   return Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, index) => 10 ** (first + index))
 }
 
-/** The SVG of a plot. */
+/** Renders a plot as SVG. */
 export const svg = ({ logY = false, title, x, y }: Axes, series: ReadonlyArray<Series>): string => {
   const xs = [...new Set(series.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b)
   const ys = series.flatMap(({ points }) => points.map(([, at]) => at))
@@ -89,7 +92,7 @@ export const svg = ({ logY = false, title, x, y }: Axes, series: ReadonlyArray<S
   return `${lines.join("\n")}\n`
 }
 
-/** Writes docs/plots/`name`.svg; from a quick run, which is no record, .dev/plots/`name`.svg. */
+/** Writes docs/plots/`name`.svg, or .dev/plots/`name`.svg for a quick run. */
 export const plot = Effect.fnUntraced(function* (name: string, axes: Axes, series: ReadonlyArray<Series>) {
   const folder = new URL((yield* isQuick) ? "../.dev/plots/" : "../docs/plots/", import.meta.url)
   mkdirSync(folder, { recursive: true })

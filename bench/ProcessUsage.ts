@@ -1,7 +1,7 @@
-/** What a process has used, as the kernel counts it. */
+/** Resource usage of a process from the kernel. */
 import { readdirSync, readFileSync } from "node:fs"
 
-/** CPU time of a process so far, all its threads together, in microseconds, as exact as the kernel's scheduler has it. */
+/** CPU microseconds of all threads of a process so far, from the kernel's scheduler. */
 export const cpuMicros = (pid: number): number =>
   readdirSync(`/proc/${pid}/task`).reduce(
     (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]) / 1000,
@@ -11,8 +11,8 @@ export const cpuMicros = (pid: number): number =>
 const statusMegabytes = (pid: number, field: string): number =>
   Number(new RegExp(`${field}:\\s*([0-9]+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024
 
-/** Memory that a process has in use now, in MiB. */
+/** Resident memory of a process in MiB. */
 export const residentMegabytes = (pid: number): number => statusMegabytes(pid, "VmRSS")
 
-/** The most memory that a process has had in use, in MiB. */
+/** Peak resident memory of a process in MiB. */
 export const peakMegabytes = (pid: number): number => statusMegabytes(pid, "VmHWM")

@@ -1,28 +1,29 @@
-/** The programs that are measured, each in a process of its own that ends with the scope. */
+/** The measured programs, each in a process of its own that ends with the scope. */
 import { Effect } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { kubeconfig } from "../test/support/Kubeconfig.ts"
 import { demoSettings, start } from "../test/support/Process.ts"
 
-/** A process that answers over mutual TLS. */
+/** A process that serves over mutual TLS. */
 export interface Server {
   readonly name: string
   readonly port: number
   readonly pid: number
 }
 
-/** A cluster of its own. `url` is its API; `control`, where it is told to change. */
+/** An embedded cluster: the URLs of its API and of the server that changes it. */
 export interface Cluster {
   readonly url: string
   readonly control: string
 }
 
-/** What a cluster holds: `namespaces` `load-00000` and up with `each` deployments in them, of more than 4 kB of JSON. */
+/** `namespaces` namespaces `load-00000` and up with `each` deployments of more than 4 kB of JSON. */
 export interface ClusterSize {
   readonly namespaces: number
   readonly each: number
-  /** More namespaces, `sized-10` for 10, with as many deployments `deployment-00000` and up. */
+  /** Further namespaces, such as `sized-10` with the ten deployments `deployment-00000` and up. */
   readonly sized?: ReadonlyArray<number>
 }
 
@@ -37,38 +38,24 @@ export const startCluster = Effect.fnUntraced(function* ({ each, namespaces, siz
   return { url, control }
 })
 
-/** A file for `text`, which stays behind in the machine's folder for such. */
-export const temporaryFile = (name: string, text: string): string => {
+/** Writes a temporary file. */
+const temporaryFile = (name: string, text: string): string => {
   const path = join(mkdtempSync(join(tmpdir(), "bench-")), name)
   writeFileSync(path, text)
   return path
 }
 
-/** A kubeconfig that names the cluster. */
-export const kubeconfigOf = ({ url }: Cluster): string =>
-  temporaryFile(
-    "kubeconfig",
-    JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      "current-context": "bench",
-      // client-node speaks plain HTTP only to a cluster whose certificate it does not check.
-      clusters: [{ name: "bench", cluster: { server: url, "insecure-skip-tls-verify": true } }],
-      users: [{ name: "bench", user: {} }],
-      contexts: [{ name: "bench", context: { cluster: "bench", user: "bench" } }]
-    })
-  )
-
-/** The settings of the service over this cluster: as by default, with a policy, and limits that are kept but never reached. */
-export const serviceSettings = (cluster: Cluster): Readonly<Record<string, string>> => ({
+/** The settings of the service with this cluster: the defaults, a policy, and rate limits that are never reached. */
+export const serviceSettings = ({ url }: Cluster): Readonly<Record<string, string>> => ({
   ...demoSettings,
   KUBE_SOURCE: "kubeconfig",
-  KUBECONFIG: kubeconfigOf(cluster),
+  // client-node accepts plain HTTP only from a cluster whose certificate it does not verify.
+  KUBECONFIG: kubeconfig(url, {}, { "insecure-skip-tls-verify": true }),
   RATE_LIMIT_READS: "1000000",
   RATE_LIMIT_WRITES: "1000000"
 })
 
-/** Starts a program that prints its port; waits until it has printed `ready` too. */
+/** Starts a program that prints its port, and waits until it prints `ready`. */
 export const startServer = Effect.fnUntraced(function* (
   name: string,
   settings: Readonly<Record<string, string>>,
@@ -78,16 +65,16 @@ export const startServer = Effect.fnUntraced(function* (
   const instance = yield* start(settings, program)
   const port = yield* instance.port
   yield* instance.printed(ready)
-  // Its log is read, as it would be, and not kept.
+  // Read the log, as a supervisor would, but do not keep it.
   instance.child.stdout?.removeAllListeners("data").resume()
   return { name, port, pid: instance.child.pid ?? 0 } satisfies Server
 })
 
-/** Starts the whole service over this cluster; waits until it has synced. */
+/** Starts the service with this cluster and waits until it has synced. */
 export const startService = (cluster: Cluster, name = "kube-resource-api") =>
   startServer(name, serviceSettings(cluster), "src/main.ts", '"Ready"')
 
-/** Starts the baseline: a bare node:https server that answers each of these paths with its body. */
+/** Starts the baseline: a bare node:https server with a body for each path. */
 export const startBare = (bodies: Readonly<Record<string, string>>) =>
   startServer(
     "bare node:https",

@@ -1,18 +1,18 @@
-/** How the benchmarks print: Markdown tables, as docs/performance.md keeps them, and one line for each ratio. */
+/** Prints the results of the benchmarks as the Markdown tables and figures of docs/performance.md. */
 import { Config, Effect } from "effect"
 import { loadavg } from "node:os"
 import { median, spread } from "./Spread.ts"
 
-/** Whether only to see that the benchmark works (`BENCH_QUICK=1`): few, short rounds, whose figures say nothing. */
+/** `BENCH_QUICK=1`: few and short rounds, which only show that the benchmark works. */
 export const isQuick = Config.withDefault(Config.Boolean("BENCH_QUICK"), false)
 
 /** Prints a line. */
 export const print = (text: string) => Effect.sync(() => process.stdout.write(`${text}\n`))
 
-/** Prints a title, with how busy the machine is: on a busy one only ratios mean anything. */
+/** Prints a title and the load average: on a busy machine, only the ratios are meaningful. */
 export const title = (text: string) => print(`\n## ${text}\n\nLoad average before: ${loadavg()[0]?.toFixed(1)}\n`)
 
-/** Prints a table; all columns but the first are figures. */
+/** Prints a table with figures in all columns but the first. */
 export const table = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string | number>>) => {
   const cells = [header, ...rows.map((row) => row.map(String))]
   const widths = header.map((_, column) => Math.max(3, ...cells.map((row) => (row[column] ?? "").length)))
@@ -23,13 +23,13 @@ export const table = (header: ReadonlyArray<string>, rows: ReadonlyArray<Readonl
   return print([line(first), rule, ...rest.map(line), ""].join("\n"))
 }
 
-/** What a figure must be, and how it is compared. */
+/** The bounds of a figure. */
 export interface Goal {
   readonly atMost?: number
   readonly atLeast?: number
 }
 
-/** Prints the one figure that the benchmark is about, beside its goal if it has one. */
+/** Prints a main figure of the benchmark and its goal. */
 export const result = (what: string, values: ReadonlyArray<number>, { atLeast, atMost }: Goal = {}, digits = 2) => {
   const middle = median(values)
   const met = middle <= (atMost ?? Infinity) && middle >= (atLeast ?? -Infinity) ? "met" : "MISSED"

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { file } from "../test/support/Pki.ts"
 
-/** The service's TLS settings, for servers that are compared with it. */
+/** The service's TLS settings for the servers that it is compared with. */
 export const serviceTls = () =>
   ({
     cert: readFileSync(file("server.crt")),

@@ -1,7 +1,9 @@
-/** Contenders that take turns, so that what else the machine does meets them alike. */
 import { Effect } from "effect"
 
-/** Runs `measure` for each of `contenders` in turn, `rounds` times; gives the results of each, round by round. */
+/**
+ * Runs `measure` for each contender in turn, `rounds` times, and returns the results of each. Taking turns spreads the other
+ * load of the machine over all contenders.
+ */
 export const takeTurns = Effect.fnUntraced(function* <C, A, E, R>(
   contenders: ReadonlyArray<C>,
   rounds: number,
@@ -9,7 +11,7 @@ export const takeTurns = Effect.fnUntraced(function* <C, A, E, R>(
 ) {
   const turns = contenders.map((contender) => ({ contender, results: new Array<A>() }))
   for (let round = 0; round < rounds; round++) {
-    // Whoever comes first in one round comes last in the next.
+    // The order alternates.
     for (const { contender, results } of round % 2 === 0 ? turns : turns.toReversed()) {
       results.push(yield* measure(contender))
     }

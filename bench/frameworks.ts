@@ -1,6 +1,6 @@
 /**
- * What this service could have been built on: CPU of the server's process for each GET of one replica count, of a bare
- * node:https server, of Effect's router and of its HttpApi with schemas, and of the router of the line of Effect before.
+ * CPU of a GET of one replica count with the frameworks that the service could use: a bare node:https server, the router of
+ * Effect 4, its HttpApi with schemas, and the router of Effect 3.
  */
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
@@ -42,7 +42,7 @@ const main = Effect.gen(function* () {
   const turns = yield* takeTurns(servers, quick ? 1 : 7, read)
   const [bare = []] = turns.map(({ results }) => figures(results, "micros"))
   yield* table(
-    ["server", "CPU µs", "of the bare server's", "GETs/s", "RSS, MiB"],
+    ["server", "CPU µs", "relative to bare", "GETs/s", "RSS, MiB"],
     turns.map(({ contender, results }) => [
       contender.name,
       spread(figures(results, "micros")),
@@ -52,7 +52,7 @@ const main = Effect.gen(function* () {
     ])
   )
   const [, four = [], , three = []] = turns.map(({ results }) => figures(results, "micros"))
-  yield* result("CPU per read by Effect 3's router, of that by Effect 4's", ratios(three, four))
+  yield* result("CPU of Effect 3's router, relative to Effect 4's", ratios(three, four))
 })
 
 await Effect.runPromise(Effect.scoped(main))

@@ -1,7 +1,6 @@
 /**
- * How soon a change in the cluster is seen by a GET: milliseconds from the moment the change is made to the end of the first
- * GET over mutual TLS that shows it, at several rates of change, while other reads run at half of what the service can take.
- * Beside it, of the same run: one such GET by itself.
+ * Freshness: milliseconds from a change in the cluster to the end of the first GET over mutual TLS that shows it. Measured at
+ * several rates of change while other reads run at half of the service's capacity, beside the latency of such a GET.
  */
 import { Effect, Fiber, Schema } from "effect"
 import { agent, send } from "../test/support/Https.ts"
@@ -40,7 +39,7 @@ const main = Effect.gen(function* () {
     const others = yield* Effect.forkChild(
       pacedReads(service, { ...read, perSecond: reads, seconds: seconds + 2, alone: false })
     )
-    // By then the other reads have begun.
+    // By then, the other reads have warmed up.
     yield* Effect.sleep("2 seconds")
     const before = cpuMicros(service.pid)
     const changing = yield* Effect.forkChild(
@@ -58,12 +57,12 @@ const main = Effect.gen(function* () {
     }
     const { count, probed } = yield* decodeChanged(yield* Fiber.join(changing))
     const micros = cpuMicros(service.pid) - before
-    // A change is visible as soon as it, or one after it, is.
+    // A change is visible once this count or a later one is.
     const millis = probed.flatMap((changed) => {
       const first = seen.find(({ at, count }) => count >= changed && at >= changed)
       return first === undefined ? [] : [(first.at - changed) / 1000]
     })
-    if (millis.length < probed.length) return yield* Effect.die(new Error("a change was never seen"))
+    if (millis.length < probed.length) return yield* Effect.die(new Error("a change never became visible"))
     const latencies = yield* Fiber.join(others)
     return {
       changed: count / seconds,
@@ -84,10 +83,10 @@ const main = Effect.gen(function* () {
     )
   )
   yield* print(
-    `${seconds} s a round, ${rounds} rounds, 10,000 deployments, ${reads} other GETs/s (half of what the service can take)\n`
+    `${seconds} s a round, ${rounds} rounds, 10,000 deployments, ${reads} other GETs/s (half of the capacity)\n`
   )
   yield* table(
-    ["changes/s asked", "made", "visible p50, ms", "p99, ms", "one GET p50, ms", "p99, ms", "CPU of the service"],
+    ["changes/s asked", "made", "visible p50, ms", "p99, ms", "one GET p50, ms", "p99, ms", "CPU, %"],
     measured.map(({ rate, results }) => [
       rate,
       spread(figures(results, "changed"), 0),
@@ -95,11 +94,11 @@ const main = Effect.gen(function* () {
       spread(figures(results, "p99")),
       spread(figures(results, "get")),
       spread(figures(results, "getP99")),
-      `${spread(figures(results, "busy"), 0)} %`
+      spread(figures(results, "busy"), 0)
     ])
   )
   yield* result(
-    "p99 at 1,000 changes/s, ms",
+    "freshness p99 at 1,000 changes/s, ms",
     measured.flatMap(({ rate, results }) => (rate === 1000 ? figures(results, "p99") : [])),
     { atMost: 20 },
     1

@@ -1,7 +1,4 @@
-/**
- * What grows with the cluster, and what does not: the CPU of reading one replica count against the number of deployments,
- * and of reading a list against its size.
- */
+/** CPU of reading one replica count against the size of the cluster, and of reading a list against its own size. */
 import { Effect } from "effect"
 import { agent, send } from "../test/support/Https.ts"
 import { makeLoad } from "./Load.ts"
@@ -38,10 +35,10 @@ const main = Effect.gen(function* () {
       return yield* takeTurns(services, rounds, read)
     })
   )
-  yield* print(`One replica count, against the deployments in the cluster; ${rounds} rounds, 32 connections\n`)
+  yield* print(`One count against the deployments in the cluster; ${rounds} rounds, 32 connections\n`)
   const smallest = figures(flat[0]?.results ?? [], "micros")
   yield* table(
-    ["deployments", "CPU µs", "of that with the fewest"],
+    ["deployments", "CPU µs", `relative to ${sizes[0]}`],
     flat.map(({ contender, results }) => [
       contender.size,
       spread(figures(results, "micros")),
@@ -49,7 +46,7 @@ const main = Effect.gen(function* () {
     ])
   )
   yield* result(
-    `CPU per read over ${sizes.at(-1)} deployments, of that over ${sizes[0]}`,
+    `CPU of one count of ${sizes.at(-1)}, relative to ${sizes[0]}`,
     ratios(figures(flat.at(-1)?.results ?? [], "micros"), smallest),
     { atMost: 1.1 }
   )
@@ -71,7 +68,7 @@ const main = Effect.gen(function* () {
     const before = points[index]
     return before === undefined ? Number.NaN : (1000 * (point.micros - before.micros)) / (point.bytes - before.bytes)
   })
-  yield* print(`\nA list of replica counts, against its own size; ${rounds} rounds, 8 connections\n`)
+  yield* print(`\nA list of counts against its own size; ${rounds} rounds, 8 connections\n`)
   yield* table(
     ["deployments", "bytes", "CPU µs", "CPU µs for each further kB"],
     linear.map(({ contender, results }, index) => [

@@ -1,6 +1,6 @@
 /**
- * What a new connection costs: mutual TLS handshakes a second, each with one GET of /livez, and the CPU microseconds of the
- * server's process for each, with and without resumption of a session, against a bare node:https server.
+ * New connections, each with one GET of /livez: mutual TLS handshakes a second and CPU microseconds of the server for each,
+ * full and resumed, against a bare node:https server.
  */
 import { Effect } from "effect"
 import { file } from "../test/support/Pki.ts"
@@ -13,7 +13,7 @@ import { takeTurns } from "./Turns.ts"
 
 const clients = 2
 
-/** Connections made by several clients, one after the other by each, for so many seconds. */
+/** Opens connections from `clients` clients for so many seconds. */
 const connect = Effect.fnUntraced(function* ({ pid, port }: Server, kind: "new" | "reuse", seconds: number) {
   const words = ["s_time", "-connect", `127.0.0.1:${port}`, "-tls1_3", `-${kind}`, "-www", "/livez"]
   const party = ["-cert", file("viewer.crt"), "-key", file("viewer.key"), "-CAfile", file("ca.crt")]
@@ -24,7 +24,7 @@ const connect = Effect.fnUntraced(function* ({ pid, port }: Server, kind: "new" 
     { concurrency: clients }
   )
   const micros = cpuMicros(pid) - before
-  // It prints a letter for each connection, and for a resumed one another.
+  // openssl prints * for each full handshake and r for each resumed one.
   const [full = 0, resumed = 0] = ["*", "r"].map((letter) =>
     printed.reduce(
       (sum, text) => sum + (text.split("\n").find((line) => /^[*r]+$/.test(line)) ?? "").split(letter).length - 1,
@@ -68,7 +68,7 @@ const main = Effect.gen(function* () {
   yield* print(`Each with one GET of /livez; ${clients} clients at once, one core for them and one for the server\n`)
   yield* table(["handshake", "CPU µs", "bare: CPU µs", "ratio", "connections/s", "bare: connections/s", "ratio"], rows)
   for (const { micros, name } of compared) {
-    yield* result(`CPU per ${name} handshake, of the bare server's`, micros)
+    yield* result(`CPU of a ${name} handshake, relative to bare`, micros)
   }
 })
 

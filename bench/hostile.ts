@@ -1,8 +1,7 @@
 /**
- * What an attack does to the reads of an identified client: 2,000 connections that stall in their handshake or dribble a
- * header block, and 200 clients without a certificate that ask as fast as they are answered, against the service with its
- * default limits. One client reads at a steady rate over kept-alive connections, another over a new connection for each read;
- * both do so first without the attack. Every read must succeed.
+ * Reads of an identified client under attack, with the default limits: 2,000 connections that stall in their handshake or
+ * dribble a header block, and 200 clients without a certificate that send a request after each response. One client reads at
+ * a fixed rate over keep-alive connections, another over a new connection for each read. Every read must succeed.
  */
 import { Effect } from "effect"
 import { type Attack, attack, type Reads, steadyReads } from "../test/support/Attack.ts"
@@ -34,8 +33,8 @@ const measure = Effect.fnUntraced(function* (name: string, port: number, pid: nu
       concurrency: "unbounded"
     }
   )
-  yield* row(`${name}, kept-alive`, kept)
-  yield* row(`${name}, a connection each`, fresh)
+  yield* row(`${name}, kept alive`, kept)
+  yield* row(`${name}, new connections`, fresh)
   yield* print(
     `  the service: ${Math.round((cpuMicros(pid) - before) / (seconds * 10_000))} % of a core, ${residentMegabytes(pid).toFixed(0)} MiB`
   )
@@ -62,6 +61,7 @@ const main = Effect.gen(function* () {
       Effect.gen(function* () {
         const attackers = yield* Effect.forEach(attacks, (one: Attack) => attack(port, one))
         for (const { printed } of attackers) yield* printed("\n")
+        // The attack reaches its full size within three seconds.
         yield* Effect.sleep(3000)
         yield* measure(name, port, pid, seconds)
         for (const { output } of attackers) yield* print(`  the attackers: ${output().trimEnd().split("\n").at(-1)}`)

@@ -1,6 +1,6 @@
 /**
- * What the cached view costs: bytes of memory for each deployment, and the time of an event and of a lookup against the size
- * of the namespace. Run: `node --expose-gc bench/memory.ts`
+ * The cached view: bytes of memory for each deployment, and the CPU time of events and lookups against the size of the
+ * namespace. Run: `node --expose-gc bench/memory.ts`
  */
 import { Effect, Schema } from "effect"
 import * as View from "../src/cache/ClusterView.ts"
@@ -26,7 +26,7 @@ const Objects = Schema.fromJsonString(
   )
 )
 
-/** Deployments as they come off the wire, each with strings of its own. Their names differ from namespace to namespace. */
+/** Deployments as the wire decoder returns them: each has its own strings, and a name that no other namespace has. */
 const deployments = (namespaces: number, each: number, version: number): ReadonlyArray<DeploymentObject> => {
   const objects = Array.from({ length: namespaces * each }, (_, index) => {
     const namespace = `team-${String(index % namespaces).padStart(4, "0")}`
@@ -84,7 +84,7 @@ const relisted = (view: View.ClusterView, namespaceCount: number): View.ClusterV
     resourceVersion: version(600_000_000)
   })
 
-/** The states of a view of so many namespaces, one after the other. Each is made in a call, whose end frees all else. */
+/** Successive states of a view. A call makes each state, so that its temporary values are freed. */
 const states: ReadonlyArray<
   readonly [state: string, next: (view: View.ClusterView, namespaceCount: number) => View.ClusterView]
 > = [
@@ -94,7 +94,7 @@ const states: ReadonlyArray<
   ["relisted, all changed, all read again", relisted]
 ]
 
-/** Bytes for each deployment, in each state of a view of so many namespaces. */
+/** Bytes for each deployment in each state of a view of so many namespaces. */
 const memory = (namespaceCount: number): ReadonlyArray<number> => {
   const base = usedBytes()
   let view = View.empty
@@ -105,7 +105,7 @@ const memory = (namespaceCount: number): ReadonlyArray<number> => {
   })
 }
 
-/** Nanoseconds of CPU that one run of `run` takes, over as many as fill about 150 ms, after a warm-up. */
+/** CPU nanoseconds of one call of `run`, measured for about 150 ms after a warm-up. */
 const nanos = (run: (index: number) => void): number => {
   for (let index = 0; index < 2000; index++) run(index)
   let runs = 0
@@ -127,7 +127,7 @@ const operations = [
   "a name looked up everywhere"
 ] as const
 
-/** Nanoseconds of each operation in a namespace of `size` deployments. */
+/** CPU nanoseconds of each operation in a namespace of `size` deployments. */
 const times = (size: number): ReadonlyArray<number> => {
   const base = filled(1, size)
   const objects = deployments(1, size, 100_000_000)
@@ -163,7 +163,7 @@ const times = (size: number): ReadonlyArray<number> => {
   ]
 }
 
-/** Nanoseconds of a scaling followed by a read of all counts, and of such a read alone, with 20,000 deployments. */
+/** CPU nanoseconds of a scaling and a read of all counts, and of a second read, with 20,000 deployments. */
 const everything = (): readonly [changed: number, same: number] => {
   let view = filled(500, perNamespace)
   const all = deployments(500, perNamespace, 300_000_000)
@@ -189,7 +189,7 @@ const main = Effect.gen(function* () {
   const rounds = quick ? 1 : 5
   yield* title("memory and the cost of a change")
   const counts = quick ? [25, 500] : [25, 500, 2500]
-  // Compiles what will run, so that code is not counted as data.
+  // A warm-up, so that compiled code does not count as data.
   memory(25)
   const held = counts.map(memory)
   yield* print("Bytes of heap and external memory for each deployment, after a collection\n")
@@ -197,12 +197,7 @@ const main = Effect.gen(function* () {
     ["state", ...counts.map((count) => `${count * perNamespace} deployments`)],
     states.map(([state], index) => [state].concat(held.map((bytes) => (bytes[index] ?? Number.NaN).toFixed(0))))
   )
-  yield* result(
-    "bytes for each deployment, the most in any state",
-    [Math.max(...(held.at(-1) ?? []))],
-    { atMost: 700 },
-    0
-  )
+  yield* result("bytes of memory for each deployment", [Math.max(...(held.at(-1) ?? []))], { atMost: 700 }, 0)
 
   const sizes = quick ? [10, 1000] : [10, 100, 1000, 10_000]
   const measured = sizes.map((size) => ({ size, rounds: Array.from({ length: rounds }, () => times(size)) }))
@@ -218,14 +213,14 @@ const main = Effect.gen(function* () {
     `With 20,000 deployments a scaling and a read of all counts take ${spread(
       whole.map(([changed]) => changed / 1e6),
       2
-    )} ms; read again without a change, ${spread(
+    )} ms; reading again ${spread(
       whole.map(([, same]) => same),
       0
     )} ns.`
   )
   yield* plot(
     "growth-events",
-    { title: "Taking in an event", x: "deployments in the namespace", y: "ns per event", logY: true },
+    { title: "Applying an event", x: "deployments in the namespace", y: "ns per event", logY: true },
     operations.slice(0, 3).map((name, index) => ({
       name,
       points: measured.map((each) => [each.size, median(of(each, index))])

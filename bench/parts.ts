@@ -1,6 +1,6 @@
 /**
- * What parts of the service cost a cached read, in CPU of the server's process: policy authorization and rate limits; and
- * metrics, request log and request id, of which the last, that every response has, is timed by itself and added.
+ * CPU of parts of a cached read: policy and rate limits; metrics, request log and request id. Every response has a request
+ * id, so its time is measured alone and added.
  */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
@@ -21,7 +21,7 @@ const variants = [
   { name: "metrics and request log", SECURED: "false", OBSERVED: "true" }
 ]
 
-/** Microseconds that a response's id takes: made, and set as a header field. */
+/** CPU microseconds to create a request id and to set it as a header field. */
 const idMicros = (): number => {
   const response = HttpServerResponse.text("{}", { contentType: "application/json", headers: { age: "0" } })
   const once = () => HttpServerResponse.setHeaders(response, { "x-request-id": requestId(undefined) })
@@ -51,9 +51,9 @@ const main = Effect.gen(function* () {
     turns.map(({ contender, results }) => [contender.name, spread(figures(results, "micros"))])
   )
   yield* print(`A request id takes ${id.toFixed(2)} µs.`)
-  yield* result("with policy and rate limits, of a read with neither", ratios(secured, neither), { atMost: 1.15 })
+  yield* result("CPU with policy and rate limits, relative to without", ratios(secured, neither), { atMost: 1.15 })
   yield* result(
-    "with metrics, request log and request id, of a read with neither",
+    "CPU with metrics, log and request id, relative to without",
     ratios(
       observed.map((micros) => micros + id),
       neither

@@ -1,10 +1,10 @@
 /**
- * What a start takes: milliseconds from the process's start to the first answer of /livez and to /readyz, and its CPU until
- * then, over the demo cluster, from source and from the bundle.
+ * Startup with the demo cluster, from the bundle and from source: milliseconds until /livez and /readyz first return 200, and
+ * the CPU time until then.
  */
 import { Effect, Schedule } from "effect"
-import { createServer } from "node:net"
 import { send } from "../test/support/Https.ts"
+import { freePort } from "../test/support/Ports.ts"
 import { bundled, demoSettings, start } from "../test/support/Process.ts"
 import { cpuMicros } from "./ProcessUsage.ts"
 import { isQuick, print, result, table, title } from "./Report.ts"
@@ -16,14 +16,7 @@ interface Contender {
   readonly program: string
 }
 
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() => resume(Effect.succeed(address === null || typeof address === "string" ? 0 : address.port)))
-  })
-})
-
-/** The time at which `path` first answered 200. */
+/** The time of the first 200 for `path`. Polls more often than `eventually`, because the interval limits the resolution. */
 const answered = (port: number, path: string) =>
   send(port, { client: "none", path }).pipe(
     Effect.filterOrFail(({ status }) => status === 200),
@@ -47,7 +40,7 @@ const main = Effect.gen(function* () {
     { name: "bundle", program: `${yield* bundled}/main.js` },
     { name: "source", program: "src/main.ts" }
   ]
-  // Once for the file system's cache.
+  // Warms the cache of the file system.
   yield* Effect.forEach(contenders, once)
   const turns = yield* takeTurns(contenders, quick ? 2 : 15, once)
   yield* print(`${turns[0]?.results.length} starts of each, ms\n`)
@@ -62,7 +55,7 @@ const main = Effect.gen(function* () {
   )
   const [fromBundle = [], fromSource = []] = turns.map(({ results }) => figures(results, "live"))
   yield* result("/livez from the bundle, ms", fromBundle, { atMost: 400 }, 0)
-  yield* result("/livez from the bundle, of that from source", ratios(fromBundle, fromSource))
+  yield* result("/livez from the bundle, relative to source", ratios(fromBundle, fromSource))
 })
 
 await Effect.runPromise(main)

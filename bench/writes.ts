@@ -1,6 +1,6 @@
 /**
- * What a write takes: PUTs a second, and latency, through the service, against the same writes made directly to the cluster
- * (the same merge patch of the same scales, by the same client): the difference is the service's own.
+ * Writes a second and their latency through the service (PUT), against the same merge patches of the scales sent directly to
+ * the cluster (PATCH). The difference is the service's part.
  */
 import { Effect } from "effect"
 import { Agent, request } from "node:http"
@@ -27,7 +27,7 @@ const main = Effect.gen(function* () {
   const pool = yield* agent("admin", 64)
   const numbered = (word: string, index: number) => `${word}-${String(index).padStart(5, "0")}`
   let serial = 0
-  /** The next deployment and a count that it does not have. */
+  /** The next deployment, and a count that differs from its current one. */
   const next = () => {
     const index = serial++ % (namespaces * each)
     return {
@@ -55,8 +55,8 @@ const main = Effect.gen(function* () {
     return Effect.map(send(service.port, { client: "admin", method: "PUT", path, agent: pool }), ({ status }) => status)
   })
   const contenders = [
-    { name: "PUT to the service", write: put },
-    { name: "PATCH to the cluster", write: patch }
+    { name: "PUT", write: put },
+    { name: "PATCH", write: patch }
   ]
 
   const rows = []
@@ -71,7 +71,7 @@ const main = Effect.gen(function* () {
         Effect.fnUntraced(function* () {
           const sent = performance.now()
           const status = yield* write
-          if (status !== 200) return yield* Effect.die(new Error(`a write was answered with ${status}`))
+          if (status !== 200) return yield* Effect.die(new Error(`a write got ${status}`))
           millis.push(performance.now() - sent)
         }),
         { concurrency, discard: true }
@@ -98,11 +98,11 @@ const main = Effect.gen(function* () {
     const [ours = [], direct = []] = turns.map(({ results }) => figures(results, "p50"))
     compared.push({ concurrency, own: median(ours) - median(direct), ratio: ratios(ours, direct) })
   }
-  yield* print(`${count} writes a round, each of a count that the deployment did not have\n`)
-  yield* table(["write", "at once", "writes/s", "p50, ms", "p99, ms", "CPU of the service, µs"], rows)
+  yield* print(`${count} writes a round, each of a new count\n`)
+  yield* table(["write", "at once", "writes/s", "p50, ms", "p99, ms", "CPU, µs"], rows)
   for (const { concurrency, own, ratio } of compared) {
-    yield* print(`The service's own part of the median latency, ${concurrency} at once: ${own.toFixed(2)} ms`)
-    yield* result(`median latency, of the direct write's, ${concurrency} at once`, ratio)
+    yield* print(`The service adds ${own.toFixed(2)} ms to the median with ${concurrency} at once`)
+    yield* result(`median latency with ${concurrency} at once, relative to the direct write`, ratio)
   }
 })
 

@@ -1,4 +1,4 @@
-/** Endpoint 3 by the line of Effect before: `HttpRouter` of @effect/platform, with the TLS settings of the others. */
+/** Serves the GET of one replica count with `HttpRouter` of Effect 3 and the TLS settings of the other servers. */
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

@@ -18,7 +18,7 @@ const namespace = NamespaceName.make("personal")
 const deployment = DeploymentName.make("nginx")
 
 withService()("the typed client", (it) => {
-  it.effect("walks the usage path: namespaces, deployments, a count, setting it, reading it back", () =>
+  it.effect("lists namespaces and deployments, and reads, sets and reads back a replica count", () =>
     Effect.gen(function* () {
       const client = yield* connect
       const { namespaces } = yield* client.listNamespaces()
@@ -39,7 +39,7 @@ withService()("the typed client", (it) => {
     }).pipe(Effect.provide(as("admin")))
   )
 
-  it.effect("fails with the contract's problems, by tag", () =>
+  it.effect("fails with the tagged problem of the response", () =>
     Effect.gen(function* () {
       const client = yield* connect
       const problem = yield* client
@@ -53,7 +53,7 @@ withService()("the typed client", (it) => {
     }).pipe(Effect.provide(as("viewer")))
   )
 
-  it.effect("a stranger's calls fail with Unidentified", () =>
+  it.effect("fails with Unidentified for an unidentified caller", () =>
     Effect.gen(function* () {
       const client = yield* connect
       assert.strictEqual((yield* client.listNamespaces().pipe(Effect.flip))._tag, "Unidentified")

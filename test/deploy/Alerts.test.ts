@@ -7,7 +7,7 @@ import { alerts, install, promtool, rulesFile } from "./Prometheus.ts"
 
 beforeAll(install, 300_000)
 
-/** Series by their selector, as promtool writes values: `start+stepxcount`, one a minute. */
+/** Values by series, in the notation of promtool: `start+stepxcount`, one value a minute. */
 type Series = Readonly<Record<string, string>>
 
 const service = 'job="kube-resource-api"'
@@ -29,14 +29,14 @@ const age = `cache_age_seconds{${service},instance="a"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
 const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
 
-/** Two instances for three hours, with some errors, a slow request now and then, and one restart. */
+/** Two instances for three hours, with some errors, some slow requests and one restart. */
 const healthy: Series = {
   [up("a")]: "1x180",
   [up("b")]: "1x180",
   [requests("GET", "200")]: "0+6000x180",
   [requests("GET", "503")]: "0+60x180",
   [requests("PUT", "200")]: "0+60x180",
-  // Kubernetes asks an instance that is not ready all the time; that is no failure of a request.
+  // Readiness probes do not count as failed requests.
   [`http_requests_total{${service},instance="a",route="/readyz",method="GET",code="503"}`]: "0+6000x180",
   [bucket("GET", "0.05")]: "0+5800x180",
   [bucket("GET", "0.1")]: "0+5900x180",
@@ -61,14 +61,14 @@ const healthy: Series = {
   [expiry]: "7776000x180"
 }
 
-/** What of the healthy state is otherwise, so that the alert fires, or just does not. `undefined`: the series is not there. */
+/** Series that differ from the healthy state. `undefined` removes the series. */
 type Change = Readonly<Record<string, string | undefined>>
 
 interface Case {
   readonly fires: Change
   readonly labels: Readonly<Record<string, string>>
   readonly doesNot: Change
-  /** Others that fire with it, and must. */
+  /** Other alerts that must fire as well. */
   readonly with?: ReadonlyArray<string>
 }
 
@@ -78,7 +78,7 @@ const cases: Readonly<Record<string, Case>> = {
   KubeResourceApiInaccessible: {
     fires: { [success]: "1x170 0x9" },
     labels: { job: "kube-resource-api-probe", step: "list_namespaces" },
-    // It failed twice, and once more at the very end.
+    // Two failures, and one more at the end.
     doesNot: { [success]: "1x170 0x1 1x5 0x1" }
   },
   KubeResourceApiNotProbed: {
@@ -89,13 +89,13 @@ const cases: Readonly<Record<string, Case>> = {
   KubeResourceApiPoorHealth: {
     fires: { [ready("kube-resource-api-b")]: "1x170 0x9" },
     labels: {},
-    // A roll-out: one of two is not ready for a while.
+    // A rollout: one of two pods is not ready for a while.
     doesNot: { [ready("kube-resource-api-b")]: "1x170 0x4 1x4" }
   },
   KubeResourceApiWatcherNotReady: {
     fires: { [ready("kube-resource-api-watcher-b")]: "1x160 0x19" },
     labels: {},
-    // A new one has been starting for nine minutes.
+    // A new watcher has been starting for nine minutes.
     doesNot: { [ready("kube-resource-api-watcher-c")]: "_x171 0x9" }
   },
   KubeResourceApiDown: {
@@ -146,7 +146,7 @@ const cases: Readonly<Record<string, Case>> = {
     doesNot: { [connected]: "1x170 0x1 1x5 0x1" }
   },
   KubeResourceApiCertificateExpiry: {
-    // Three hours are 10,800 seconds: thirteen days after that.
+    // Thirteen days after the end of the three hours, which are 10,800 seconds.
     fires: { [expiry]: "1134000x180" },
     labels: { ...instance, file: "server" },
     doesNot: { [expiry]: "1296000x180" }
@@ -159,17 +159,17 @@ const cases: Readonly<Record<string, Case>> = {
   }
 }
 
-/** More that an alert fires for. */
+/** Further changes for which an alert fires. */
 const more: ReadonlyArray<readonly [alert: string, what: string, change: Change, labels: Case["labels"]]> = [
   [
     "KubeResourceApiNotProbed",
-    "the probe's CronJob is not run",
+    "the CronJob of the probe does not run",
     { [lastRun]: undefined, [success]: undefined, [scheduled]: "0+300x31 9300x148", [succeeded]: "0+60x180" },
     { cronjob: "kube-resource-api-probe" }
   ],
   [
     "KubeResourceApiInaccessible",
-    "the probe's CronJob fails",
+    "the CronJob of the probe fails",
     { [lastRun]: undefined, [success]: undefined, [scheduled]: "0+60x180", [succeeded]: "0+60x150 9000x29" },
     { cronjob: "kube-resource-api-probe" }
   ],
@@ -181,7 +181,7 @@ const more: ReadonlyArray<readonly [alert: string, what: string, change: Change,
   ],
   [
     "KubeResourceApiPoorHealth",
-    "half of those that serve are not ready, however many watchers are",
+    "half of the serving pods are not ready, however many watchers are ready",
     {
       [ready("kube-resource-api-b")]: "1x170 0x9",
       [ready("kube-resource-api-watcher-c")]: "1x180",
@@ -195,7 +195,7 @@ const more: ReadonlyArray<readonly [alert: string, what: string, change: Change,
     { [up("a")]: undefined, [up("b")]: undefined },
     { job: "kube-resource-api" }
   ],
-  ["KubeResourceApiInstanceTurnover", "a container is restarted again and again", { [restarts]: "0x150 0+1x29" }, {}]
+  ["KubeResourceApiInstanceTurnover", "a container restarts repeatedly", { [restarts]: "0x150 0+1x29" }, {}]
 ]
 
 const test = (change: Change, at: string, firing: ReadonlyArray<Readonly<Record<string, string>>>) => {
@@ -241,18 +241,18 @@ const firing = (alert: string, labels: Case["labels"]) => ({
 })
 
 describe("the alerts", () => {
-  it("pass promtool's check", () => {
+  it("pass promtool check rules", () => {
     const { output, status } = promtool(["check", "rules", rulesFile])
     assert.strictEqual(status, 0, output)
   })
 
-  it("are all tested below", () =>
+  it("all have a test", () =>
     assert.sameMembers(
       alerts().map(({ alert }) => alert),
       Object.keys(cases)
     ))
 
-  it("have each a section among the runbooks of docs/operations.md, which their annotation names", () => {
+  it("each link to their runbook in docs/operations.md", () => {
     const operations = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8")
     const runbooks = operations.slice(operations.indexOf("\n## Runbooks\n"))
     for (const { alert, annotations } of alerts()) {
@@ -261,16 +261,16 @@ describe("the alerts", () => {
     }
   })
 
-  it("are silent while all is well", () => test({}, "3h", []))
+  it("are silent in a healthy state", () => test({}, "3h", []))
 
-  it("are silent where every pod watches the cluster", () =>
+  it("are silent without watcher pods", () =>
     test(
       { [ready("kube-resource-api-watcher-a")]: undefined, [ready("kube-resource-api-watcher-b")]: undefined },
       "3h",
       []
     ))
 
-  it("are silent where a CronJob is what probes", () =>
+  it("are silent if the probe runs as a CronJob", () =>
     test({ [lastRun]: undefined, [success]: undefined, [scheduled]: "0+60x180", [succeeded]: "0+60x180" }, "3h", []))
 
   for (const [alert, { doesNot, fires, labels, ...rest }] of Object.entries(cases)) {
@@ -280,16 +280,16 @@ describe("the alerts", () => {
         "3h",
         [alert, ...(rest.with ?? [])].map((name) => firing(name, labels))
       ))
-    it(`${alert} does not fire for less`, () =>
+    it(`${alert} does not fire below its threshold`, () =>
       test(
         doesNot,
         "3h",
-        // Less than the urgent one's limit is still the other's.
+        // Below the threshold of the critical alert, the warning still fires.
         (rest.with ?? []).map((name) => firing(name, labels))
       ))
   }
 
   for (const [alert, what, change, labels] of more) {
-    it(`${alert} fires where ${what}`, () => test(change, "3h", [firing(alert, labels)]))
+    it(`${alert} fires if ${what}`, () => test(change, "3h", [firing(alert, labels)]))
   }
 })

@@ -24,7 +24,7 @@ const scraped = [
 ]
 const monitored = [...scraped, "--set", "metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true"]
 
-/** The values files, each by itself and with each of these on top. */
+/** The arguments that are added to each values file. */
 const toggles: ReadonlyArray<ReadonlyArray<string>> = [
   [],
   ["--set", "autoscaling.enabled=false,podDisruptionBudget.enabled=false,networkPolicy.enabled=false,metrics.port=0"],
@@ -40,7 +40,7 @@ const toggles: ReadonlyArray<ReadonlyArray<string>> = [
 ]
 const matrix = valuesFiles.flatMap((file) =>
   toggles
-    // There the metrics port is what is scraped.
+    // These values enable a ServiceMonitor of the metrics port.
     .filter((toggle) => !(file.includes("everything") && String(toggle).includes("metrics.port=0")))
     .map((toggle) => ["--values", file].concat(toggle))
 )
@@ -110,7 +110,7 @@ const dashboardsOf = (manifests: ReadonlyArray<Manifest>) =>
     .filter(({ metadata }) => metadata.name.endsWith("-dashboard"))
     .map((one) => one["data"])
 
-/** A selector of one of the labels by which kube-state-metrics names Kubernetes' objects, in a string of JSON. */
+/** A PromQL selector of a label of kube-state-metrics that names a Kubernetes object, in a string of JSON. */
 const objectSelector = /\b(?:cronjob|pod|deployment|job_name|container|namespace)[=!~]{1,2}\\+"[^"\\]*\\+"/g
 const objectSelectors = (json: string) =>
   [...new Set(json.match(objectSelector) ?? [])].map((one) => one.replaceAll("\\", "")).toSorted()
@@ -124,7 +124,7 @@ describe("the chart", () => {
 
   for (const words of matrix) {
     it.live(
-      `with ${words.join(" ").replaceAll(`${chart}/ci/`, "")}: every manifest is valid, every pod restricted`,
+      `with ${words.join(" ").replaceAll(`${chart}/ci/`, "")}: all manifests are valid, all pods restricted`,
       () =>
         Effect.gen(function* () {
           const manifests = yield* render(...words)
@@ -148,7 +148,7 @@ describe("the chart", () => {
     )
   }
 
-  it.live("the checks themselves find what is wrong", () =>
+  it.live("is checked by validators that find errors", () =>
     Effect.gen(function* () {
       const [service] = named(yield* render(...minimal), "Service")
       assert(service !== undefined)
@@ -171,7 +171,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("kubectl, which reads them into Kubernetes' own types, takes the workloads", () =>
+  it.live("renders workloads that kubectl decodes into Kubernetes' own types", () =>
     Effect.gen(function* () {
       const workloads = (yield* render(...everything)).filter(({ kind }) => /^(?:Deployment|CronJob|Pod)$/.test(kind))
       assert.strictEqual(workloads.length, 3)
@@ -185,7 +185,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("packaged, it is what it is in its folder, with the rules and dashboards that it only links to", () =>
+  it.live("renders the same from its package, which includes the linked rules and dashboards", () =>
     Effect.gen(function* () {
       const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-chart-"))
       yield* helm("package", chart, "--destination", folder)
@@ -194,7 +194,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("everything: each kind of object that there can be", () =>
+  it.live("renders every kind of object with all features enabled", () =>
     Effect.gen(function* () {
       const kinds = new Set((yield* render(...everything)).map(({ kind }) => kind))
       for (const kind of [
@@ -218,7 +218,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("sets only settings that the service has and takes together, and keeps values from setting them twice", () =>
+  it.live("sets only settings that exist and fit together, and reserves them in the schema of the values", () =>
     Effect.gen(function* () {
       const known = new Set<string>(Object.values(Config.settings).map(({ name }) => name))
       const ownSchema: unknown = JSON.parse(readFileSync(`${chart}/values.schema.json`, "utf8"))
@@ -248,7 +248,7 @@ describe("the chart", () => {
             assert.isTrue(known.has(name), `${name} is no setting`)
             assert.include(reserved, name)
           }
-          // What has no value comes from a Secret, and only the URL of a Redis does.
+          // Only the Redis URL has no value, because it comes from a Secret.
           const environment: Record<string, string> = {}
           for (const { name, value = "rediss://user:password@redis" } of env) environment[name] = value
           yield* Config.load.pipe(
@@ -260,66 +260,64 @@ describe("the chart", () => {
     })
   )
 
-  it.live(
-    "rolls: no pod less than wanted, probes over HTTPS, time to drain before the end where there are clients",
-    () =>
-      Effect.gen(function* () {
-        const [deployment, watcher] = named(
-          yield* render(
-            "--values",
-            `${chart}/ci/split-values.yaml`,
-            "--set",
-            "shutdown.preStopSeconds=3,shutdown.drainSeconds=7,shutdown.timeoutSeconds=11"
-          ),
-          "Deployment"
-        )
-        const probe = (path: string) =>
-          Schema.Struct({
-            httpGet: Schema.Struct({
-              path: Schema.Literal(path),
-              port: Schema.Literal("https"),
-              scheme: Schema.Literal("HTTPS")
-            })
+  it.live("rolls out without losing a pod, probes over HTTPS, and gives servers time to drain", () =>
+    Effect.gen(function* () {
+      const [deployment, watcher] = named(
+        yield* render(
+          "--values",
+          `${chart}/ci/split-values.yaml`,
+          "--set",
+          "shutdown.preStopSeconds=3,shutdown.drainSeconds=7,shutdown.timeoutSeconds=11"
+        ),
+        "Deployment"
+      )
+      const probe = (path: string) =>
+        Schema.Struct({
+          httpGet: Schema.Struct({
+            path: Schema.Literal(path),
+            port: Schema.Literal("https"),
+            scheme: Schema.Literal("HTTPS")
           })
-        const rolling = (graceSeconds: number, lifecycle: Schema.Struct.Fields) =>
-          Schema.decodeUnknownEffect(
-            Schema.Struct({
-              spec: Schema.Struct({
-                strategy: Schema.Struct({
-                  type: Schema.Literal("RollingUpdate"),
-                  rollingUpdate: Schema.Struct({ maxUnavailable: Schema.Literal(0) })
-                }),
-                template: Schema.Struct({
-                  spec: Schema.Struct({
-                    terminationGracePeriodSeconds: Schema.Literal(graceSeconds),
-                    topologySpreadConstraints: Schema.NonEmptyArray(Schema.Unknown),
-                    containers: Schema.Tuple([
-                      Schema.Struct({
-                        startupProbe: probe("/livez"),
-                        livenessProbe: probe("/livez"),
-                        readinessProbe: probe("/readyz"),
-                        resources: Schema.Struct({
-                          requests: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
-                          limits: Schema.Struct({ memory: Schema.String })
-                        }),
-                        ...lifecycle
-                      })
-                    ])
-                  })
+        })
+      const rolling = (graceSeconds: number, lifecycle: Schema.Struct.Fields) =>
+        Schema.decodeUnknownEffect(
+          Schema.Struct({
+            spec: Schema.Struct({
+              strategy: Schema.Struct({
+                type: Schema.Literal("RollingUpdate"),
+                rollingUpdate: Schema.Struct({ maxUnavailable: Schema.Literal(0) })
+              }),
+              template: Schema.Struct({
+                spec: Schema.Struct({
+                  terminationGracePeriodSeconds: Schema.Literal(graceSeconds),
+                  topologySpreadConstraints: Schema.NonEmptyArray(Schema.Unknown),
+                  containers: Schema.Tuple([
+                    Schema.Struct({
+                      startupProbe: probe("/livez"),
+                      livenessProbe: probe("/livez"),
+                      readinessProbe: probe("/readyz"),
+                      resources: Schema.Struct({
+                        requests: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
+                        limits: Schema.Struct({ memory: Schema.String })
+                      }),
+                      ...lifecycle
+                    })
+                  ])
                 })
               })
             })
-          )
-        const sleep = Schema.Struct({
-          preStop: Schema.Struct({ sleep: Schema.Struct({ seconds: Schema.Literal(3) }) })
-        })
-        yield* rolling(3 + 7 + 11 + 5, { lifecycle: sleep })(deployment)
-        yield* rolling(11 + 5, {})(watcher)
-        assert.notInclude(JSON.stringify(watcher), '"preStop"')
+          })
+        )
+      const sleep = Schema.Struct({
+        preStop: Schema.Struct({ sleep: Schema.Struct({ seconds: Schema.Literal(3) }) })
       })
+      yield* rolling(3 + 7 + 11 + 5, { lifecycle: sleep })(deployment)
+      yield* rolling(11 + 5, {})(watcher)
+      assert.notInclude(JSON.stringify(watcher), '"preStop"')
+    })
   )
 
-  it.live("the autoscaler holds CPU at 40 %", () =>
+  it.live("has an autoscaler with a CPU target of 40 %", () =>
     Effect.gen(function* () {
       const [hpa] = named(yield* render(...minimal), "HorizontalPodAutoscaler")
       assert.strictEqual(hpa?.apiVersion, "autoscaling/v2")
@@ -336,33 +334,29 @@ describe("the chart", () => {
     ["no issuer", ["--set", "tls.certManager.enabled=true,tls.existingSecret="], /issuerRef\.name is needed/],
     ["no client CA", ["--set", "tls.clientCa.existingSecret="], /name tls\.clientCa\.existingSecret or/],
     ["two client CAs", ["--set", "tls.clientCa.existingConfigMap=x"], /not both/],
-    ["a value that there is not", ["--set", "replicas=3"], /additional properties 'replicas' not allowed/],
-    ["a setting that the chart sets", ["--set", "settings.PORT=1"], /invalid propertyName 'PORT'/],
-    ["a mode that there is not", ["--set", "authorization.mode=none"], /authorization/],
-    ["a suite that TLS 1.3 has not", ["--set", "tls.ciphers=RC4"], /ciphers/],
+    ["an unknown value", ["--set", "replicas=3"], /additional properties 'replicas' not allowed/],
+    ["a setting that the chart itself sets", ["--set", "settings.PORT=1"], /invalid propertyName 'PORT'/],
+    ["an unknown authorization mode", ["--set", "authorization.mode=none"], /authorization/],
+    ["a cipher suite that TLS 1.3 does not have", ["--set", "tls.ciphers=RC4"], /ciphers/],
+    ["watchers without a shared cache", ["--set", "watcher.enabled=true"], /watcher\.enabled needs cache\.mode redis/],
+    ["a shared cache without a Redis", ["--set", "cache.mode=redis"], /name cache\.redis\.existingSecret, or give/],
     [
-      "watchers whom nobody could ask what they saw",
-      ["--set", "watcher.enabled=true"],
-      /watcher\.enabled needs cache\.mode redis/
-    ],
-    ["a Redis that is not named", ["--set", "cache.mode=redis"], /name cache\.redis\.existingSecret, or give/],
-    [
-      "a Redis that would not be used",
+      "a Redis without a shared cache",
       ["--set", "cache.redis.existingSecret=redis"],
       /would not be used: set cache\.mode to redis/
     ],
     [
-      "two URLs of a Redis",
+      "two Redis URLs",
       ["--set", "cache.mode=redis,cache.redis.existingSecret=redis,cache.redis.url=redis://redis"],
       /not both/
     ],
     [
-      "a Redis of another kind",
+      "a URL that is not of a Redis",
       ["--set", "cache.mode=redis,cache.redis.url=http://redis"],
       /cache\.redis\.url must be a URL such as redis:\/\/host/
     ],
     [
-      "two authorities of a Redis",
+      "two sources of the Redis CA",
       [
         "--set",
         "cache.mode=redis,cache.redis.existingSecret=redis",
@@ -372,27 +366,31 @@ describe("the chart", () => {
       /cache\.redis\.ca\.existingSecret or .+not both/
     ],
     [
-      "a Redis that the NetworkPolicy keeps pods from",
+      "a Redis port that the NetworkPolicy does not allow",
       ["--set", "cache.mode=redis,cache.redis.url=rediss://redis:6380/1"],
       /port 6380, which networkPolicy\.redisPorts does not let pods connect to/
     ],
     [
-      "authorities without a certificate",
+      "a Redis CA without TLS",
       ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.ca.existingSecret=ca"],
       /no certificate for cache\.redis\.ca to check/
     ],
-    ["a prefix of other characters", ["--set-string", "cache.redis.keyPrefix=a\\{b\\}"], /keyPrefix/],
-    ["a lease that is no duration", ["--set", "cache.redis.lease=soon"], /lease/],
-    ["a cache that there is not", ["--set", "cache.mode=disk"], /cache/],
-    ["a scraper without a port", ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"], /metrics\.port/],
+    ["a key prefix with invalid characters", ["--set-string", "cache.redis.keyPrefix=a\\{b\\}"], /keyPrefix/],
+    ["a lease that is not a duration", ["--set", "cache.redis.lease=soon"], /lease/],
+    ["an unknown cache mode", ["--set", "cache.mode=disk"], /cache/],
     [
-      "a scraper that the NetworkPolicy keeps out",
+      "a ServiceMonitor without a metrics port",
+      ["--set", "metrics.port=0,metrics.serviceMonitor.enabled=true"],
+      /metrics\.port/
+    ],
+    [
+      "a ServiceMonitor that the NetworkPolicy does not allow",
       ["--set", "metrics.serviceMonitor.enabled=true"],
       /networkPolicy\.metricsFrom/
     ],
     ["a probe without a certificate", ["--set", "probe.cronJob.enabled=true"], /name probe\.existingSecret/]
   ] as const) {
-    it.live(`refuses ${what}, and says what is wrong`, () =>
+    it.live(`rejects ${what} with a message`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(helm("template", "release", chart, ...minimal, ...words))
         assert.match(error.message, message)
@@ -400,7 +398,7 @@ describe("the chart", () => {
     )
   }
 
-  it.live("has the package's version, and NOTES that hold curl lines", () =>
+  it.live("has the version of the package, and curl lines in its NOTES", () =>
     Effect.gen(function* () {
       const { version }: { readonly version: string } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"))
       const about: { readonly version: string; readonly appVersion: string } = parse(
@@ -413,7 +411,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("refuses a password in the values, without repeating it", () =>
+  it.live("rejects a password in the values without repeating it", () =>
     Effect.gen(function* () {
       for (const scheme of ["redis", "rediss", "http"]) {
         const words = ["--set", `cache.mode=redis,cache.redis.url=${scheme}://user:hush@redis`]
@@ -429,7 +427,7 @@ describe("the chart", () => {
     ["NodePort", ["--set", "service.type=NodePort"]],
     ["LoadBalancer", ["--set", "service.type=LoadBalancer,service.annotations.load=balancer"]]
   ] as const) {
-    it.live(`as a ${type}, publishes HTTPS and never the metrics port`, () =>
+    it.live(`with a ${type}, publishes HTTPS but not the metrics port`, () =>
       Effect.gen(function* () {
         const manifests = yield* render(...minimal, ...scraped, ...words)
         const services = yield* Effect.forEach(named(manifests, "Service"), (one) => decodeService(one))
@@ -458,7 +456,7 @@ describe("the chart", () => {
     )
   }
 
-  it.live("without a metrics port there is no Service of it", () =>
+  it.live("has no metrics Service without a metrics port", () =>
     Effect.gen(function* () {
       const services = named(yield* render(...minimal, "--set", "metrics.port=0"), "Service")
       assert.deepStrictEqual(
@@ -468,7 +466,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("lets nobody to the metrics port but whom networkPolicy.metricsFrom names", () =>
+  it.live("allows only the peers of networkPolicy.metricsFrom to connect to the metrics port", () =>
     Effect.gen(function* () {
       const ingress = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
         const [policy] = named(yield* render(...minimal, ...words), "NetworkPolicy")
@@ -490,7 +488,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("scrapes under the job that rules and dashboard expect, whatever the chart is called", () =>
+  it.live("scrapes with the job label that rules and dashboard select, whatever the release name", () =>
     Effect.gen(function* () {
       for (const words of [[], ["--set", "nameOverride=other"], ["--set", "fullnameOverride=other"]]) {
         const [monitor] = named(yield* render(...minimal, ...scraped, ...words), "ServiceMonitor")
@@ -503,7 +501,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("holds the alert rules and dashboards of deploy/prometheus and deploy/grafana as they are", () =>
+  it.live("contains the alert rules and dashboards of deploy/prometheus and deploy/grafana unchanged", () =>
     Effect.gen(function* () {
       const manifests = yield* renderAs("kube-resource-api", ...minimal, ...monitored)
       assert.deepStrictEqual(rulesOf(manifests), [{ groups: ruleGroups() }])
@@ -513,7 +511,7 @@ describe("the chart", () => {
     })
   )
 
-  it.live("no name is longer than its kind may have, however long the release's is", () =>
+  it.live("limits the length of names, however long the release name", () =>
     Effect.gen(function* () {
       const words = ["--set", `fullnameOverride=${"a".repeat(63)}`]
       const cronJob = ["--set", "probe.existingSecret=client,probe.cronJob.enabled=true"]
@@ -521,7 +519,7 @@ describe("the chart", () => {
       const manifests = yield* renderAs("foo", ...minimal, ...words, ...cronJob, ...watcher)
       const names = named(manifests, "CronJob").map(({ metadata }) => metadata.name)
       assert.isNotEmpty(names)
-      // Its jobs get eleven characters more.
+      // The names of its jobs have eleven more characters.
       for (const name of names) assert.isAtMost(name.length, 52)
       for (const { metadata } of manifests) assert.isAtMost(metadata.name.length, 63)
     })
@@ -533,7 +531,7 @@ describe("the chart", () => {
     ["foo", "resources", ["--set", "fullnameOverride=resources"]]
   ] as const) {
     it.live(
-      `as ${release} ${words.join(" ")}: rules and dashboard look at the pods and the CronJob of ${fullname}`,
+      `as ${release} ${words.join(" ")}: rules and dashboard select the pods and the CronJob of ${fullname}`,
       () =>
         Effect.gen(function* () {
           const manifests = yield* renderAs(
@@ -565,7 +563,7 @@ describe("the chart", () => {
             `pod=~"${fullname}-watcher-.+"`
           ])
 
-          // What is named after those objects is all that differs.
+          // Only the names of these objects differ.
           const generic = (text: string) =>
             text.replaceAll(objectSelector, (whole: string) => whole.replace(fullname, "kube-resource-api"))
           assert.deepStrictEqual(JSON.parse(generic(own)), [{ groups: ruleGroups() }])

@@ -6,10 +6,12 @@ import { dashboard } from "../../scripts/dashboard.ts"
 import { demoAccess } from "../../src/embedded/Access.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
+import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
+import { freePort, listening } from "../support/Ports.ts"
 import * as RedisServer from "../support/RedisServer.ts"
 import { install, promtool } from "./Prometheus.ts"
-import { freePort, start, until } from "./RunningPrometheus.ts"
+import { start } from "./RunningPrometheus.ts"
 import * as Scene from "./Scene.ts"
 
 beforeAll(install, 300_000)
@@ -28,26 +30,20 @@ const Dashboard = Schema.fromJsonString(
 
 const path = new URL("../../deploy/grafana/kube-resource-api.json", import.meta.url)
 
-/** What kube-state-metrics tells of the pods, which run nowhere in this test. */
+/** A server in place of kube-state-metrics: the test has no pods. */
 const kubeStateMetrics = Effect.gen(function* () {
-  const port = yield* freePort
-  yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      createServer((_, response) => {
-        response.setHeader("content-type", "text/plain; version=0.0.4")
-        for (const pod of ["kube-resource-api-1", "kube-resource-api-watcher-1"]) {
-          response.write(`kube_pod_status_ready{condition="true",pod="${pod}"} 1\n`)
-        }
-        response.end()
-      }).listen(port, "127.0.0.1")
-    ),
-    (server) => Effect.sync(() => server.close())
-  )
-  return `localhost:${port}`
+  const server = createServer((_, response) => {
+    response.setHeader("content-type", "text/plain; version=0.0.4")
+    for (const pod of ["kube-resource-api-1", "kube-resource-api-watcher-1"]) {
+      response.write(`kube_pod_status_ready{condition="true",pod="${pod}"} 1\n`)
+    }
+    response.end()
+  })
+  return `localhost:${yield* listening(server)}`
 })
 
 describe("the dashboard", () => {
-  it("is what scripts/dashboard.ts makes", () =>
+  it("is the output of scripts/dashboard.ts", () =>
     assert.deepStrictEqual(JSON.parse(readFileSync(path, "utf8")), JSON.parse(JSON.stringify(dashboard()))))
 
   it("has the rows", () => {
@@ -68,7 +64,7 @@ describe("the dashboard", () => {
     )
   })
 
-  it.live("each panel's query returns data from a real Prometheus that scrapes real instances under load", () =>
+  it.live("has data in every panel with a real Prometheus that scrapes instances under load", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const [byPolicy, byCluster, sharing, metricsPort] = yield* Effect.all([freePort, freePort, freePort, freePort])
@@ -89,12 +85,8 @@ describe("the dashboard", () => {
       })
       yield* Scene.load(byPolicy)
       yield* Scene.load(byCluster)
-      yield* until(
-        "all are scraped",
-        prometheus.query('up{job="kube-resource-api"} == 1'),
-        ({ length }) => length === 3
-      )
-      // Files that change, and a cluster that answers with errors now and then.
+      yield* eventually(prometheus.query('up{job="kube-resource-api"} == 1'), ({ length }) => length === 3)
+      // Some panels need changed files and errors of the cluster.
       writeFileSync(files.POLICY_FILE, `${readFileSync(files.POLICY_FILE, "utf8")}\n# again\n`)
       writeFileSync(files.TLS_CLIENT_CA_FILE, `${readFileSync(files.TLS_CLIENT_CA_FILE, "utf8")}\n`)
       yield* kube.faults.failNext(20, { status: 500, on: "any" })
@@ -105,11 +97,14 @@ describe("the dashboard", () => {
       assert.isAbove(queries.length, 40)
       for (const { expr, title } of queries) {
         const query = expr.replaceAll("$instance", ".*").replaceAll("$__rate_interval", "60s")
-        const samples = yield* until(
-          `${title}: ${query}`,
+        const samples = yield* eventually(
           prometheus.query(query),
-          (samples) => samples.some(({ value }) => Number.isFinite(value)),
-          "40 seconds"
+          (found) =>
+            assert.isTrue(
+              found.some(({ value }) => Number.isFinite(value)),
+              `${title}: ${query}`
+            ),
+          40_000
         )
         assert.isNotEmpty(samples)
       }

@@ -33,7 +33,7 @@ const run = (command: ReadonlyArray<string>, env: Readonly<Record<string, string
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
     maxBuffer: 64 * 1024 * 1024,
-    // The machine's own environment: npm inside the build needs its proxies and certificates, if it has any.
+    // The environment of this machine: npm inside the build may need its proxy and certificate settings.
     env: { ...process.env, ...env }
   })
 }
@@ -59,7 +59,7 @@ const Image = Schema.fromJsonString(
   })
 )
 
-/** Builds the image as `make docker` does, of the sources in this folder, over bases made of what is on this machine. */
+/** Builds the image like `make docker`, from the sources in `context` and base images made of programs of this machine. */
 const build = (name: string, context: string) => {
   const npmrc = join(work, "npmrc")
   writeFileSync(npmrc, `registry=${run(["npm", "config", "get", "registry"])}`)
@@ -76,7 +76,7 @@ const build = (name: string, context: string) => {
   return Schema.decodeUnknownSync(Image)(run([...buildah, "inspect", "--type", "image", name]))
 }
 
-/** The same sources somewhere else, all of another time, as another clone has them. */
+/** A copy of the sources at another path and with other modification times, like another clone. */
 const otherClone = () => {
   const clone = join(work, "elsewhere")
   mkdirSync(join(clone, "scripts"), { recursive: true })
@@ -97,7 +97,7 @@ const otherClone = () => {
   return clone
 }
 
-/** Runs the image as a container is run: its own root, read only, user 65532, with files mounted into it as a pod has them. */
+/** Runs the image like a container in a pod: a read-only root, user 65532 and mounted files. */
 const startImage = (
   files: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
@@ -122,7 +122,7 @@ const startImage = (
   })
 }
 
-/** A folder that holds these files, readable by the pod's user. */
+/** A folder with these files, readable by the user of the pod. */
 const folderOf = (files: Readonly<Record<string, string | Buffer>>) => {
   const folder = mkdtempSync(join(work, "mount-"))
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { mode: 0o644 })
@@ -132,7 +132,7 @@ const folderOf = (files: Readonly<Record<string, string | Buffer>>) => {
 
 type Image = typeof Image.Type
 
-/** The image, built twice; all that building and running it leaves behind goes with the scope. */
+/** The image, built twice. The end of the scope removes all files of the builds and containers. */
 class Images extends Context.Service<Images, { readonly first: Image; readonly second: Image }>()("test/Images") {
   static readonly layer = Layer.effect(
     Images,
@@ -195,17 +195,15 @@ const pod = Effect.fnUntraced(function* (env: Readonly<Record<string, string>> =
 })
 
 layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
-  it.effect(
-    "has the same layers and the same digest from the same sources, wherever and whenever they were cloned",
-    () =>
-      Effect.gen(function* () {
-        const { first, second } = yield* Images
-        assert.deepStrictEqual(first.OCIv1.rootfs, second.OCIv1.rootfs)
-        assert.deepStrictEqual(first, second)
-      })
+  it.effect("has the same layers and digest from every clone of the same sources", () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* Images
+      assert.deepStrictEqual(first.OCIv1.rootfs, second.OCIv1.rootfs)
+      assert.deepStrictEqual(first, second)
+    })
   )
 
-  it.effect("adds less than 60 MB to its base, in one layer", () =>
+  it.effect("adds one layer of less than 60 MB to its base", () =>
     Effect.gen(function* () {
       const [base, added, ...others] = (yield* Images).first.Manifest.layers
       assert.isAbove(base?.size ?? 0, 0)
@@ -214,7 +212,7 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
     })
   )
 
-  it.effect("runs as nobody in particular, says what it is, and leaves health to Kubernetes' probes", () =>
+  it.effect("runs as user 65532, has labels with version and revision, and has no health check of its own", () =>
     Effect.gen(function* () {
       const { config, created } = (yield* Images).first.OCIv1
       assert.strictEqual(config.User, "65532:65532")
@@ -229,7 +227,7 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
     })
   )
 
-  it.effect("holds the bundle and its licenses, which nobody but root may change, and no sources or packages", () =>
+  it.effect("contains only the bundle and its licenses, writable by root alone", () =>
     Effect.gen(function* () {
       yield* Images
       const container = run([...buildah, "from", "localhost/image:first"]).trim()
@@ -244,7 +242,7 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
     })
   )
 
-  it.effect("keeps the contract in a pod: service account, no user's rights, a root that is read only, no shell", () =>
+  it.effect("passes the conformance suite in a pod with a service account and a read-only root", () =>
     Effect.gen(function* () {
       yield* Images
       const kube = yield* EmbeddedKube

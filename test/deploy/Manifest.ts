@@ -1,4 +1,4 @@
-/** Manifests as Helm renders them, and their validation against the schemas of Kubernetes and of its operators. */
+/** Manifests that Helm renders, and their validation against the schemas of Kubernetes and two operators. */
 import { Effect, Predicate, Schema } from "effect"
 import { execFile } from "node:child_process"
 import { parseAllDocuments } from "yaml"
@@ -8,7 +8,7 @@ const root = new URL("../..", import.meta.url)
 /** The chart's folder. */
 export const chart = new URL("deploy/helm/kube-resource-api", root).pathname
 
-/** One object to create in the cluster. */
+/** A rendered object. */
 export type Manifest = typeof Manifest.Type
 const Manifest = Schema.StructWithRest(
   Schema.Struct({
@@ -25,7 +25,7 @@ const Manifest = Schema.StructWithRest(
 )
 const decodeManifest = Schema.decodeUnknownEffect(Manifest)
 
-/** Helm or kubectl ended with an error: what it said. */
+/** Helm or kubectl failed with this output. */
 export class ToolFailed extends Schema.TaggedError<ToolFailed>()("ToolFailed", { message: Schema.String }) {}
 
 const tool = (name: string, words: ReadonlyArray<string>, input = ""): Effect.Effect<string, ToolFailed> =>
@@ -40,19 +40,19 @@ const tool = (name: string, words: ReadonlyArray<string>, input = ""): Effect.Ef
     child.stdin?.end(input)
   })
 
-/** Runs the pinned Helm; gives what it printed, warnings apart. */
+/** Runs the pinned Helm; returns its standard output. */
 export const helm = (...words: ReadonlyArray<string>) => tool("helm", words)
 
-/** Runs the pinned kubectl with a text as its input, and without a cluster. */
+/** Runs the pinned kubectl without a cluster; `input` is its standard input. */
 export const kubectl = (input: string, ...words: ReadonlyArray<string>) => tool("kubectl", words, input)
 
-/** The chart rendered with these words of `helm template`. */
+/** The chart rendered by `helm template` with these arguments. */
 export const render = (...words: ReadonlyArray<string>) => template("release", chart, words)
 
-/** The chart in another place, such as its package, rendered with these words of `helm template`. */
+/** A chart at another path, such as its package, rendered with these arguments. */
 export const renderFrom = (place: string, ...words: ReadonlyArray<string>) => template("release", place, words)
 
-/** The chart rendered as a release of another name than `release`. */
+/** The chart rendered as a release with this name. */
 export const renderAs = (release: string, ...words: ReadonlyArray<string>) => template(release, chart, words)
 
 const template = Effect.fnUntraced(function* (release: string, place: string, words: ReadonlyArray<string>) {
@@ -64,7 +64,7 @@ const template = Effect.fnUntraced(function* (release: string, place: string, wo
   )
 })
 
-/** Those of one kind. */
+/** The manifests of one kind. */
 export const named = (manifests: ReadonlyArray<Manifest>, kind: string): ReadonlyArray<Manifest> =>
   manifests.filter((one) => one.kind === kind)
 
@@ -74,7 +74,7 @@ const packageOf = (apiVersion: string): string => {
   return group === "monitoring.coreos.com" ? "@kubernetes-models/prometheus-operator" : "kubernetes-models"
 }
 
-/** A view of `value` that notes the path of each field which is read of it. */
+/** A proxy of `value` that records the path of each field that is read. */
 const noting = (value: object, path: string, read: Set<string>): object =>
   new Proxy(value, {
     get: (target, key, receiver) => {
@@ -91,8 +91,8 @@ const paths = (value: unknown, path: string): ReadonlyArray<string> =>
     : []
 
 /**
- * What is wrong with a manifest by the schema of its kind: wrong types, missing fields, and fields that there are not,
- * which are those that a validator made from the schema never looks at.
+ * The problems of a manifest by the schema of its kind: wrong types, missing fields and unknown fields. A field is unknown
+ * if the generated validator does not read it.
  */
 export const problems = (manifest: Manifest): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(async () => {

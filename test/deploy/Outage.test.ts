@@ -1,14 +1,16 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Schedule, type Scope } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
+import { freePort } from "../support/Ports.ts"
 import { install } from "./Prometheus.ts"
-import { type Prometheus, freePort, start, until } from "./RunningPrometheus.ts"
+import { type Prometheus, start } from "./RunningPrometheus.ts"
 import * as Scene from "./Scene.ts"
 
 beforeAll(install, 300_000)
 
-/** Notes, many times a second, each state that each alert has been in, in the order in which it came to be. */
+/** Records the states of each alert in their order. Polls several times a second. */
 const watched = (prometheus: Prometheus): Effect.Effect<Map<string, Array<string>>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const seen = new Map<string, Array<string>>()
@@ -37,8 +39,8 @@ const includes =
   (alerts: ReadonlyArray<string>) =>
     names.every((name) => alerts.includes(name))
 
-describe("alerts in a real Prometheus that scrapes over mutual TLS", () => {
-  it.live("go pending and firing in outages of the cluster and of the instance, and clear after them", () =>
+describe("alerts of a real Prometheus", () => {
+  it.live("are pending and then firing in outages of the cluster and of the instance, and clear after them", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const [port, metricsPort] = yield* Effect.all([freePort, freePort])
@@ -48,17 +50,15 @@ describe("alerts in a real Prometheus that scrapes over mutual TLS", () => {
       yield* Scene.load(port)
       const states = yield* watched(prometheus)
       const wentThrough = (...names: ReadonlyArray<string>) =>
-        until(
-          "each was pending, and then fired",
+        eventually(
           Effect.sync(() => names.map((name) => states.get(name)?.join())),
           (each) => each.every((states) => states === "pending,firing")
         )
-      yield* until(
-        "requests are counted and the canary is set",
+      yield* eventually(
         prometheus.query('job:http_requests:rate5m > 0 and on () synthetic_query_success{step="read_back"} == 1'),
         ({ length }) => length > 0
       )
-      yield* until("all is well", firing(prometheus), ({ length }) => length === 0)
+      yield* eventually(firing(prometheus), ({ length }) => length === 0)
 
       yield* kube.faults.unavailable(true)
       const ofTheCluster = [
@@ -67,7 +67,7 @@ describe("alerts in a real Prometheus that scrapes over mutual TLS", () => {
         "KubeResourceApiInformerDisconnected",
         "KubeResourceApiStaleCache"
       ]
-      yield* until("the cluster's outage is told", firing(prometheus), includes(...ofTheCluster), "90 seconds")
+      yield* eventually(firing(prometheus), includes(...ofTheCluster), 90_000)
       yield* wentThrough(...ofTheCluster)
       const told = (yield* prometheus.alerts).find(
         ({ labels }) => labels["alertname"] === "KubeResourceApiInaccessible"
@@ -76,35 +76,29 @@ describe("alerts in a real Prometheus that scrapes over mutual TLS", () => {
       const read = yield* send(port, { client: "viewer", path: "/namespaces" })
       assert.strictEqual(read.status, 200)
       yield* kube.faults.unavailable(false)
-      yield* until("it is over", firing(prometheus), ({ length }) => length === 0, "90 seconds")
+      yield* eventually(firing(prometheus), ({ length }) => length === 0, 90_000)
 
       states.clear()
       const ofTheInstance = ["KubeResourceApiDown", "KubeResourceApiInaccessible"]
       instance.child.kill("SIGKILL")
-      yield* until("the instance's outage is told", firing(prometheus), includes(...ofTheInstance), "90 seconds")
+      yield* eventually(firing(prometheus), includes(...ofTheInstance), 90_000)
       yield* wentThrough(...ofTheInstance)
       instance = yield* Scene.instance(kube.url, port)
-      yield* until(
-        "it is over",
-        firing(prometheus),
-        (alerts) => ofTheInstance.every((name) => !alerts.includes(name)),
-        "90 seconds"
-      )
+      yield* eventually(firing(prometheus), (alerts) => ofTheInstance.every((name) => !alerts.includes(name)), 90_000)
 
-      // Crash after crash, each long enough to be scraped once.
+      // Each new process lives long enough to be scraped once.
       for (let crash = 0; crash < 5; crash++) {
         const before = (yield* prometheus.query('process_start_time_seconds{job="kube-resource-api"}'))[0]?.value
         instance.child.kill("SIGKILL")
         yield* instance.exited
         instance = yield* Scene.instance(kube.url, port)
-        yield* until(
-          "the new process is scraped",
+        yield* eventually(
           prometheus.query('process_start_time_seconds{job="kube-resource-api"}'),
           ([sample]) => sample !== undefined && sample.value !== before
         )
       }
-      yield* until("the turnover is told", firing(prometheus), includes("KubeResourceApiInstanceTurnover"))
-      yield* until("it is over", firing(prometheus), ({ length }) => length === 0, "120 seconds")
+      yield* eventually(firing(prometheus), includes("KubeResourceApiInstanceTurnover"), 60_000)
+      yield* eventually(firing(prometheus), ({ length }) => length === 0, 120_000)
     }).pipe(
       Effect.provide(
         EmbeddedKube.layer({

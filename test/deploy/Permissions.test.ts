@@ -7,6 +7,7 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { parseRoute } from "../../src/embedded/KubeRoute.ts"
 import type { RbacRule } from "../../src/embedded/Access.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
+import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
 import { demoSettings, start } from "../support/Process.ts"
@@ -44,7 +45,7 @@ const decodeDeployment = Schema.decodeUnknownEffect(
   })
 )
 
-/** What the rendered roles permit an account, by the bindings that name it and nobody else. */
+/** The rules of an account, by the bindings whose only subject it is. */
 const rulesOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>, account: string) {
   const roles = yield* Effect.forEach(
     manifests.filter(({ kind }) => kind === "Role" || kind === "ClusterRole"),
@@ -70,7 +71,7 @@ const rulesOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>,
   })
 })
 
-/** One permission as a line. */
+/** A permission as text. */
 const line = (permission: {
   readonly namespace: string | undefined
   readonly group: string
@@ -96,24 +97,24 @@ const granted = (rules: ReadonlyArray<RbacRule>): ReadonlyArray<string> =>
     )
   )
 
-/** What a request needed, told as narrowly as a role of this scope can. */
+/** The permission that a request needs, as narrow as a role of this scope can grant it. */
 const needed = ({ method, path }: { readonly method: string; readonly path: string }, inNamespaces: boolean) => {
   const route = parseRoute(method, path)
   assert(typeof route !== "string", `${method} ${path}`)
-  // An access review is of no namespace.
+  // An access review has no namespace.
   const namespace = inNamespaces ? route.namespace : undefined
   return line({ ...route, namespace, name: route.target._tag === "Namespace" ? namespace : undefined })
 }
 
 const count = "/namespaces/personal/deployments/nginx/replica_count"
 
-/** A rendered Deployment: what its pods' account may do, and their settings. */
+/** A rendered Deployment: the rules of its service account, and its settings. */
 interface Pod {
   readonly rules: ReadonlyArray<RbacRule>
   readonly env: Readonly<Record<string, string>>
 }
 
-/** An instance with the rendered pod's own settings, over a cluster that permits what the pod's account may do. */
+/** An instance with the settings of a rendered pod, and a cluster with the rules of its account. */
 const running = Effect.fnUntraced(function* ({ env, rules }: Pod, streamingLists: boolean, redis: string = "") {
   const services = yield* Layer.build(
     EmbeddedKube.layer({
@@ -139,12 +140,12 @@ const running = Effect.fnUntraced(function* ({ env, rules }: Pod, streamingLists
 })
 type Running = Effect.Success<ReturnType<typeof running>>
 
-/** Scrapes it as a client that is permitted to. */
+/** Scrapes the instance. */
 const scrape = Effect.fnUntraced(function* ({ port }: Running) {
   assert.strictEqual((yield* send(port, { client: "admin", path: "/metrics" })).status, 200)
 })
 
-/** Asks it for everything that it can do for clients. */
+/** Sends requests that cover all that the instance does in the cluster. */
 const use = Effect.fnUntraced(function* ({ env, kube, port }: Running) {
   for (const path of [
     "/namespaces",
@@ -157,20 +158,17 @@ const use = Effect.fnUntraced(function* ({ env, kube, port }: Running) {
   const write = yield* send(port, { client: "admin", path: `${count}/5`, method: "PUT" })
   assert.strictEqual(write.status, 200, write.body)
   if (env["AUDIT_EVENTS"] === "true") {
-    const recorded: Effect.Effect<void> = Effect.flatMap(kube.events, (events) =>
-      events.length > 0 ? Effect.void : Effect.andThen(Effect.sleep(20), recorded)
-    )
-    yield* recorded
+    yield* eventually(kube.events, (events) => events.length > 0)
   }
 })
 
-/** Has its watches end and be opened again. */
+/** Ends the watches and waits until the instance has opened new ones. */
 const watchAgain = Effect.fnUntraced(function* ({ kube }: Running) {
   yield* kube.faults.dropWatches()
   yield* kube.awaitWatches(1)
 })
 
-/** What it asked of the cluster, as permissions; none of it was refused. */
+/** The permissions that the requests to the cluster needed. None was denied. */
 const askedOf = Effect.fnUntraced(function* ({ env, kube }: Running) {
   const requests = yield* kube.requests
   assert.deepStrictEqual(
@@ -197,14 +195,14 @@ const podsOf = Effect.fnUntraced(function* (manifests: ReadonlyArray<Manifest>) 
       for (const { name, value = "" } of containers.flatMap((one) => one.env ?? [])) env[name] = value
       if (env["POLICY_FILE"] !== undefined) env["POLICY_FILE"] = policy()
       delete env["METRICS_PORT"]
-      // The test's Redis has no certificate.
+      // The Redis of the test has no certificate.
       delete env["REDIS_CA_FILE"]
       return { rules: yield* rulesOf(manifests, serviceAccountName), env }
     })
   )
 })
 
-// Each namespace has the same Role; the write goes to one of them.
+// Each namespace has the same Role, but only one of them gets a write.
 const same = (lines: Iterable<string>) =>
   [...new Set([...lines].map((text) => text.replaceAll("kube-system", "personal")))].sort()
 
@@ -216,7 +214,7 @@ const permits = ({ rules }: Pod, asked: ReadonlyArray<string>) => {
 
 describe("the roles of the chart", () => {
   for (const values of ["minimal", "kubernetes-authorization", "namespaces", "namespaces-kubernetes"]) {
-    it.live(`${values}: permit what the service asks of the cluster, all of it, and nothing else`, () =>
+    it.live(`${values}: grant exactly the permissions that the service uses`, () =>
       Effect.gen(function* () {
         const [pod, ...others] = yield* podsOf(yield* render("--values", `${chart}/ci/${values}-values.yaml`))
         assert(pod !== undefined)
@@ -235,26 +233,28 @@ describe("the roles of the chart", () => {
   }
 
   for (const values of ["split", "split-kubernetes-authorization", "split-namespaces"]) {
-    it.live(`${values}: permit watchers what they ask, and servers what they ask, which is not to list or watch`, () =>
-      Effect.gen(function* () {
-        const [server, watcher] = yield* podsOf(yield* render("--values", `${chart}/ci/${values}-values.yaml`))
-        assert(server !== undefined && watcher !== undefined)
-        const asked: { server: Array<string>; watcher: Array<string> } = { server: [], watcher: [] }
-        for (const streamingLists of [true, false]) {
-          // Two clusters that hold the same, for the accounts may not do the same.
-          const redis = Redacted.value((yield* RedisServer.started()).url)
-          const following = yield* running(watcher, streamingLists, redis)
-          const serving = yield* running(server, streamingLists, redis)
-          for (const one of [following, serving]) yield* scrape(one)
-          yield* use(serving)
-          yield* watchAgain(following)
-          asked.watcher.push(...(yield* askedOf(following)))
-          asked.server.push(...(yield* askedOf(serving)))
-        }
-        permits(watcher, asked.watcher)
-        permits(server, asked.server)
-        assert.isEmpty(granted(server.rules).filter((text) => / (?:list|watch|get) /.test(text)))
-      })
+    it.live(
+      `${values}: grant watchers and servers exactly the permissions that they use, and servers no list or watch`,
+      () =>
+        Effect.gen(function* () {
+          const [server, watcher] = yield* podsOf(yield* render("--values", `${chart}/ci/${values}-values.yaml`))
+          assert(server !== undefined && watcher !== undefined)
+          const asked: { server: Array<string>; watcher: Array<string> } = { server: [], watcher: [] }
+          for (const streamingLists of [true, false]) {
+            // Two clusters with the same contents, because the accounts have different rules.
+            const redis = Redacted.value((yield* RedisServer.started()).url)
+            const following = yield* running(watcher, streamingLists, redis)
+            const serving = yield* running(server, streamingLists, redis)
+            for (const one of [following, serving]) yield* scrape(one)
+            yield* use(serving)
+            yield* watchAgain(following)
+            asked.watcher.push(...(yield* askedOf(following)))
+            asked.server.push(...(yield* askedOf(serving)))
+          }
+          permits(watcher, asked.watcher)
+          permits(server, asked.server)
+          assert.isEmpty(granted(server.rules).filter((text) => / (?:list|watch|get) /.test(text)))
+        })
     )
   }
 })

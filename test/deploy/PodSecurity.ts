@@ -1,4 +1,4 @@
-/** The Pod Security Standard `restricted`, as far as it says what a Linux pod without the odd features must have. */
+/** The rules of the Pod Security Standard `restricted` that apply to the features of these pods. */
 import { Schema } from "effect"
 
 const SecurityContext = Schema.Struct({
@@ -27,7 +27,7 @@ const Container = Schema.Struct({
   securityContext: SecurityContext
 })
 
-/** A pod's specification, as far as the checks read it. */
+/** The fields of a pod specification that the checks read. */
 export const PodSpec = Schema.Struct({
   hostNetwork: Schema.optionalKey(Schema.Boolean),
   hostPID: Schema.optionalKey(Schema.Boolean),
@@ -50,7 +50,7 @@ const volumeTypes = new Set([
   "secret"
 ])
 
-/** What of the standard the pod does not keep. */
+/** The violations of the standard. */
 export const violations = (pod: PodSpec): ReadonlyArray<string> => [
   ...(pod.hostNetwork === true || pod.hostPID === true || pod.hostIPC === true ? ["host namespaces"] : []),
   ...(pod.volumes ?? []).flatMap((volume) =>

@@ -1,4 +1,4 @@
-/** Debian's Prometheus and promtool, fetched once; and the rules as they are deployed. */
+/** Debian's Prometheus and promtool, and the deployed rules. */
 import { execFileSync, spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { parse } from "yaml"
@@ -9,12 +9,12 @@ const root = new URL("../..", import.meta.url).pathname
 /** The folder of the programs. */
 export const programs = `${root}.dev/prometheus`
 
-/** Fetches the programs where they are missing. */
+/** Fetches the programs if they are missing. */
 export const install = (): void => {
   execFileSync("scripts/prometheus.sh", [programs], { cwd: root, stdio: "inherit" })
 }
 
-/** Where the rules are. */
+/** The path of the rules. */
 export const rulesFile = `${root}deploy/prometheus/rules.yaml`
 
 const Alert = Schema.Struct({
@@ -28,13 +28,13 @@ const Rules = Schema.Struct({
   groups: Schema.Array(Schema.Struct({ name: Schema.String, rules: Schema.Array(Schema.Union([Alert, Recording])) }))
 })
 
-/** Every alert of the rules. */
+/** The alerts of the rules. */
 export const alerts = (): ReadonlyArray<Schema.Schema.Type<typeof Alert>> =>
   Schema.decodeUnknownSync(Rules)(parse(readFileSync(rulesFile, "utf8"))).groups.flatMap(({ rules }) =>
     rules.filter((rule) => "alert" in rule)
   )
 
-/** Runs promtool; gives its exit status and all that it said. */
+/** Runs promtool; returns its exit status and output. */
 export const promtool = (args: ReadonlyArray<string>, input?: string) => {
   const { status, stderr, stdout } = spawnSync(`${programs}/promtool`, args, { encoding: "utf8", input: input ?? "" })
   return { status, output: `${stdout}${stderr}` }

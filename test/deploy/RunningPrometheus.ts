@@ -1,12 +1,13 @@
-/** A real Prometheus with the deployed rules and scrape configuration, over instances and probes that a test started. */
-import { Duration, Effect, Schema, type Scope } from "effect"
+/** A real Prometheus with the deployed rules and scrape configuration, which scrapes the instances and probes of a test. */
+import { Effect, Exit, Schema, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parse, stringify } from "yaml"
+import { eventually } from "../support/Eventually.ts"
 import { file } from "../support/Pki.ts"
+import { freePort } from "../support/Ports.ts"
 import { programs, rulesFile } from "./Prometheus.ts"
 
 const Response = Schema.Struct({
@@ -33,7 +34,7 @@ const Alerts = Schema.Struct({
   })
 })
 
-/** A sample of an instant query. */
+/** A sample of an instant query's result. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
@@ -42,14 +43,14 @@ export interface Sample {
 /** An alert that is pending or firing. */
 export type ActiveAlert = Schema.Schema.Type<typeof Alerts>["data"]["alerts"][number]
 
-/** What a test asks of it. */
+/** The queries of a test. */
 export interface Prometheus {
   readonly url: string
   readonly query: (expr: string) => Effect.Effect<ReadonlyArray<Sample>, Error>
   readonly alerts: Effect.Effect<ReadonlyArray<ActiveAlert>, Error>
 }
 
-/** What it scrapes: `host:port` of instances (over mutual TLS), of probes' loops and of others, in plain HTTP. */
+/** The scraped `host:port` pairs: instances over mutual TLS, probes and others in plain HTTP. */
 export interface Targets {
   readonly instances: ReadonlyArray<string>
   readonly probes: ReadonlyArray<string>
@@ -57,8 +58,8 @@ export interface Targets {
 }
 
 /**
- * The rules with a minute as long as a second, and nothing else changed: the ranges of queries, how long an alert must hold
- * before it fires, and the products that write a time in minutes.
+ * The rules with a second in place of a minute: in the ranges of queries, in the `for` of alerts and in products that
+ * express a time in minutes.
  */
 export const hurried = (rules: string): string =>
   rules
@@ -70,7 +71,7 @@ const Scrape = Schema.Struct({
   scrape_configs: Schema.Array(Schema.Record(Schema.String, Schema.Unknown))
 })
 
-/** deploy/prometheus/scrape.yaml, with a test's certificates and targets in the place of a deployment's. */
+/** deploy/prometheus/scrape.yaml with the certificates and targets of a test. */
 const scraping = ({ instances, others, probes }: Targets) => {
   const path = new URL("../../deploy/prometheus/scrape.yaml", import.meta.url)
   const written = readFileSync(path, "utf8")
@@ -85,15 +86,6 @@ const scraping = ({ instances, others, probes }: Targets) => {
     : [...scrape_configs, { job_name: "kube-state-metrics", static_configs: [{ targets: others }] }]
 }
 
-/** A port that was free a moment ago. */
-export const freePort: Effect.Effect<number> = Effect.callback((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() => resume(Effect.succeed(address === null || typeof address === "string" ? 0 : address.port)))
-  })
-})
-
 const json = (url: string) =>
   Effect.tryPromise({
     try: async (signal) => (await fetch(url, { signal })).json(),
@@ -105,7 +97,7 @@ const decode = <A>(schema: Schema.Codec<A, unknown>, url: string): Effect.Effect
     Effect.mapError(Schema.decodeUnknownEffect(schema)(body), (error) => new Error(`${url}: ${error.message}`))
   )
 
-/** Prometheus that scrapes and evaluates each second; killed with the scope. */
+/** A Prometheus that scrapes and evaluates each second. The end of the scope kills it. */
 export const start = (targets: Targets): Effect.Effect<Prometheus, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = mkdtempSync(join(tmpdir(), "prometheus-"))
@@ -137,16 +129,11 @@ export const start = (targets: Targets): Effect.Effect<Prometheus, never, Scope.
       (prometheus) => Effect.sync(() => prometheus.kill("SIGKILL"))
     )
     const url = `http://127.0.0.1:${port}`
-    const ready: Effect.Effect<void> = Effect.suspend(() =>
-      child.exitCode === null
-        ? Effect.tryPromise(() => fetch(`${url}/-/ready`)).pipe(
-            Effect.map((response) => response.ok),
-            Effect.orElseSucceed(() => false),
-            Effect.flatMap((isReady) => (isReady ? Effect.void : Effect.delay(ready, "100 millis")))
-          )
-        : Effect.die(new Error(output))
-    )
-    yield* ready
+    yield* eventually(Effect.exit(Effect.tryPromise(() => fetch(`${url}/-/ready`))), (response) => {
+      if (child.exitCode !== null) return true
+      return Exit.isSuccess(response) && response.value.ok
+    })
+    if (child.exitCode !== null) return yield* Effect.die(new Error(output))
     return {
       url,
       query: (expr) =>
@@ -156,21 +143,3 @@ export const start = (targets: Targets): Effect.Effect<Prometheus, never, Scope.
       alerts: Effect.map(decode(Alerts, `${url}/api/v1/alerts`), ({ data }) => data.alerts)
     }
   })
-
-/** Asks until it is so; tells what it was last where it is not in time. */
-export const until = <A>(
-  what: string,
-  ask: Effect.Effect<A, Error>,
-  is: (answer: A) => boolean,
-  within: Duration.Input = "60 seconds"
-): Effect.Effect<A, Error> => {
-  let last: A | undefined
-  const again: Effect.Effect<A, Error> = Effect.flatMap(ask, (answer) => {
-    last = answer
-    return is(answer) ? Effect.succeed(answer) : Effect.delay(again, "200 millis")
-  })
-  return Effect.timeoutOrElse(again, {
-    duration: within,
-    orElse: () => Effect.fail(new Error(`not in time: ${what}; last: ${JSON.stringify(last)}`))
-  })
-}

@@ -1,33 +1,17 @@
-/** A cluster in the test's process, instances of the service over it, and clients that use them. */
+/** Instances of the service, probes and load for the tests with a real Prometheus. */
 import { Effect, Random, Schedule, type Scope } from "effect"
-import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { agent, send } from "../support/Https.ts"
+import { kubeconfig } from "../support/Kubeconfig.ts"
 import { type Client, file } from "../support/Pki.ts"
 import * as Process from "../support/Process.ts"
 
-/** The token that instances show the cluster. */
+/** The token of the instances for the cluster. */
 export const token = "scene"
 
-/** A kubeconfig for the cluster at `url`. */
-export const kubeconfig = (url: string): string => {
-  const path = join(mkdtempSync(join(tmpdir(), "scene-")), "config")
-  writeFileSync(
-    path,
-    JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      "current-context": "scene",
-      clusters: [{ name: "scene", cluster: { server: url } }],
-      users: [{ name: "scene", user: { token } }],
-      contexts: [{ name: "scene", context: { cluster: "scene", user: "scene" } }]
-    })
-  )
-  return path
-}
-
-/** Files of an instance's own, to be changed while it runs. */
+/** Copies of an instance's files, which the test can change. */
 export const ownFiles = () => {
   const folder = mkdtempSync(join(tmpdir(), "instance-"))
   const own = (name: string, from: string) => {
@@ -43,13 +27,13 @@ export const ownFiles = () => {
   }
 }
 
-/** An instance over the cluster at `url`, on that port. */
+/** A ready instance on `port` with the cluster at `url`. */
 export const instance = (url: string, port: number, settings: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
     const started = yield* Process.start({
       ...Process.demoSettings,
       KUBE_SOURCE: "kubeconfig",
-      KUBECONFIG: kubeconfig(url),
+      KUBECONFIG: kubeconfig(url, { token }),
       PORT: String(port),
       DRAIN_PERIOD: "100ms",
       ...settings
@@ -58,7 +42,7 @@ export const instance = (url: string, port: number, settings: Readonly<Record<st
     return started
   })
 
-/** The synthetic queries in a loop, twice a second, with their metrics on that port. */
+/** A probe that runs its queries twice a second and serves metrics on `metricsPort`. */
 export const probe = (port: number, metricsPort: number, settings: Readonly<Record<string, string>> = {}) =>
   Process.start(
     {
@@ -76,7 +60,7 @@ export const probe = (port: number, metricsPort: number, settings: Readonly<Reco
     "src/probe/main.ts"
   )
 
-/** Asks, some fifty times a second, until the scope closes: reads, some writes, and what is refused in every way. */
+/** Sends reads, writes and all kinds of refused requests until the scope closes, some fifty a second. */
 export const load = (port: number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const count = "/namespaces/personal/deployments/nginx/replica_count"

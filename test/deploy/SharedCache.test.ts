@@ -1,4 +1,4 @@
-/** What the chart makes of a Redis that its pods share, and of pods of their own that watch the cluster. */
+/** The chart with a Redis that its pods share and with separate watcher pods. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Schema } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
@@ -95,7 +95,7 @@ const deploymentsOf = (manifests: ReadonlyArray<Manifest>) => ofKind(Deployment,
 const selects = (selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>) =>
   Object.entries(selector).every(([label, value]) => labels[label] === value)
 
-/** The Deployments whose pods a selector selects. */
+/** The names of the Deployments whose pods match the selector. */
 const selected = (selector: Readonly<Record<string, string>>, deployments: ReadonlyArray<Deployment>) =>
   deployments
     .filter(({ spec }) => selects(selector, spec.template.metadata.labels))
@@ -111,7 +111,7 @@ const redisOf = (deployment: Deployment) =>
     Object.entries(envOf(deployment)).filter(([name]) => /^(?:REDIS_|CACHE$|ROLE$|WATCHER_)/.test(name))
   )
 
-/** Where the file that a variable names comes from: the key of a Secret or ConfigMap. */
+/** The source of the file that a variable names: the key of a Secret or ConfigMap. */
 const fileOf = (deployment: Deployment, variable: string) => {
   const { containers, volumes } = deployment.spec.template.spec
   const path = String(envOf(deployment)[variable])
@@ -124,14 +124,14 @@ const fileOf = (deployment: Deployment, variable: string) => {
 }
 
 describe("the chart's cache", () => {
-  it.live("is in each pod's own memory, unless said otherwise", () =>
+  it.live("is in the memory of each pod by default", () =>
     Effect.gen(function* () {
       const deployments = yield* deploymentsOf(yield* render(...values("minimal")))
       assert.deepStrictEqual(deployments.map(redisOf), [{ CACHE: "memory", ROLE: "all" }])
     })
   )
 
-  it.live("in a Redis without a password: every pod serves, and may be the one that watches", () =>
+  it.live("in a Redis without a password: every pod serves and may become the leader", () =>
     Effect.gen(function* () {
       const deployments = yield* deploymentsOf(yield* render(...values("redis")))
       assert.deepStrictEqual(deployments.map(redisOf), [
@@ -146,7 +146,7 @@ describe("the chart's cache", () => {
     })
   )
 
-  it.live("in a Redis with a password: the URL is in no manifest, and servers and watchers share it", () =>
+  it.live("in a Redis with a password: servers and watchers get the URL from a Secret", () =>
     Effect.gen(function* () {
       const deployments = yield* deploymentsOf(yield* render(...values("split")))
       const shared = {
@@ -177,7 +177,7 @@ describe("the chart's cache", () => {
     })
   )
 
-  it.live("two releases that share a Redis do not share a key", () =>
+  it.live("has different keys for each release that shares a Redis", () =>
     Effect.gen(function* () {
       const prefixes = yield* Effect.forEach(["one", "two", "kube-resource-api"], (release) =>
         Effect.map(
@@ -190,7 +190,7 @@ describe("the chart's cache", () => {
         ["served:two-kube-resource-api"],
         ["served:kube-resource-api"]
       ])
-      // However long their names are.
+      // The same holds for names that are too long.
       const long = yield* Effect.forEach(["a", "b"], (end) =>
         Effect.flatMap(
           renderAs(
@@ -211,13 +211,13 @@ describe("the chart's cache", () => {
   )
 })
 
-describe("the chart's keys in a Redis", () => {
+describe("the chart's Redis key prefix", () => {
   const prefixes = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
     const deployments = yield* deploymentsOf(yield* render(...values("split-namespaces"), ...words))
     return [...new Set(deployments.map((one) => String(envOf(one)["REDIS_KEY_PREFIX"])))]
   })
 
-  it.live("are others with other namespaces, so that new pods get ready while old ones go on", () =>
+  it.live("depends on the set of namespaces, so that new pods get ready beside old ones", () =>
     Effect.gen(function* () {
       const [before, ...more] = yield* prefixes()
       assert.match(String(before), /^served:release-kube-resource-api:[0-9a-f]{8}$/)
@@ -229,7 +229,7 @@ describe("the chart's keys in a Redis", () => {
     })
   )
 
-  it.live("let a pod that serves other namespaces get ready beside those that are there", () =>
+  it.live("lets a pod for other namespaces get ready beside the existing pods", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const redis = Redacted.value((yield* RedisServer.started()).url)
@@ -255,7 +255,7 @@ describe("the chart's keys in a Redis", () => {
     }).pipe(Effect.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })))
   )
 
-  it.live("are no longer than they may be, whatever they are told to begin with", () =>
+  it.live("has a bounded length", () =>
     Effect.gen(function* () {
       const [given] = yield* prefixes("--set", "cache.redis.keyPrefix=blue")
       assert.match(String(given), /^blue:[0-9a-f]{8}$/)
@@ -268,7 +268,7 @@ describe("the chart's keys in a Redis", () => {
 describe("the chart's watchers", () => {
   const everything = [...values("everything"), "--set", "fullnameOverride=", ...split]
 
-  it.live("can be switched on and off: what selects the servers stays as it is, for a Deployment's cannot change", () =>
+  it.live("do not change the selector of the server Deployment, which is immutable", () =>
     Effect.gen(function* () {
       const labels = {
         "app.kubernetes.io/name": "kube-resource-api",
@@ -286,64 +286,66 @@ describe("the chart's watchers", () => {
     })
   )
 
-  it.live("are in nothing that is there for clients, and have what is there for them alone", () =>
-    Effect.gen(function* () {
-      const manifests = yield* render(...everything)
-      const deployments = yield* deploymentsOf(manifests)
-      assert.deepStrictEqual(
-        deployments.map(({ metadata, spec }) => [metadata.name, spec.replicas]),
-        [
-          [fullname, undefined],
-          [watcherName, 2]
-        ]
-      )
-      for (const { metadata, spec } of deployments) {
-        assert.deepStrictEqual(selected(spec.selector.matchLabels, deployments), [metadata.name])
-        const { topologySpreadConstraints } = spec.template.spec
-        assert.include(
-          topologySpreadConstraints.map(({ topologyKey }) => topologyKey),
-          "kubernetes.io/hostname"
+  it.live(
+    "have their own Deployment, metrics Service and disruption budget, and no part in the Service for clients",
+    () =>
+      Effect.gen(function* () {
+        const manifests = yield* render(...everything)
+        const deployments = yield* deploymentsOf(manifests)
+        assert.deepStrictEqual(
+          deployments.map(({ metadata, spec }) => [metadata.name, spec.replicas]),
+          [
+            [fullname, undefined],
+            [watcherName, 2]
+          ]
         )
-        for (const { labelSelector } of topologySpreadConstraints) {
-          assert.deepStrictEqual(selected(labelSelector.matchLabels, deployments), [metadata.name])
+        for (const { metadata, spec } of deployments) {
+          assert.deepStrictEqual(selected(spec.selector.matchLabels, deployments), [metadata.name])
+          const { topologySpreadConstraints } = spec.template.spec
+          assert.include(
+            topologySpreadConstraints.map(({ topologyKey }) => topologyKey),
+            "kubernetes.io/hostname"
+          )
+          for (const { labelSelector } of topologySpreadConstraints) {
+            assert.deepStrictEqual(selected(labelSelector.matchLabels, deployments), [metadata.name])
+          }
         }
-      }
 
-      const services = yield* ofKind(Service, "Service", manifests)
-      assert.deepStrictEqual(
-        services.map(({ metadata, spec }) => [
-          metadata.name,
-          selected(spec.selector, deployments),
-          spec.ports.map(({ targetPort }) => targetPort)
-        ]),
-        [
-          [fullname, [fullname], ["https"]],
-          [`${fullname}-metrics`, [fullname], ["metrics"]],
-          [`${watcherName}-metrics`, [watcherName], ["metrics"]]
-        ]
-      )
-      assert.deepStrictEqual(
-        (yield* ofKind(Autoscaler, "HorizontalPodAutoscaler", manifests)).map(({ spec }) => spec.scaleTargetRef),
-        [{ apiVersion: "apps/v1", kind: "Deployment", name: fullname }]
-      )
-      assert.deepStrictEqual(
-        (yield* ofKind(Budget, "PodDisruptionBudget", manifests)).map(({ metadata, spec }) => [
-          metadata.name,
-          selected(spec.selector.matchLabels, deployments),
-          spec.maxUnavailable
-        ]),
-        [
-          [fullname, [fullname], 1],
-          [watcherName, [watcherName], 1]
-        ]
-      )
-      const probes = manifests.filter(({ kind }) => kind === "CronJob" || kind === "Pod")
-      assert.strictEqual(probes.length, 2)
-      for (const one of probes) assert.include(JSON.stringify(one), `"https://${fullname}.served.svc:8443"`)
-    })
+        const services = yield* ofKind(Service, "Service", manifests)
+        assert.deepStrictEqual(
+          services.map(({ metadata, spec }) => [
+            metadata.name,
+            selected(spec.selector, deployments),
+            spec.ports.map(({ targetPort }) => targetPort)
+          ]),
+          [
+            [fullname, [fullname], ["https"]],
+            [`${fullname}-metrics`, [fullname], ["metrics"]],
+            [`${watcherName}-metrics`, [watcherName], ["metrics"]]
+          ]
+        )
+        assert.deepStrictEqual(
+          (yield* ofKind(Autoscaler, "HorizontalPodAutoscaler", manifests)).map(({ spec }) => spec.scaleTargetRef),
+          [{ apiVersion: "apps/v1", kind: "Deployment", name: fullname }]
+        )
+        assert.deepStrictEqual(
+          (yield* ofKind(Budget, "PodDisruptionBudget", manifests)).map(({ metadata, spec }) => [
+            metadata.name,
+            selected(spec.selector.matchLabels, deployments),
+            spec.maxUnavailable
+          ]),
+          [
+            [fullname, [fullname], 1],
+            [watcherName, [watcherName], 1]
+          ]
+        )
+        const probes = manifests.filter(({ kind }) => kind === "CronJob" || kind === "Pod")
+        assert.strictEqual(probes.length, 2)
+        for (const one of probes) assert.include(JSON.stringify(one), `"https://${fullname}.served.svc:8443"`)
+      })
   )
 
-  it.live("are scraped like the servers", () =>
+  it.live("are scraped by the same ServiceMonitor as the servers", () =>
     Effect.gen(function* () {
       const manifests = yield* render(...everything)
       const [monitor] = yield* ofKind(Monitor, "ServiceMonitor", manifests)
@@ -363,7 +365,7 @@ describe("the chart's watchers", () => {
     })
   )
 
-  it.live("have an account of their own, which may be a given one", () =>
+  it.live("have a service account of their own, new or existing", () =>
     Effect.gen(function* () {
       const accounts = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
         const manifests = yield* render(...words)
@@ -389,7 +391,7 @@ describe("the chart's watchers", () => {
     })
   )
 
-  it.live("say in the NOTES where they are", () =>
+  it.live("are named in the NOTES", () =>
     Effect.gen(function* () {
       const notes = (name: string) =>
         helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...values(name))
@@ -418,7 +420,7 @@ describe("the chart's NetworkPolicies", () => {
   const ports = (rules: ReadonlyArray<{ readonly ports: ReadonlyArray<{ readonly port: number }> }>) =>
     rules.map((rule) => rule.ports.map(({ port }) => port))
 
-  it.live("let pods to a Redis only where there is one", () =>
+  it.live("allow connections to a Redis only if the cache uses one", () =>
     Effect.gen(function* () {
       const [memory] = yield* policiesOf(...values("minimal"))
       const [redis] = yield* policiesOf(...values("redis"))
@@ -428,23 +430,21 @@ describe("the chart's NetworkPolicies", () => {
     })
   )
 
-  it.live(
-    "let servers and watchers to the API server and the Redis, at the peers that are named, and nowhere else",
-    () =>
-      Effect.gen(function* () {
-        const policies = yield* policiesOf(...values("split"))
-        assert.deepStrictEqual(
-          policies.map(({ name, pods, types }) => ({ name, pods, types })),
-          [fullname, watcherName].map((name) => ({ name, pods: [name], types: ["Ingress", "Egress"] }))
-        )
-        for (const policy of policies) {
-          assert.deepStrictEqual(ports(policy.egress), [egress.dns, egress.kube, [6380]])
-          assert.deepStrictEqual(policy.egress[2]?.to, [{ ipBlock: { cidr: "10.20.0.0/16" } }])
-        }
-      })
+  it.live("allow servers and watchers to connect only to DNS, the API server and the configured Redis peers", () =>
+    Effect.gen(function* () {
+      const policies = yield* policiesOf(...values("split"))
+      assert.deepStrictEqual(
+        policies.map(({ name, pods, types }) => ({ name, pods, types })),
+        [fullname, watcherName].map((name) => ({ name, pods: [name], types: ["Ingress", "Egress"] }))
+      )
+      for (const policy of policies) {
+        assert.deepStrictEqual(ports(policy.egress), [egress.dns, egress.kube, [6380]])
+        assert.deepStrictEqual(policy.egress[2]?.to, [{ ipBlock: { cidr: "10.20.0.0/16" } }])
+      }
+    })
   )
 
-  it.live("let no client to a watcher, and those who scrape only to the port that they scrape", () =>
+  it.live("allow no client to connect to a watcher, and scrapers only to the metrics port", () =>
     Effect.gen(function* () {
       const ingress = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
         return (yield* policiesOf(...values("split"), ...words)).find(({ name }) => name === watcherName)?.ingress
@@ -455,7 +455,7 @@ describe("the chart's NetworkPolicies", () => {
       assert.deepStrictEqual(yield* ingress(...client, ...scraped), [
         { ports: [{ port: "metrics", protocol: "TCP" }], from: [prometheus] }
       ])
-      // Over mutual TLS, as everywhere where there is no other port.
+      // Without a metrics port, scrapers use mutual TLS.
       assert.deepStrictEqual(yield* ingress(...scraped, "--set", "metrics.port=0"), [
         { ports: [{ port: "https", protocol: "TCP" }], from: [prometheus] }
       ])

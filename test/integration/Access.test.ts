@@ -9,7 +9,7 @@ import { TestService, withService } from "../support/TestService.ts"
 
 type Kind = "read" | "write" | "description" | "probe" | "unknown" | "malformed" | "absent"
 
-/** Every row of the contract, and what stands beside the rows. */
+/** Every endpoint, and requests that no endpoint accepts. */
 const requests: ReadonlyArray<readonly [method: string, path: string, kind: Kind]> = [
   ["GET", "/namespaces", "read"],
   ["HEAD", "/namespaces", "read"],
@@ -34,7 +34,7 @@ const requests: ReadonlyArray<readonly [method: string, path: string, kind: Kind
   ["GET", "/namespaces/personal/deployments/nothing/replica_count", "absent"]
 ]
 
-/** The statuses of those who are told apart; everybody else is not identified. */
+/** The statuses by kind of request for each identified client. */
 const identified = {
   admin: { read: 200, write: 200, description: 200, probe: 200, unknown: 404, malformed: 400, absent: 410 },
   viewer: { read: 200, write: 401, description: 200, probe: 200, unknown: 404, malformed: 400, absent: 410 },
@@ -85,26 +85,29 @@ const modes = {
 }
 
 for (const [mode, overrides] of Object.entries(modes)) {
-  withService({ ...overrides, tlsCrlFile: file("ca.crl") })(`who gets what, AUTHORIZATION=${mode}`, (it) => {
-    for (const [client, statuses] of clients) {
-      describe(client, () => {
-        for (const [method, path, kind] of requests) {
-          it.effect(`${method} ${path}: ${statuses[kind]}`, () =>
-            Effect.gen(function* () {
-              const { port } = yield* TestService
-              const answer = yield* send(port, { client, path, method })
-              assert.strictEqual(answer.status, statuses[kind], answer.body)
-              if (method === "HEAD") return assert.strictEqual(answer.body, "")
-              const code = codes[answer.status]
-              const body: unknown = JSON.parse(answer.body)
-              if (code === undefined) return assert.strictEqual(answer.headers["content-type"], "application/json")
-              assert.strictEqual(answer.headers["content-type"], "application/problem+json")
-              assert.propertyVal(body, "code", code)
-              assert.propertyVal(body, "status", answer.status)
-            })
-          )
-        }
-      })
+  withService({ ...overrides, tlsCrlFile: file("ca.crl") })(
+    `status by client and request, AUTHORIZATION=${mode}`,
+    (it) => {
+      for (const [client, statuses] of clients) {
+        describe(client, () => {
+          for (const [method, path, kind] of requests) {
+            it.effect(`${method} ${path}: ${statuses[kind]}`, () =>
+              Effect.gen(function* () {
+                const { port } = yield* TestService
+                const answer = yield* send(port, { client, path, method })
+                assert.strictEqual(answer.status, statuses[kind], answer.body)
+                if (method === "HEAD") return assert.strictEqual(answer.body, "")
+                const code = codes[answer.status]
+                const body: unknown = JSON.parse(answer.body)
+                if (code === undefined) return assert.strictEqual(answer.headers["content-type"], "application/json")
+                assert.strictEqual(answer.headers["content-type"], "application/problem+json")
+                assert.propertyVal(body, "code", code)
+                assert.propertyVal(body, "status", answer.status)
+              })
+            )
+          }
+        })
+      }
     }
-  })
+  )
 }

@@ -1,10 +1,11 @@
 import { assert, describe } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Duration, Effect, Fiber, Latch, Layer, Schema } from "effect"
 import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import type { AuditRecord } from "../../src/observability/Audit.ts"
 import { Authorization } from "../../src/authorization/Authorization.ts"
+import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
 import type { Client } from "../support/Pki.ts"
 import { TestService, withService } from "../support/TestService.ts"
@@ -16,19 +17,29 @@ const put = (client: Client, target: string, headers: Readonly<Record<string, st
 
 const nginx = (count: number | string) => `/namespaces/personal/deployments/nginx/replica_count/${count}`
 
-/** Waits for the next record; there must be no other. */
-const recorded = (into: Array<AuditRecord>): Effect.Effect<AuditRecord> =>
-  Effect.suspend(() => {
-    const record = into.shift()
-    return record === undefined ? Effect.andThen(Effect.sleep(5), recorded(into)) : Effect.succeed(record)
-  })
+/** Waits for the next record and removes it. */
+const recorded = (from: Array<AuditRecord>) =>
+  eventually(
+    Effect.sync(() => from.shift()),
+    (record) => record !== undefined
+  )
 
-describe("each write leaves a record", () => {
+/** A scaler whose writes succeed once `open` has run. */
+const gatedScaler = () => {
+  const gate = Latch.makeUnsafe()
+  const scaler = Layer.succeed(DeploymentScaler, {
+    scale: (ref, replicas) =>
+      Effect.as(gate.await, { ...ref, replicas, resourceVersion: ResourceVersion.make("999999"), uid: "u" })
+  })
+  return { scaler, open: gate.open }
+}
+
+describe("each write has an audit record", () => {
   withService({
     auditRecords: records,
     authorizer: Authorization.layerScripted((identity) => identity.user !== "nobody")
-  })("with what was asked, by whom, and what became of it", (it) => {
-    it.effect("accepted: the subject, its certificate, the old count and the new one", () =>
+  })("with the request, the caller and the outcome", (it) => {
+    it.effect("accepted: the caller, its certificate, the old and the new count", () =>
       Effect.gen(function* () {
         const { status } = yield* put("admin", nginx(9), { "x-request-id": "scale-1" })
         assert.strictEqual(status, 200)
@@ -55,11 +66,11 @@ describe("each write leaves a record", () => {
     )
 
     for (const [what, client, target, status, code] of [
-      ["not identified", "stranger", nginx(3), 403, "Unidentified"],
-      ["not permitted", "nobody", nginx(3), 401, "Unauthorized"],
-      ["not a count", "admin", nginx("+3"), 400, "BadRequest"],
-      ["ANY", "admin", "/namespaces/ANY/deployments/nginx/replica_count/3", 400, "BadRequest"],
-      ["not there", "admin", "/namespaces/personal/deployments/nothing/replica_count/3", 410, "NotFound"]
+      ["an unidentified caller", "stranger", nginx(3), 403, "Unidentified"],
+      ["a denied caller", "nobody", nginx(3), 401, "Unauthorized"],
+      ["an invalid count", "admin", nginx("+3"), 400, "BadRequest"],
+      ["ANY as a namespace", "admin", "/namespaces/ANY/deployments/nginx/replica_count/3", 400, "BadRequest"],
+      ["an unknown deployment", "admin", "/namespaces/personal/deployments/nothing/replica_count/3", 410, "NotFound"]
     ] as const) {
       it.effect(`refused: ${what}`, () =>
         Effect.gen(function* () {
@@ -73,7 +84,7 @@ describe("each write leaves a record", () => {
       )
     }
 
-    it.effect("refused by the cluster, and failed for want of it", () =>
+    it.effect("refused by the cluster, and failed because of the cluster", () =>
       Effect.gen(function* () {
         const { faults } = yield* EmbeddedKube
         yield* faults.denyVerb("deployments/scale", "patch")
@@ -89,29 +100,31 @@ describe("each write leaves a record", () => {
       })
     )
 
-    it.effect("a client that goes away: its write is followed to its end, and seen by the next read", () =>
-      Effect.gen(function* () {
-        const { cluster, faults } = yield* EmbeddedKube
-        const { port } = yield* TestService
-        yield* cluster.scale("personal", "kafka", 3)
-        yield* faults.hang(true)
-        const kafka = "/namespaces/personal/deployments/kafka/replica_count"
-        yield* Effect.timeoutOption(put("admin", `${kafka}/7`), "200 millis")
-        const abandoned = yield* recorded(records)
-        assert.deepStrictEqual([abandoned.outcome, abandoned.code, abandoned.late], ["failed", "Abandoned", false])
-        yield* faults.hang(false)
-        const late = yield* recorded(records)
-        assert.deepStrictEqual([late.outcome, late.code, late.late], ["accepted", undefined, true])
-        assert.strictEqual(late.requestId, abandoned.requestId)
-        assert.strictEqual(
-          (yield* send(port, { client: "viewer", path: kafka })).body,
-          '{"namespace":"personal","deployment":"kafka","replica_count":7}'
-        )
-        assert.strictEqual(records.length, 0)
-      })
+    it.effect(
+      "the write of a client that disconnects is recorded when the cluster accepts it, and the next read shows it",
+      () =>
+        Effect.gen(function* () {
+          const { cluster, faults } = yield* EmbeddedKube
+          const { port } = yield* TestService
+          yield* cluster.scale("personal", "kafka", 3)
+          yield* faults.hang(true)
+          const kafka = "/namespaces/personal/deployments/kafka/replica_count"
+          yield* Effect.timeoutOption(put("admin", `${kafka}/7`), "200 millis")
+          const abandoned = yield* recorded(records)
+          assert.deepStrictEqual([abandoned.outcome, abandoned.code, abandoned.late], ["failed", "Abandoned", false])
+          yield* faults.hang(false)
+          const late = yield* recorded(records)
+          assert.deepStrictEqual([late.outcome, late.code, late.late], ["accepted", undefined, true])
+          assert.strictEqual(late.requestId, abandoned.requestId)
+          assert.strictEqual(
+            (yield* send(port, { client: "viewer", path: kafka })).body,
+            '{"namespace":"personal","deployment":"kafka","replica_count":7}'
+          )
+          assert.strictEqual(records.length, 0)
+        })
     )
 
-    it.effect("reads leave none", () =>
+    it.effect("reads have none", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         yield* send(port, { client: "admin", path: "/namespaces/personal/deployments/nginx/replica_count" })
@@ -121,48 +134,38 @@ describe("each write leaves a record", () => {
     )
   })
 
+  const slow = gatedScaler()
   const slowRecords: Array<AuditRecord> = []
   withService({
     auditRecords: slowRecords,
     headersTimeout: Duration.millis(300),
     requestTimeout: Duration.millis(300),
-    scaler: Layer.succeed(DeploymentScaler, {
-      scale: (ref, replicas) =>
-        Effect.delay(
-          Effect.succeed({ ...ref, replicas, resourceVersion: ResourceVersion.make("999999"), uid: "u" }),
-          "700 millis"
-        )
-    })
-  })("408 and a late record", (it) => {
-    it.effect("a write that was sent is recorded again once its end is known", () =>
+    scaler: slow.scaler
+  })("a write that exceeds REQUEST_TIMEOUT", (it) => {
+    it.effect("is recorded as failed, and again when the cluster accepts it", () =>
       Effect.gen(function* () {
         assert.strictEqual((yield* put("admin", nginx(5))).status, 408)
         const failed = yield* recorded(slowRecords)
         assert.deepStrictEqual([failed.outcome, failed.code, failed.late], ["failed", "RequestTimeout", false])
+        yield* slow.open
         const late = yield* recorded(slowRecords)
         assert.deepStrictEqual([late.outcome, late.code, late.late], ["accepted", undefined, true])
       })
     )
   })
 
+  const held = gatedScaler()
   const shedRecords: Array<AuditRecord> = []
-  withService({
-    auditRecords: shedRecords,
-    maxInFlight: 2,
-    scaler: Layer.succeed(DeploymentScaler, {
-      scale: (ref, replicas) =>
-        Effect.delay(
-          Effect.succeed({ ...ref, replicas, resourceVersion: ResourceVersion.make("999999"), uid: "u" }),
-          "500 millis"
-        )
-    })
-  })("shed for want of room", (it) => {
-    it.effect("refused, with who asked and for what", () =>
+  withService({ auditRecords: shedRecords, maxInFlight: 2, scaler: held.scaler })("a shed write", (it) => {
+    it.effect("is recorded as refused, with the caller and the target", () =>
       Effect.gen(function* () {
-        const answers = yield* Effect.all(
-          Array.from({ length: 4 }, (_, count) => put("admin", nginx(count))),
-          { concurrency: "unbounded" }
+        const writes = yield* Effect.forEach([0, 1, 2, 3], (count) => Effect.forkChild(put("admin", nginx(count))))
+        yield* eventually(
+          Effect.sync(() => shedRecords.length),
+          (recorded) => recorded > 0
         )
+        yield* held.open
+        const answers = yield* Effect.forEach(writes, Fiber.join)
         const shed = answers.filter(({ status }) => status === 503).length
         assert.isAbove(shed, 0)
         const all = yield* Effect.forEach(answers, () => recorded(shedRecords))
@@ -200,17 +203,13 @@ const Recorded = Schema.Struct({
 })
 
 describe("AUDIT_EVENTS", () => {
-  withService({ auditEvents: true })("records each accepted write on its deployment", (it) => {
-    it.effect("an Event that `kubectl describe deployment` finds: by kind, name and uid", () =>
+  withService({ auditEvents: true })("posts an Event for each accepted write", (it) => {
+    it.effect("with the kind, name and uid by which `kubectl describe deployment` finds it", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         assert.strictEqual((yield* put("admin", nginx("x"))).status, 400)
         assert.strictEqual((yield* put("admin", nginx(9), { "x-request-id": "scale-2" })).status, 200)
-        const arrived: Effect.Effect<void> = Effect.flatMap(kube.events, ({ length }) =>
-          length > 0 ? Effect.void : Effect.andThen(Effect.sleep(5), arrived)
-        )
-        yield* arrived
-        const [event, ...others] = yield* kube.events
+        const [event, ...others] = yield* eventually(kube.events, ({ length }) => length > 0)
         assert.strictEqual(others.length, 0)
         assert.strictEqual(event?.group, "")
         const object = yield* Schema.decodeUnknownEffect(Recorded)(event?.object)
@@ -234,25 +233,22 @@ describe("AUDIT_EVENTS", () => {
       })
     )
 
-    it.effect("a cluster that refuses Events does not keep writes from being accepted", () =>
+    it.effect("a write is accepted although the cluster rejects the Event", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         yield* kube.faults.denyVerb("events", "create")
         const before = (yield* kube.events).length
         assert.strictEqual((yield* put("admin", nginx(4))).status, 200)
-        const asked: Effect.Effect<void> = Effect.flatMap(kube.requests, (requests) =>
+        yield* eventually(kube.requests, (requests) =>
           requests.some(({ status, verb }) => verb === "create" && status === 403)
-            ? Effect.void
-            : Effect.andThen(Effect.sleep(5), asked)
         )
-        yield* asked
         assert.strictEqual((yield* kube.events).length, before)
         assert.strictEqual((yield* kube.snapshot).deployments.find(({ name }) => name === "nginx")?.replicas, 4)
       })
     )
   })
 
-  withService()("is off unless it is asked for", (it) => {
+  withService()("is off by default", (it) => {
     it.effect("no Event is posted", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube

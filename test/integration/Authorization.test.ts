@@ -7,6 +7,7 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoAccess } from "../../src/embedded/Access.ts"
 import * as ClusterAuthorization from "../../src/authorization/ClusterAuthorization.ts"
 import * as PolicyAuthorization from "../../src/authorization/PolicyAuthorization.ts"
+import { eventually } from "../support/Eventually.ts"
 import { agent, send } from "../support/Https.ts"
 import type { Client } from "../support/Pki.ts"
 import { TestService, withService } from "../support/TestService.ts"
@@ -39,14 +40,13 @@ const reads = [
   "/namespaces/ANY/deployments/nginx/replica_count"
 ]
 
-const eventually = (
-  condition: Effect.Effect<boolean, unknown, TestService>
-): Effect.Effect<void, unknown, TestService> =>
-  Effect.flatMap(condition, (holds) => (holds ? Effect.void : Effect.andThen(Effect.sleep(20), eventually(condition))))
+/** Waits until this request gets the status. */
+const untilStatus = (client: Client, path: string, expected: number) =>
+  eventually(ask(client, path), ({ status }) => status === expected)
 
 const policyFile = join(mkdtempSync(join(tmpdir(), "kube-resource-api-")), "policy.yaml")
 const limited = `rules:
-  - description: The platform's people scale what is personal, but not to nothing.
+  - description: The platform group scales some deployments, but not to zero.
     subjects: { groups: [platform] }
     verbs: [get, set]
     namespaces: [personal]
@@ -61,9 +61,9 @@ const limited = `rules:
 writeFileSync(policyFile, limited)
 
 withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 millis", pollEvery: "200 millis" }) })(
-  "a policy file decides, over mutual TLS",
+  "authorization by a policy file",
   (it) => {
-    it.effect("what a rule allows is answered", () =>
+    it.effect("a request that a rule allows gets 200", () =>
       Effect.gen(function* () {
         yield* expectStatus("admin", nginx, 200)
         yield* expectStatus("admin", nginx, 200, "HEAD")
@@ -73,7 +73,7 @@ withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 mi
       })
     )
 
-    it.effect("what none allows is 401, which says verb and object and no rule", () =>
+    it.effect("a request that no rule allows gets 401, which names verb and object but no rule", () =>
       Effect.gen(function* () {
         yield* expectRefusal("admin", "/namespaces", "admin may not list namespaces.")
         yield* expectRefusal(
@@ -103,7 +103,7 @@ withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 mi
       })
     )
 
-    it.effect("a refused write does not reach the cluster", () =>
+    it.effect("a denied write does not reach the cluster", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         yield* kube.clearRequests
@@ -113,7 +113,7 @@ withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 mi
       })
     )
 
-    it.effect("400 comes before 401, and 401 before 410: who may not ask is not told what there is", () =>
+    it.effect("400 precedes 401, and 401 precedes 410: a denied caller does not learn what exists", () =>
       Effect.gen(function* () {
         yield* expectStatus("nobody", "/namespaces/Personal/deployments", 400)
         yield* expectStatus("nobody", "/namespaces/absent/deployments", 401)
@@ -121,7 +121,7 @@ withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 mi
       })
     )
 
-    it.effect("who is not identified gets 403, whatever the policy says", () =>
+    it.effect("an unidentified caller gets 403, whatever the policy allows", () =>
       Effect.gen(function* () {
         for (const client of ["none", "stranger", "expired", "wrong-usage", "nameless"] as const) {
           yield* expectStatus(client, nginx, 403)
@@ -129,22 +129,22 @@ withService({ authorizer: PolicyAuthorization.layer(policyFile, { settle: "20 mi
       })
     )
 
-    it.effect("a new file holds for connections that are open; a bad one changes nothing", () =>
+    it.effect("a new policy file applies to open connections; an invalid file changes nothing", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const pool = yield* agent("nobody", 1)
         const status = Effect.map(send(port, { client: "nobody", path: nginx, agent: pool }), ({ status }) => status)
         assert.strictEqual(yield* status, 401)
         writeFileSync(policyFile, limited.replace("groups: [platform]", "users: [nobody]"))
-        yield* eventually(Effect.map(status, (now) => now === 200))
+        yield* eventually(status, (now) => now === 200)
         yield* expectStatus("admin", nginx, 401)
         const refusals = Metric.value(Metric.withAttributes(PolicyAuthorization.policyReloads, { outcome: "refused" }))
         const before = yield* refusals
         writeFileSync(policyFile, "rules: [")
-        yield* eventually(Effect.map(refusals, ({ count }) => count > before.count))
+        yield* eventually(refusals, ({ count }) => count > before.count)
         assert.strictEqual(yield* status, 200)
         writeFileSync(policyFile, "rules: []")
-        yield* eventually(Effect.map(status, (now) => now === 401))
+        yield* eventually(status, (now) => now === 401)
       })
     )
   }
@@ -158,9 +158,9 @@ const kept = (allow: Duration.Input, deny: Duration.Input) =>
   })
 
 withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", "30 seconds") })(
-  "the cluster's RBAC decides, over mutual TLS",
+  "authorization by the cluster's RBAC",
   (it) => {
-    it.effect("what it allows is answered, what it does not is 401, which says verb and object", () =>
+    it.effect("an allowed request gets 200; a denied request gets 401, which names verb and object", () =>
       Effect.gen(function* () {
         for (const client of ["admin", "viewer"] as const) {
           for (const path of reads) yield* expectStatus(client, path, 200)
@@ -178,7 +178,7 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
       })
     )
 
-    it.effect("it is asked with the certificate's user and groups", () =>
+    it.effect("access reviews carry the user and groups of the certificate", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         yield* expectStatus("viewer", "/namespaces/kube-system/deployments/fred/replica_count", 200)
@@ -198,7 +198,7 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
       })
     )
 
-    it.effect("1,000 reads of one thing, many at once and on many connections, are one question", () =>
+    it.effect("1,000 reads of one object, concurrent and on many connections, cause one access review", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         const { port } = yield* TestService
@@ -219,7 +219,7 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
       })
     )
 
-    it.effect("while it is away what it said holds, and what it did not say is 503 with Retry-After", () =>
+    it.effect("during an outage, cached decisions hold, and other requests get 503 with Retry-After", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         const known = "/namespaces/kube-system/deployments"
@@ -235,12 +235,12 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
         assert.notMatch(answer.body, /127\.0\.0\.1|ECONN/)
         yield* expectStatus("nobody", "/namespaces/default/deployments", 503)
         yield* kube.faults.unavailable(false)
-        yield* eventually(Effect.map(ask("viewer", "/namespaces/default/deployments"), ({ status }) => status === 200))
+        yield* untilStatus("viewer", "/namespaces/default/deployments", 200)
         yield* expectStatus("nobody", "/namespaces/default/deployments", 401)
       })
     )
 
-    it.effect("an account that may not ask is 503, never an answer", () =>
+    it.effect("a service account without access review permission causes 503, never a decision", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         yield* kube.faults.denyVerb("subjectaccessreviews", "create")
@@ -253,16 +253,16 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
 )
 
 withService({ kube: { decideAccess: demoAccess }, authorizer: kept("200 millis", "200 millis") })(
-  "the cluster's RBAC changes",
+  "a change of the cluster's RBAC",
   (it) => {
-    it.effect("a right that is taken away ends with the time it was kept, one that is given begins with it", () =>
+    it.effect("granted and withdrawn permissions apply once the cached decision expires", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         yield* expectStatus("viewer", nginx, 200)
         yield* expectStatus("nobody", nginx, 401)
         yield* kube.setAccess(({ user }) => ({ allowed: user === "nobody" }))
-        yield* eventually(Effect.map(ask("viewer", nginx), ({ status }) => status === 401))
-        yield* eventually(Effect.map(ask("nobody", nginx), ({ status }) => status === 200))
+        yield* untilStatus("viewer", nginx, 401)
+        yield* untilStatus("nobody", nginx, 200)
       })
     )
   }

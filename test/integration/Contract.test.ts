@@ -48,45 +48,43 @@ const expectProblem = (
     return answer
   })
 
-withService()("the contract, over mutual TLS", (it) => {
+withService()("the HTTP contract", (it) => {
   describe("reads", () => {
-    it.effect("1: GET /namespaces", () =>
-      expectBody("/namespaces", '{"namespaces":["default","kube-system","personal"]}')
-    )
-    it.effect("2: GET /namespaces/:namespace/deployments", () =>
+    it.effect("GET /namespaces", () => expectBody("/namespaces", '{"namespaces":["default","kube-system","personal"]}'))
+    it.effect("GET /namespaces/:namespace/deployments", () =>
       expectBody(
         "/namespaces/personal/deployments",
         '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}'
       )
     )
-    it.effect("2: a namespace with no deployments is 200 and an empty list", () =>
+    it.effect("a namespace without deployments returns an empty list", () =>
       expectBody("/namespaces/default/deployments", '{"namespace":"default","deployments":[]}')
     )
-    it.effect("2A: GET /namespaces/ANY/deployments, every namespace, also those with none", () =>
+    it.effect("GET /namespaces/ANY/deployments, with namespaces without deployments", () =>
       expectBody(
         "/namespaces/ANY/deployments",
         '[{"namespace":"default","deployments":[]},{"namespace":"kube-system","deployments":["fred","jane","sally"]},{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}]'
       )
     )
-    it.effect("3: GET /namespaces/:namespace/deployments/:deployment/replica_count", () =>
+    it.effect("GET /namespaces/:namespace/deployments/:deployment/replica_count", () =>
       expectBody(
         "/namespaces/personal/deployments/nginx/replica_count",
         '{"namespace":"personal","deployment":"nginx","replica_count":12}'
       )
     )
-    it.effect("3A: GET /namespaces/:namespace/deployments/ANY/replica_count", () =>
+    it.effect("GET /namespaces/:namespace/deployments/ANY/replica_count", () =>
       expectBody(
         "/namespaces/personal/deployments/ANY/replica_count",
         '{"namespace":"personal","deployments":[{"deployment":"kafka","replica_count":3},{"deployment":"nginx","replica_count":12},{"deployment":"resource-access","replica_count":2}]}'
       )
     )
-    it.effect("3B: GET /namespaces/ANY/deployments/ANY/replica_count", () =>
+    it.effect("GET /namespaces/ANY/deployments/ANY/replica_count", () =>
       expectBody(
         "/namespaces/ANY/deployments/ANY/replica_count",
         '[{"namespace":"default","deployments":[]},{"namespace":"kube-system","deployments":[{"deployment":"fred","replica_count":1},{"deployment":"jane","replica_count":2},{"deployment":"sally","replica_count":1}]},{"namespace":"personal","deployments":[{"deployment":"kafka","replica_count":3},{"deployment":"nginx","replica_count":12},{"deployment":"resource-access","replica_count":2}]}]'
       )
     )
-    it.effect("3C: GET /namespaces/ANY/deployments/:deployment/replica_count", () =>
+    it.effect("GET /namespaces/ANY/deployments/:deployment/replica_count", () =>
       expectBody(
         "/namespaces/ANY/deployments/jane/replica_count",
         '[{"namespace":"kube-system","deployment":"jane","replica_count":2}]'
@@ -109,7 +107,7 @@ withService()("the contract, over mutual TLS", (it) => {
   describe("probes", () => {
     for (const path of ["/livez", "/readyz"]) {
       for (const client of ["admin", "none", "stranger"] as const) {
-        it.effect(`${path} answers 200 {} to ${client}`, () =>
+        it.effect(`${path} returns 200 {} to ${client}`, () =>
           Effect.gen(function* () {
             const answer = yield* ask(path, { client })
             assert.strictEqual(answer.status, 200)
@@ -164,7 +162,7 @@ withService()("the contract, over mutual TLS", (it) => {
             })
       )
     }
-    it.effect("ANY in a PUT", () =>
+    it.effect("PUT with ANY", () =>
       Effect.gen(function* () {
         yield* expectProblem("/namespaces/ANY/deployments/nginx/replica_count/1", 400, "BadRequest", { method: "PUT" })
         yield* expectProblem("/namespaces/personal/deployments/ANY/replica_count/1", 400, "BadRequest", {
@@ -172,7 +170,7 @@ withService()("the contract, over mutual TLS", (it) => {
         })
       })
     )
-    it.effect("the detail says what was expected", () =>
+    it.effect("the detail names the expected format", () =>
       Effect.gen(function* () {
         const answer = yield* ask("/namespaces/Personal/deployments")
         assert.match(answer.body, /namespace/)
@@ -185,7 +183,7 @@ withService()("the contract, over mutual TLS", (it) => {
 
   describe("403 Unidentified", () => {
     for (const client of ["none", "stranger", "expired", "wrong-usage", "nameless"] as const) {
-      it.effect(`${client}: endpoints 1-4 and the description`, () =>
+      it.effect(`to ${client} for reads, writes and the OpenAPI document`, () =>
         Effect.gen(function* () {
           yield* expectProblem("/namespaces", 403, "Unidentified", { client })
           yield* expectProblem("/namespaces/personal/deployments", 403, "Unidentified", { client })
@@ -231,13 +229,13 @@ withService()("the contract, over mutual TLS", (it) => {
     ]) {
       it.effect(`GET ${path}`, () => expectProblem(path, 410, "NotFound"))
     }
-    it.effect("PUT on a deployment the cluster does not have", () =>
+    it.effect("PUT for an unknown deployment", () =>
       expectProblem("/namespaces/personal/deployments/absent/replica_count/1", 410, "NotFound", { method: "PUT" })
     )
   })
 
   describe("414 UriTooLong and 431 HeaderFieldsTooLarge", () => {
-    it.effect("a request target above 2048 bytes", () =>
+    it.effect("a request target of more than 2048 bytes", () =>
       Effect.gen(function* () {
         const target = (length: number) => `/namespaces?${"x".repeat(length - "/namespaces?".length)}`
         assert.strictEqual((yield* ask(target(2048))).status, 200)
@@ -246,7 +244,7 @@ withService()("the contract, over mutual TLS", (it) => {
         yield* expectProblem(target(40_000), 414, "UriTooLong")
       })
     )
-    it.effect("a header block above the limit", () =>
+    it.effect("a header block beyond the limit", () =>
       Effect.gen(function* () {
         assert.strictEqual((yield* ask("/namespaces", { headers: { "x-large": "x".repeat(7000) } })).status, 200)
         yield* expectProblem("/namespaces", 431, "HeaderFieldsTooLarge", { headers: { "x-large": "x".repeat(8192) } })
@@ -257,7 +255,7 @@ withService()("the contract, over mutual TLS", (it) => {
   })
 
   describe("order of checks", () => {
-    it.effect("a body that is too large is 400 only where it is known who asks, and for what", () =>
+    it.effect("a body beyond the limit gets 400 after the checks for 404 and 403", () =>
       Effect.gen(function* () {
         const headers = { "content-length": "99999" }
         yield* expectProblem("/nothing", 404, "UnknownEndpoint", { client: "none", method: "POST", headers })
@@ -267,7 +265,7 @@ withService()("the contract, over mutual TLS", (it) => {
         assert.strictEqual((yield* ask("/livez", { client: "none", headers })).status, 200)
       })
     )
-    it.effect("414 before 404 before 403 before 400 before 410", () =>
+    it.effect("414 precedes 404, 403, 400 and 410, in this order", () =>
       Effect.gen(function* () {
         yield* expectProblem(`/nothing/${"x".repeat(3000)}`, 414, "UriTooLong", { client: "none" })
         yield* expectProblem("/nothing/%zz", 404, "UnknownEndpoint", { client: "none" })
@@ -278,7 +276,7 @@ withService()("the contract, over mutual TLS", (it) => {
   })
 
   describe("X-Request-Id", () => {
-    it.effect("is the caller's if it is 1-128 of [A-Za-z0-9._-], else a new one", () =>
+    it.effect("repeats the caller's id of 1-128 characters [A-Za-z0-9._-], else is a new UUID", () =>
       Effect.gen(function* () {
         for (const id of ["a", "Az09._-", "x".repeat(128)]) {
           assert.strictEqual(
@@ -300,8 +298,8 @@ withService()("the contract, over mutual TLS", (it) => {
     )
   })
 
-  describe("the description", () => {
-    it.effect("GET /openapi.json is for identified callers and names every endpoint and status", () =>
+  describe("the OpenAPI document", () => {
+    it.effect("names every path and every status of a write", () =>
       Effect.gen(function* () {
         const answer = yield* ask("/openapi.json", { client: "viewer" })
         assert.strictEqual(answer.status, 200)
@@ -342,8 +340,8 @@ withService()("the contract, over mutual TLS", (it) => {
   })
 })
 
-withService()("4: PUT .../replica_count/:replica_count", (it) => {
-  it.effect("answers {} once the cluster has accepted it, through the scale subresource", () =>
+withService()("PUT /namespaces/:namespace/deployments/:deployment/replica_count/:replica_count", (it) => {
+  it.effect("returns {} once the cluster has accepted the patch of the scale subresource", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.clearRequests
@@ -359,7 +357,7 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
       )
     })
   )
-  it.effect("accepts the whole range", () =>
+  it.effect("accepts 0 and 2147483647", () =>
     Effect.gen(function* () {
       for (const count of ["0", "2147483647"]) {
         assert.strictEqual(
@@ -370,7 +368,7 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
       }
     })
   )
-  it.effect("read-your-writes: a GET after the 200 sees the count before the watch event arrives", () =>
+  it.effect("read-your-writes: a GET after the 200 returns the new count before the watch event arrives", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { port } = yield* TestService
@@ -385,7 +383,7 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
       }
     })
   )
-  it.effect("401 with the cluster's reason where the cluster forbids the write", () =>
+  it.effect("returns 401 with the cluster's reason if the cluster forbids the write", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       yield* kube.faults.failNext(1, { status: 403, on: "patch" })
@@ -400,7 +398,7 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
       assert.match(answer.body, /cluster/i)
     })
   )
-  it.effect("503 with Retry-After where the cluster fails or is overloaded", () =>
+  it.effect("returns 503 with Retry-After if the cluster fails or is overloaded", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       for (const failure of [{ status: 500 }, { status: 503 }, { status: 429, retryAfter: 7 }]) {
@@ -421,7 +419,7 @@ withService()("4: PUT .../replica_count/:replica_count", (it) => {
 withService({ unsynced: Effect.flatMap(EmbeddedKube, ({ faults }) => faults.hang(true)) })(
   "before the first full sync",
   (it) => {
-    it.effect("reads and writes are 503 NotReady with Retry-After, /readyz is 503, /livez is 200", () =>
+    it.effect("reads and writes get 503 NotReady with Retry-After, /readyz 503 and /livez 200", () =>
       Effect.gen(function* () {
         const answer = yield* expectProblem("/namespaces", 503, "NotReady")
         assert.match(String(answer.headers["retry-after"]), /^[1-9][0-9]*$/)

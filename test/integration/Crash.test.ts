@@ -6,7 +6,7 @@ import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 
 const broken = () => Effect.die(new Error("a defect in a fiber"))
 
-/** An API whose every call is a defect: no error that the informer could know of. */
+/** An API where every call is a defect, which the informer does not handle. */
 const brokenApi = Layer.succeed(KubeApi, {
   listPage: broken,
   watch: () => Stream.die(new Error("a defect in a fiber")),
@@ -17,7 +17,7 @@ const brokenApi = Layer.succeed(KubeApi, {
 })
 
 describe("crash-only", () => {
-  it.live("a defect in an informer's fiber reaches what the process waits for", () =>
+  it.live("a defect in the fiber of an informer fails the cache and thereby the process", () =>
     Effect.gen(function* () {
       const cache = yield* ClusterCache
       const exit = yield* Effect.exit(cache.failed)

@@ -5,14 +5,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { authority } from "../support/Authority.ts"
+import { eventually } from "../support/Eventually.ts"
 import { service } from "../support/ChangingTls.ts"
 
-/** What openssl's client has printed, and what can be typed into it. */
+/** A running `openssl s_client`. */
 interface Session {
   readonly type: (text: string) => Effect.Effect<void>
-  /** Waits until the text has been printed so many times; gives whether that came before the client's end. */
+  /** Waits until the client has printed `text` so many times, or has exited; returns whether it has printed it. */
   readonly printed: (text: string, times?: number) => Effect.Effect<boolean>
-  /** All it printed until it ended. */
+  /** Waits for the exit; returns the whole output. */
   readonly ended: Effect.Effect<string>
 }
 
@@ -26,30 +27,29 @@ const sClient = (port: number, ...words: ReadonlyArray<string>): Effect.Effect<S
     )
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk: Buffer) => (output += chunk.toString()))
-    // It may have ended before it read what is typed.
+    // The client may exit before it reads its input.
     child.stdin.on("error", () => undefined)
     child.once("close", () => (over = true))
-    const reached = (condition: () => boolean): Effect.Effect<boolean> =>
-      Effect.suspend(() =>
-        condition()
-          ? Effect.succeed(true)
-          : over
-            ? Effect.succeed(false)
-            : Effect.andThen(Effect.sleep(5), reached(condition))
-      )
+    const state = Effect.sync(() => ({ output, over }))
     return {
       type: (text) => Effect.sync(() => void child.stdin.write(text)),
-      printed: (text, times = 1) => reached(() => output.split(text).length > times),
+      printed: (text, times = 1) => {
+        const isThere = (output: string) => output.split(text).length > times
+        return Effect.map(
+          eventually(state, ({ output, over }) => isThere(output) || over),
+          ({ output }) => isThere(output)
+        )
+      },
       ended: Effect.map(
-        reached(() => over),
-        () => output
+        eventually(state, ({ over }) => over),
+        ({ output }) => output
       )
     }
   })
 
 const request = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
-/** One handshake by openssl, and a request after it where it succeeds, so that what follows a handshake comes too. */
+/** The output of a handshake by openssl. A request follows, so that messages after the handshake arrive. */
 const handshake = (port: number, ...words: ReadonlyArray<string>) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -60,7 +60,7 @@ const handshake = (port: number, ...words: ReadonlyArray<string>) =>
     })
   )
 
-describe("what of TLS is refused", () => {
+describe("TLS downgrades", () => {
   const refusals = [
     ["TLS 1.2", ["-tls1_2"], /protocol version/],
     ["TLS 1.1", ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], /protocol version/],
@@ -70,7 +70,7 @@ describe("what of TLS is refused", () => {
     ["AES-128-CCM", ["-ciphersuites", "TLS_AES_128_CCM_SHA256"], /handshake failure|protocol version/]
   ] as const
 
-  it.live("older versions and other suites, before and after the files have changed", () =>
+  it.live("refuses older versions and other cipher suites, before and after a change of the files", () =>
     Effect.gen(function* () {
       const root = yield* authority("clients")
       const { change, port } = yield* service({ ca: root.cert })
@@ -84,7 +84,7 @@ describe("what of TLS is refused", () => {
         assert.include(output, "New, TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256")
         assert.include(output, "Compression: NONE")
         assert.include(output, "Secure Renegotiation IS NOT supported")
-        // A client is still asked for its certificate.
+        // The server still requests a client certificate.
         assert.include(output, "CN = clients")
       })
       yield* check
@@ -93,7 +93,7 @@ describe("what of TLS is refused", () => {
     })
   )
 
-  it.live("data before the handshake is done, which could be sent again by another", () =>
+  it.live("accepts no early data, which can be replayed", () =>
     Effect.gen(function* () {
       const { port } = yield* service({ ca: (yield* authority("clients")).cert })
       const folder = yield* Effect.acquireRelease(
@@ -109,12 +109,12 @@ describe("what of TLS is refused", () => {
       const second = yield* handshake(port, "-sess_in", session, "-early_data", early)
       assert.include(second, "Reused, TLSv1.3")
       assert.include(second, "Early data was not sent")
-      // Once, by the request that was typed after the handshake.
+      // The only response is to the request after the handshake.
       assert.strictEqual(second.split("HTTP/1.1 200").length, 2)
     })
   )
 
-  it.live("a new handshake on a connection", () =>
+  it.live("refuses renegotiation", () =>
     Effect.gen(function* () {
       const { port } = yield* service({ ca: (yield* authority("clients")).cert })
       const session = yield* sClient(port)
@@ -126,7 +126,7 @@ describe("what of TLS is refused", () => {
     })
   )
 
-  it.live("new keys, again and again: that is allowed, and disturbs nobody", () =>
+  it.live("serves all connections while a client keeps updating its keys", () =>
     Effect.gen(function* () {
       const { port } = yield* service({ ca: (yield* authority("clients")).cert })
       const [flood, other] = yield* Effect.all([sClient(port), sClient(port)])

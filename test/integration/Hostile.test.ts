@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { attack, type Reads, steadyReads } from "../support/Attack.ts"
 import { demoSettings, start } from "../support/Process.ts"
 
-/** What the attackers say last of what they have done. */
+/** The last tally that an attacker prints. */
 const Tallies = Schema.decodeUnknownSync(
   Schema.fromJsonString(Schema.Struct({ opened: Schema.Number, answers: Schema.Number }))
 )
@@ -13,15 +13,15 @@ const expectAll = ({ asked, millis, failures }: Reads) => {
   assert.strictEqual(millis.length, asked)
 }
 
-describe("while connections dribble bytes and clients without a certificate flood", () => {
+describe("under attack by dribbling connections and flooding clients without a certificate", () => {
   for (const [name, sources, attempts] of [
     ["from many addresses", 50, 1],
-    // Among strangers from one address a newcomer is one of them until its handshake is done: it may have to come again.
-    ["from the client's own address alone", 1, 3]
+    // Until its handshake is done, a new connection counts as one of the flood and may be closed: the client tries again.
+    ["from the client's own address only", 1, 3]
   ] as const) {
-    it.live(`an identified client's reads all succeed: ${name}`, () =>
+    it.live(`all reads of an identified client succeed: ${name}`, () =>
       Effect.gen(function* () {
-        // Far more attackers than there is room for.
+        // Far more attackers than MAX_CONNECTIONS.
         const service = yield* start({
           ...demoSettings,
           MAX_CONNECTIONS: "300",

@@ -7,13 +7,14 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import type { RbacRule } from "../../src/embedded/Access.ts"
 import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import { ns } from "../cache/Given.ts"
+import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
 import { file } from "../support/Pki.ts"
 import { type Overrides, TestService } from "../support/TestService.ts"
 
 const account = "var/run/secrets/kubernetes.io/serviceaccount"
 
-/** The files of a pod's service account as kubelet projects them, and what rotates the token. */
+/** The files of a pod's service account as kubelet projects them, and a function that rotates the token. */
 const serviceAccount = () => {
   const root = mkdtempSync(join(tmpdir(), "kube-resource-api-pod-"))
   const folder = join(root, account)
@@ -39,7 +40,7 @@ const role = (namespace: string): ReadonlyArray<RbacRule> => [
   { namespace, apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"] }
 ]
 
-/** The service as it runs in a pod: where the API server is comes from the environment, all else from the files. */
+/** The service in a pod: the address of the API server comes from the environment, token and CA from the files. */
 const inPod = (pod: ReturnType<typeof serviceAccount>, rules: ReadonlyArray<RbacRule>, overrides: Overrides = {}) =>
   TestService.layer({
     ...overrides,
@@ -58,33 +59,33 @@ const inPod = (pod: ReturnType<typeof serviceAccount>, rules: ReadonlyArray<Rbac
       )
   })
 
+/** The response body, or the status if it is not 200. */
 const body = (path: string, method = "GET") =>
   Effect.flatMap(TestService, ({ port }) => send(port, { client: "admin", path, method })).pipe(
     Effect.map((answer) => (answer.status === 200 ? answer.body : answer.status))
   )
 
-const until = <E, R>(expected: string | number, ask: Effect.Effect<string | number, E, R>): Effect.Effect<void, E, R> =>
-  Effect.flatMap(ask, (answer) =>
-    answer === expected ? Effect.void : Effect.andThen(Effect.sleep(20), until(expected, ask))
-  )
+/** Waits until a GET of `path` returns this body, or this status if it is not 200. */
+const untilBody = (path: string, expected: string | number) =>
+  eventually(body(path), (now) => assert.strictEqual(now, expected, path))
 
 const count = "/namespaces/personal/deployments/nginx/replica_count"
 
 describe("in a pod", () => {
-  it.live("a ClusterRole: reads and writes, and goes on when kubelet rotates the token", () => {
+  it.live("with a ClusterRole, reads and writes continue when kubelet rotates the token", () => {
     const pod = serviceAccount()
     return Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       assert.strictEqual(yield* body("/namespaces"), '{"namespaces":["default","kube-system","personal"]}')
       assert.strictEqual(yield* body(`${count}/3`, "PUT"), "{}")
       pod.project("token-2")
-      // client-node reads the file again after a minute; the token before is good for much longer than that.
+      // client-node reads the token file again after a minute, long before the old token expires.
       vi.setSystemTime(Date.now() + 61_000)
       yield* kube.setTokens(["token-2"])
       assert.strictEqual(yield* body(`${count}/4`, "PUT"), "{}")
       yield* kube.faults.dropWatches()
       yield* kube.cluster.scale("personal", "nginx", 5)
-      yield* until('{"namespace":"personal","deployment":"nginx","replica_count":5}', body(count))
+      yield* untilBody(count, '{"namespace":"personal","deployment":"nginx","replica_count":5}')
     }).pipe(
       Effect.ensuring(Effect.sync(() => vi.useRealTimers())),
       Effect.provide(
@@ -97,7 +98,7 @@ describe("in a pod", () => {
     )
   })
 
-  it.live("a Role in each of two namespaces: those two are served, and nothing else exists", () =>
+  it.live("with a Role in each of two namespaces, the service shows only these two", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       assert.strictEqual(yield* body("/namespaces"), '{"namespaces":["default","personal"]}')
@@ -112,16 +113,11 @@ describe("in a pod", () => {
       assert.strictEqual(yield* body(count), '{"namespace":"personal","deployment":"nginx","replica_count":9}')
       yield* kube.cluster.putDeployment("default", "web", 2)
       yield* kube.cluster.putDeployment("kube-system", "web", 2)
-      yield* until(
-        '[{"namespace":"default","deployment":"web","replica_count":2}]',
-        body("/namespaces/ANY/deployments/web/replica_count")
-      )
+      const webs = "/namespaces/ANY/deployments/web/replica_count"
+      yield* untilBody(webs, '[{"namespace":"default","deployment":"web","replica_count":2}]')
       yield* kube.faults.goneNow("deployments")
       yield* kube.cluster.scale("default", "web", 6)
-      yield* until(
-        '[{"namespace":"default","deployment":"web","replica_count":6}]',
-        body("/namespaces/ANY/deployments/web/replica_count")
-      )
+      yield* untilBody(webs, '[{"namespace":"default","deployment":"web","replica_count":6}]')
       assert.strictEqual(yield* body(count), '{"namespace":"personal","deployment":"nginx","replica_count":9}')
       const asked = yield* kube.requests
       assert.isTrue(
@@ -137,19 +133,19 @@ describe("in a pod", () => {
     )
   )
 
-  it.live("a listed namespace is gone once it is deleted, and there once it is created", () =>
+  it.live("a namespace of KUBE_NAMESPACES appears when it is created and disappears when it is deleted", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       assert.strictEqual(yield* body("/namespaces"), '{"namespaces":["personal"]}')
       yield* kube.cluster.createNamespace("later")
       yield* kube.cluster.putDeployment("later", "web", 2)
-      yield* until('{"namespaces":["later","personal"]}', body("/namespaces"))
-      yield* until(
-        '{"namespace":"later","deployment":"web","replica_count":2}',
-        body("/namespaces/later/deployments/web/replica_count")
+      yield* untilBody("/namespaces", '{"namespaces":["later","personal"]}')
+      yield* untilBody(
+        "/namespaces/later/deployments/web/replica_count",
+        '{"namespace":"later","deployment":"web","replica_count":2}'
       )
       yield* kube.cluster.deleteNamespace("later")
-      yield* until(410, body("/namespaces/later/deployments"))
+      yield* untilBody("/namespaces/later/deployments", 410)
     }).pipe(
       Effect.provide(
         inPod(serviceAccount(), [...role("later"), ...role("personal")], {
@@ -159,17 +155,14 @@ describe("in a pod", () => {
     )
   )
 
-  it.live("one Role that is missing: not ready until it is granted", () => {
+  it.live("a missing Role: not ready until it is granted", () => {
     const rules = [...role("default"), ...role("personal")]
     return Effect.gen(function* () {
       const kube = yield* EmbeddedKube
-      yield* until(
-        403,
-        Effect.map(kube.requests, (asked) => asked.find(({ status }) => status === 403)?.status ?? 0)
-      )
+      yield* eventually(kube.requests, (asked) => asked.some(({ status }) => status === 403))
       assert.strictEqual(yield* body("/readyz"), 503)
       yield* kube.setRules(rules)
-      yield* until("{}", body("/readyz"))
+      yield* untilBody("/readyz", "{}")
     }).pipe(
       Effect.provide(
         inPod(serviceAccount(), role("default"), {

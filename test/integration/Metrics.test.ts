@@ -7,9 +7,10 @@ import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { Authorization } from "../../src/authorization/Authorization.ts"
 import { completed, identity } from "../observability/Requests.ts"
-import { agent, rawExchange, send } from "../support/Https.ts"
-import { metrics, observed, sum, until } from "../support/Observed.ts"
+import { agent, send } from "../support/Https.ts"
+import { metrics, metricsWhere, observed, sum } from "../support/Observed.ts"
 import { clientOptions, file } from "../support/Pki.ts"
+import { exchange } from "../support/Sockets.ts"
 import { type Overrides, TestService } from "../support/TestService.ts"
 
 const withObserved = (overrides: Overrides = {}) =>
@@ -19,7 +20,7 @@ const count = "/namespaces/personal/deployments/nginx/replica_count"
 const countRoute = 'route="/namespaces/:namespace/deployments/:deployment/replica_count"'
 
 withObserved()("GET /metrics", (it) => {
-  it.effect("is Prometheus' text format, over mutual TLS", () =>
+  it.effect("serves the Prometheus text format over mutual TLS", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const answer = yield* send(port, { client: "admin", path: "/metrics" })
@@ -30,7 +31,7 @@ withObserved()("GET /metrics", (it) => {
     })
   )
 
-  it.effect("HEAD works", () =>
+  it.effect("answers HEAD without a body", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const answer = yield* send(port, { client: "admin", path: "/metrics", method: "HEAD" })
@@ -39,7 +40,7 @@ withObserved()("GET /metrics", (it) => {
     })
   )
 
-  it.effect("is not for the unidentified", () =>
+  it.effect("returns 403 to an unidentified caller", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       assert.strictEqual((yield* send(port, { client: "none", path: "/metrics" })).status, 403)
@@ -49,8 +50,8 @@ withObserved()("GET /metrics", (it) => {
 
 withObserved({
   authorizer: Authorization.layerScripted(({ user }, { resource }) => user === "admin" || resource !== "metrics")
-})("GET /metrics for one who may not get metrics", (it) => {
-  it.effect("is 401", () =>
+})("GET /metrics by a caller without permission", (it) => {
+  it.effect("returns 401", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const answer = yield* send(port, { client: "viewer", path: "/metrics" })
@@ -62,9 +63,9 @@ withObserved({
 })
 
 withObserved({ headersTimeout: Duration.millis(300), requestTimeout: Duration.seconds(60) })(
-  "every request is counted",
+  "http_requests_total counts",
   (it) => {
-    it.effect("reads, HEADs, refusals and unknown endpoints", () =>
+    it.effect("reads, HEAD requests, refusals and unknown endpoints", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const before = yield* metrics(port)
@@ -94,12 +95,12 @@ withObserved({ headersTimeout: Duration.millis(300), requestTimeout: Duration.se
       })
     )
 
-    it.effect("what Node's parser refuses, and what arrives too slowly", () =>
+    it.effect("requests that Node's parser rejects or that time out", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const before = yield* metrics(port)
-        yield* rawExchange(port, ["GARBAGE\r\n\r\n"])
-        yield* rawExchange(port, ["GET /livez HTT"], { client: "none" })
+        yield* exchange(port, ["GARBAGE\r\n\r\n"])
+        yield* exchange(port, ["GET /livez HTT"], { client: "none" })
         const after = yield* metrics(port)
         for (const code of ["400", "408"]) {
           const labels = ['route="unmatched"', 'method="other"', `code="${code}"`]
@@ -111,16 +112,16 @@ withObserved({ headersTimeout: Duration.millis(300), requestTimeout: Duration.se
       })
     )
 
-    it.effect("a CONNECT", () =>
+    it.effect("CONNECT requests", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
-        yield* rawExchange(port, ["CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"])
+        yield* exchange(port, ["CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"])
         const page = yield* metrics(port)
         assert.strictEqual(sum(page, "http_requests_total", 'method="CONNECT"', 'code="404"'), 1)
       })
     )
 
-    it.effect("one whose client goes away before its answer, as 499", () =>
+    it.effect("a request whose client disconnects before the response, as 499", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const kube = yield* EmbeddedKube
@@ -128,9 +129,9 @@ withObserved({ headersTimeout: Duration.millis(300), requestTimeout: Duration.se
         const asking = yield* Effect.forkChild(send(port, { client: "admin", method: "PUT", path: `${count}/5` }), {
           startImmediately: true
         })
-        yield* until(port, (page) => sum(page, "http_requests_in_flight") === 2)
+        yield* metricsWhere(port, (page) => sum(page, "http_requests_in_flight") === 2)
         yield* Fiber.interrupt(asking)
-        const page = yield* until(port, (page) => sum(page, "http_requests_total", 'code="499"') === 1)
+        const page = yield* metricsWhere(port, (page) => sum(page, "http_requests_total", 'code="499"') === 1)
         assert.strictEqual(sum(page, "http_requests_in_flight"), 1)
         assert.strictEqual(sum(page, "http_requests_total", 'method="PUT"', 'code="499"', ":replica_count"), 1)
       })
@@ -158,7 +159,7 @@ withObserved()("handshakes", (it) => {
       socket.once("close", () => resume(Effect.void))
     })
 
-  it.effect("are counted by how they ended, and certificates by what is wrong with them", () =>
+  it.effect("are counted by result, and client certificates by validity", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       for (const client of ["none", "expired", "stranger", "wrong-usage"] as const) {
@@ -170,7 +171,7 @@ withObserved()("handshakes", (it) => {
         socket.once("close", () => resume(Effect.void))
         socket.once("error", () => {})
       })
-      const page = yield* until(port, (page) => sum(page, "tls_handshakes_total", 'result="plain-http"') === 1)
+      const page = yield* metricsWhere(port, (page) => sum(page, "tls_handshakes_total", 'result="plain-http"') === 1)
       assert.strictEqual(sum(page, "tls_handshakes_total", 'result="protocol"'), 1)
       for (const result of ["none", "expired", "unknown-authority", "wrong-usage"]) {
         assert.strictEqual(sum(page, "tls_client_certificates_total", `result="${result}"`), 1, result)
@@ -186,17 +187,17 @@ withObserved({ tlsCrlFile: file("ca.crl"), tlsClientAuth: "require" })("refused 
       const { port } = yield* TestService
       yield* Effect.ignore(send(port, { client: "revoked", path: "/livez" }))
       yield* Effect.ignore(send(port, { client: "none", path: "/livez" }))
-      yield* until(port, (page) => sum(page, "tls_handshakes_total", 'result="certificate"') === 2)
+      yield* metricsWhere(port, (page) => sum(page, "tls_handshakes_total", 'result="certificate"') === 2)
     })
   )
 })
 
-withObserved()("informer, cache and cluster", (it) => {
-  it.effect("are told, and an outage and a relist with them", () =>
+withObserved()("metrics of informer, cache and cluster", (it) => {
+  it.effect("reflect writes, an outage and a relist", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const kube = yield* EmbeddedKube
-      const before = yield* until(port, (page) => sum(page, "informer_connected") === 2)
+      const before = yield* metricsWhere(port, (page) => sum(page, "informer_connected") === 2)
       assert.strictEqual(sum(before, "cache_namespaces"), 3)
       assert.strictEqual(sum(before, "cache_deployments"), 6)
       assert.strictEqual(sum(before, "cache_synced"), 1)
@@ -205,23 +206,23 @@ withObserved()("informer, cache and cluster", (it) => {
       assert.isAbove(sum(before, "cache_apply_lag_seconds_count"), 0)
       assert.isAbove(sum(before, "kube_requests_total", 'verb="watch"', 'code="200"'), 1)
       yield* send(port, { client: "admin", method: "PUT", path: `${count}/5` })
-      yield* until(port, (page) => sum(page, "kube_requests_total", 'verb="scale"', 'code="200"') === 1)
-      yield* until(port, (page) => sum(page, "cache_events_total", 'type="DeploymentApplied"') === 1)
+      yield* metricsWhere(port, (page) => sum(page, "kube_requests_total", 'verb="scale"', 'code="200"') === 1)
+      yield* metricsWhere(port, (page) => sum(page, "cache_events_total", 'type="DeploymentApplied"') === 1)
 
       yield* kube.faults.unavailable(true)
-      yield* until(port, (page) => sum(page, "informer_connected") === 0)
-      yield* until(port, (page) => sum(page, "cache_age_seconds") >= 1)
-      yield* until(port, (page) => sum(page, "kube_requests_total", 'code="unreachable"') > 0)
+      yield* metricsWhere(port, (page) => sum(page, "informer_connected") === 0)
+      yield* metricsWhere(port, (page) => sum(page, "cache_age_seconds") >= 1)
+      yield* metricsWhere(port, (page) => sum(page, "kube_requests_total", 'code="unreachable"') > 0)
       yield* kube.faults.unavailable(false)
-      yield* until(port, (page) => sum(page, "informer_connected") === 2 && sum(page, "cache_age_seconds") === 0)
+      yield* metricsWhere(port, (page) => sum(page, "informer_connected") === 2 && sum(page, "cache_age_seconds") === 0)
       yield* kube.faults.goneNow()
-      yield* until(port, (page) => sum(page, "informer_relists_total", 'reason="expired"') > 0)
+      yield* metricsWhere(port, (page) => sum(page, "informer_relists_total", 'reason="expired"') > 0)
     })
   )
 })
 
 withObserved()("after 10,000 different namespaces, deployments, users and unknown paths", (it) => {
-  it.effect("the page is under 200 kB and names none of them", () =>
+  it.effect("the page has less than 200 kB and names none of them", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const pool = yield* agent("viewer", 16)

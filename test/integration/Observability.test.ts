@@ -23,7 +23,7 @@ const plain = (port: number, path: string, method = "GET") =>
 const lines = (output: string) => output.split("\n").filter((line) => line.startsWith('{"message":"request"'))
 
 describe("the program's metrics", () => {
-  it.live("METRICS_PORT serves /metrics over plain HTTP, and nothing else, through the drain period", () =>
+  it.live("METRICS_PORT serves only /metrics, in plain HTTP, until the end of the drain period", () =>
     Effect.gen(function* () {
       const instance = yield* start({ ...demoSettings, METRICS_PORT: "0", DRAIN_PERIOD: "2s" })
       yield* instance.printed('"Ready"')
@@ -57,7 +57,7 @@ describe("the program's metrics", () => {
     })
   )
 
-  it.live("without METRICS_PORT there is no such port; one that is taken is said to be", () =>
+  it.live("no metrics port opens without METRICS_PORT; a port in use is an error", () =>
     Effect.gen(function* () {
       const instance = yield* start(demoSettings)
       const port = yield* instance.port
@@ -70,7 +70,7 @@ describe("the program's metrics", () => {
 })
 
 describe("the program's request log", () => {
-  it.live("has a line for each request, the last ones included", () =>
+  it.live("has a line for every request until the exit", () =>
     Effect.gen(function* () {
       const instance = yield* start(demoSettings)
       const port = yield* instance.port
@@ -89,7 +89,7 @@ describe("the program's request log", () => {
     })
   )
 
-  it.live("with REQUEST_LOG=errors has those alone", () =>
+  it.live("has only errors with REQUEST_LOG=errors", () =>
     Effect.gen(function* () {
       const instance = yield* start({ ...demoSettings, REQUEST_LOG: "errors" })
       const port = yield* instance.port
@@ -105,7 +105,7 @@ describe("the program's request log", () => {
     })
   )
 
-  it.live("is for people where LOG_FORMAT=pretty", () =>
+  it.live("is readable text with LOG_FORMAT=pretty", () =>
     Effect.gen(function* () {
       const instance = yield* start({ ...demoSettings, LOG_FORMAT: "pretty", REQUEST_LOG: "all" })
       const port = Number(

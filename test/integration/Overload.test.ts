@@ -2,6 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
+import { eventually } from "../support/Eventually.ts"
 import { type Answer, send } from "../support/Https.ts"
 import { measured, nothingLeft, untilMeasured } from "../support/Measured.ts"
 import { closed, tlsConnection } from "../support/Sockets.ts"
@@ -12,7 +13,7 @@ const write = "/namespaces/personal/deployments/nginx/replica_count/5"
 
 const put = (port: number, client: "admin" | "viewer" = "admin") => send(port, { client, method: "PUT", path: write })
 
-/** Starts so many writes, which the cluster does not answer yet. */
+/** Starts `count` writes. The cluster does not respond to them yet. */
 const startWrites = (port: number, count: number, client: "admin" | "viewer" = "admin") =>
   Effect.forEach(Array.from({ length: count }), () => Effect.forkChild(put(port, client)))
 
@@ -27,38 +28,40 @@ const expectRefusal = (answer: Answer, code: string) => {
 }
 
 withService({ maxInFlight: 4 })("MAX_IN_FLIGHT", (it) => {
-  it.effect("beyond it reads and writes are 503 NotReady, probes are not; and again 200 once there is room", () =>
-    Effect.gen(function* () {
-      const { port } = yield* TestService
-      const { faults } = yield* EmbeddedKube
-      const before = yield* measured("requests_shed_total", { identified: "true" })
-      yield* faults.hang(true)
-      const writes = [...(yield* startWrites(port, 2)), ...(yield* startWrites(port, 2, "viewer"))]
-      yield* untilMeasured("requests_in_flight", 4)
-      const refused = yield* send(port, { client: "viewer", path: read, headers: { "x-request-id": "mine" } })
-      expectRefusal(refused, "NotReady")
-      assert.strictEqual(refused.headers["x-request-id"], "mine")
-      expectRefusal(yield* put(port), "NotReady")
-      expectRefusal(yield* send(port, { client: "none", path: read }), "NotReady")
-      expectRefusal(
-        yield* send(port, { client: "admin", path: read, method: "POST", body: "x".repeat(4000) }),
-        "NotReady"
-      )
-      const head = yield* send(port, { client: "viewer", path: read, method: "HEAD" })
-      assert.strictEqual(head.status, 503)
-      assert.strictEqual(head.body, "")
-      for (const path of ["/livez", "/readyz", "/livez?verbose"]) {
-        assert.strictEqual((yield* send(port, { client: "none", path })).status, 200)
-      }
-      assert.strictEqual((yield* measured("requests_shed_total", { identified: "true" })) - before, 4)
-      yield* faults.hang(false)
-      for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
-      assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
-      yield* nothingLeft
-    })
+  it.effect(
+    "reads and writes beyond the limit get 503 NotReady, probes get 200, and both get 200 once there is room",
+    () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const { faults } = yield* EmbeddedKube
+        const before = yield* measured("requests_shed_total", { identified: "true" })
+        yield* faults.hang(true)
+        const writes = [...(yield* startWrites(port, 2)), ...(yield* startWrites(port, 2, "viewer"))]
+        yield* untilMeasured("requests_in_flight", 4)
+        const refused = yield* send(port, { client: "viewer", path: read, headers: { "x-request-id": "mine" } })
+        expectRefusal(refused, "NotReady")
+        assert.strictEqual(refused.headers["x-request-id"], "mine")
+        expectRefusal(yield* put(port), "NotReady")
+        expectRefusal(yield* send(port, { client: "none", path: read }), "NotReady")
+        expectRefusal(
+          yield* send(port, { client: "admin", path: read, method: "POST", body: "x".repeat(4000) }),
+          "NotReady"
+        )
+        const head = yield* send(port, { client: "viewer", path: read, method: "HEAD" })
+        assert.strictEqual(head.status, 503)
+        assert.strictEqual(head.body, "")
+        for (const path of ["/livez", "/readyz", "/livez?verbose"]) {
+          assert.strictEqual((yield* send(port, { client: "none", path })).status, 200)
+        }
+        assert.strictEqual((yield* measured("requests_shed_total", { identified: "true" })) - before, 4)
+        yield* faults.hang(false)
+        for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
+        assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
+        yield* nothingLeft
+      })
   )
 
-  it.effect("one user takes at most half of the places, over however many connections", () =>
+  it.effect("one user has at most half of the places, over any number of connections", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const { faults } = yield* EmbeddedKube
@@ -74,13 +77,13 @@ withService({ maxInFlight: 4 })("MAX_IN_FLIGHT", (it) => {
     })
   )
 
-  it.effect("clients without a certificate take few of the places", () =>
+  it.effect("clients without a certificate have at most a few of the places", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const socket = yield* tlsConnection({ port }, "none")
       const text: Array<string> = []
       socket.on("data", (chunk: Buffer) => text.push(chunk.toString("latin1")))
-      // All in one packet, so that no answer has left before the last of them is seen.
+      // One packet, so that the server parses the last request before it sends a response.
       socket.write(
         `${`GET ${read} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(3)}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
       )
@@ -95,7 +98,7 @@ withService({ maxInFlight: 4 })("MAX_IN_FLIGHT", (it) => {
     })
   )
 
-  it.effect("clients that go away while they are answered give their places back", () =>
+  it.effect("a client that disconnects frees its place", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const { faults } = yield* EmbeddedKube
@@ -114,7 +117,7 @@ withService({ maxInFlight: 4 })("MAX_IN_FLIGHT", (it) => {
 withService({ maxPipelinedRequests: 16 })("MAX_PIPELINED_REQUESTS", (it) => {
   const pipelined = (count: number) => `GET ${read} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count)
 
-  it.effect("so many in one packet are answered, one after the other", () =>
+  it.effect("serves as many requests in one packet as the limit, in order", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const socket = yield* tlsConnection({ port }, "viewer")
@@ -127,7 +130,7 @@ withService({ maxPipelinedRequests: 16 })("MAX_PIPELINED_REQUESTS", (it) => {
     })
   )
 
-  it.effect("thousands in one packet end the connection, and the service goes on", () =>
+  it.effect("closes a connection with thousands of requests in one packet, and serves others", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const before = yield* measured("connections_evicted_total", { reason: "pipelining" })
@@ -161,14 +164,14 @@ withService({
 })("RESPONSE_TIMEOUT", (it) => {
   const everything = `GET /namespaces/ANY/deployments/ANY/replica_count HTTP/1.1\r\nHost: x\r\n\r\n`
 
-  it.effect("a client that asks for much and never reads is ended, and what it held is free again", () =>
+  it.effect("closes the connection of a client that does not read, and frees its memory and places", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const before = yield* measured("connections_evicted_total", { reason: "response_timeout" })
       const sockets = yield* Effect.forEach(Array.from({ length: 4 }), () => tlsConnection({ port }, "viewer"))
       for (const socket of sockets) {
         socket.pause()
-        // More than the buffers of the kernel on both sides hold.
+        // More bytes than the kernel buffers of both sides hold.
         socket.write(everything.repeat(16))
       }
       assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
@@ -177,7 +180,7 @@ withService({
     })
   )
 
-  it.effect("one that reads slowly gets all of many answers, each within its time", () =>
+  it.effect("a slow reader gets every response in full, each within its own time", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const socket = yield* tlsConnection({ port }, "viewer")
@@ -196,10 +199,10 @@ withService({
       assert.isAbove(length, 1_000_000)
       for (let at = 1; at <= 4; at++) {
         socket.write(everything)
-        const arrived: Effect.Effect<void> = Effect.suspend(() =>
-          bytes >= at * length ? Effect.void : Effect.andThen(Effect.sleep(10), arrived)
+        yield* eventually(
+          Effect.sync(() => bytes),
+          (received) => received >= at * length
         )
-        yield* arrived
       }
       assert.isFalse(socket.destroyed)
       socket.destroy()
@@ -209,24 +212,26 @@ withService({
 })
 
 describe("MAX_CLUSTER_WRITES and MAX_QUEUED_WRITES", () => {
-  withService({ maxClusterWrites: 1, maxQueuedWrites: 3 })("when the cluster takes its time", (it) => {
-    it.effect("beyond both, and beyond a user's half of them, 503 ClusterUnavailable at once; then all are taken", () =>
-      Effect.gen(function* () {
-        const { port } = yield* TestService
-        const { faults } = yield* EmbeddedKube
-        yield* faults.hang(true)
-        const ours = yield* startWrites(port, 2)
-        yield* untilMeasured("cluster_writes_present", 2)
-        expectRefusal(yield* put(port), "ClusterUnavailable")
-        const theirs = yield* startWrites(port, 2, "viewer")
-        yield* untilMeasured("cluster_writes_present", 4)
-        expectRefusal(yield* put(port, "viewer"), "ClusterUnavailable")
-        assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
-        yield* faults.hang(false)
-        for (const fiber of [...ours, ...theirs]) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
-        assert.strictEqual((yield* put(port)).status, 200)
-        yield* nothingLeft
-      })
+  withService({ maxClusterWrites: 1, maxQueuedWrites: 3 })("with a slow cluster", (it) => {
+    it.effect(
+      "writes beyond both limits, or beyond half of them for one user, get 503 ClusterUnavailable at once",
+      () =>
+        Effect.gen(function* () {
+          const { port } = yield* TestService
+          const { faults } = yield* EmbeddedKube
+          yield* faults.hang(true)
+          const ours = yield* startWrites(port, 2)
+          yield* untilMeasured("cluster_writes_present", 2)
+          expectRefusal(yield* put(port), "ClusterUnavailable")
+          const theirs = yield* startWrites(port, 2, "viewer")
+          yield* untilMeasured("cluster_writes_present", 4)
+          expectRefusal(yield* put(port, "viewer"), "ClusterUnavailable")
+          assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
+          yield* faults.hang(false)
+          for (const fiber of [...ours, ...theirs]) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
+          assert.strictEqual((yield* put(port)).status, 200)
+          yield* nothingLeft
+        })
     )
   })
 
@@ -235,15 +240,15 @@ describe("MAX_CLUSTER_WRITES and MAX_QUEUED_WRITES", () => {
     maxQueuedWrites: 3,
     headersTimeout: Duration.millis(300),
     requestTimeout: Duration.millis(400)
-  })("when the cluster does not answer", (it) => {
-    it.effect("waiting for a turn is part of the write's own time: 408", () =>
+  })("with a cluster that does not respond", (it) => {
+    it.effect("the time in the queue counts for REQUEST_TIMEOUT: 408", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const { faults } = yield* EmbeddedKube
         yield* faults.hang(true)
         const writes = [...(yield* startWrites(port, 2)), ...(yield* startWrites(port, 2, "viewer"))]
         for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 408)
-        // The one that was sent is followed to its end; those that waited are given up.
+        // The write that was sent continues; the queued writes are dropped.
         yield* untilMeasured("cluster_writes_present", 1)
         yield* faults.hang(false)
         yield* nothingLeft

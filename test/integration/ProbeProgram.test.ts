@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { eventually } from "../support/Eventually.ts"
 import { file } from "../support/Pki.ts"
 import { start } from "../support/Process.ts"
 import { TestService } from "../support/TestService.ts"
@@ -28,11 +29,8 @@ const page = (port: number) =>
     }).on("error", (error) => resume(Effect.fail(error)))
   })
 
-const until = (port: number, is: (page: string) => boolean): Effect.Effect<void, Error> =>
-  Effect.flatMap(page(port), (text) => (is(text) ? Effect.void : Effect.andThen(Effect.sleep(50), until(port, is))))
-
-describe("the probe as a program", () => {
-  it.live("once: ends with 0, and writes a textfile that is whole", () =>
+describe("the probe program", () => {
+  it.live("once: exits with 0 and writes a complete textfile", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const textfile = join(mkdtempSync(join(tmpdir(), "probe-")), "probe.prom")
@@ -43,7 +41,7 @@ describe("the probe as a program", () => {
     }).pipe(Effect.provide(TestService.layer()))
   )
 
-  it.live("once: ends with 1 where the service is not there, and says so", () =>
+  it.live("once: logs the failure and exits with 1 when the service is unreachable", () =>
     Effect.gen(function* () {
       const probe = yield* start(settings(1), program)
       assert.strictEqual(yield* probe.exited, 1)
@@ -52,15 +50,15 @@ describe("the probe as a program", () => {
     })
   )
 
-  it.live("loop: runs again and again, with the results at its own /metrics, until a signal ends it with 0", () =>
+  it.live("loop: repeats the queries, serves the results at /metrics, and exits with 0 on SIGTERM", () =>
     Effect.gen(function* () {
       const { lifecycle, port } = yield* TestService
       const probe = yield* start({ ...settings(port), PROBE_MODE: "loop", PROBE_INTERVAL: "50ms" }, program)
       yield* probe.printed('"metricsPort"')
       const metricsPort = Number(/"metricsPort":([0-9]+)/.exec(probe.output())?.[1])
-      yield* until(metricsPort, (text) => /synthetic_query_runs_total\{result="success"\} [2-9]/.test(text))
+      yield* eventually(page(metricsPort), (text) => /synthetic_query_runs_total\{result="success"\} [2-9]/.test(text))
       yield* lifecycle.beginShutdown
-      yield* until(metricsPort, (text) => text.includes('synthetic_query_success{step="readiness"} 0\n'))
+      yield* eventually(page(metricsPort), (text) => text.includes('synthetic_query_success{step="readiness"} 0\n'))
       probe.child.kill("SIGTERM")
       assert.strictEqual(yield* probe.exited, 0)
     }).pipe(Effect.provide(TestService.layer()))
@@ -72,7 +70,7 @@ describe("the probe as a program", () => {
     [{ PROBE_CERT_FILE: "" }, "PROBE_CERT_FILE (not set)", "PEM file"],
     [{ PROBE_CANARY: "Personal/nginx" }, "PROBE_CANARY=Personal/nginx", "separated by /"]
   ] as const) {
-    it.live(`an error at the start names the setting, the value and the fix: ${expected[0]}`, () =>
+    it.live(`a startup error names the setting, the value and the fix: ${expected[0]}`, () =>
       Effect.gen(function* () {
         const probe = yield* start({ ...settings(1), ...change }, program)
         assert.strictEqual(yield* probe.exited, 1)

@@ -3,10 +3,11 @@ import { Arbitrary, Context, Effect, Layer, Schema, Tracer } from "effect"
 import { type CompletedRequest, RequestObserver } from "../../src/observability/RequestObserver.ts"
 import { RequestTracing } from "../../src/observability/RequestTracing.ts"
 import { Authorization, refused } from "../../src/authorization/Authorization.ts"
-import { rawExchange, send } from "../support/Https.ts"
+import { send } from "../support/Https.ts"
+import { exchange } from "../support/Sockets.ts"
 import { TestService, withService } from "../support/TestService.ts"
 
-/** Answers whether `nobody` or somebody else asks, and counts what the routes ask. */
+/** Denies `nobody` and allows all others. Records the checks of the routes; the read path uses `alreadyAllows`. */
 const authorization = (asked: Array<string>) =>
   Layer.succeed(Authorization, {
     alreadyAllows: ({ user }) => user !== "nobody",
@@ -60,7 +61,7 @@ const Target = Schema.Struct({
   ).check(Schema.isMaxLength(7)),
   tail: Schema.Literals(["", "?", "?a=b", "/", "//", "#x", ";y", "%2f", "x".repeat(3000)])
 })
-/** Reads and everything near them. */
+/** Reads and requests that resemble reads. */
 const Requested = Schema.Struct({
   client: Schema.Literals(["admin", "nobody", "none"]),
   method: Schema.Literals(["GET", "HEAD", "get", "PUT", "POST"]),
@@ -90,7 +91,7 @@ const Requested = Schema.Struct({
 
 const known = Schema.Literals(["personal", "kube-system", "nginx", "kafka", "ANY"])
 
-/** Reads as they are meant. */
+/** Valid reads. */
 const Plain = Schema.Struct({
   client: Schema.Literals(["admin", "nobody"]),
   method: Schema.Literal("GET"),
@@ -118,7 +119,7 @@ const textOf = ({ fields, method, target, version }: typeof Requested.Type): str
   return `${method} ${path} HTTP/${version}\r\n${["Host: x", "Connection: close", ...fields].join("\r\n")}\r\n\r\n${body}`
 }
 
-/** What came over the wire, without what differs from one answer to the next. */
+/** The response without the parts that differ between two responses. */
 const comparable = (answer: string): ReadonlyArray<string> => {
   const [head = "", body = ""] = answer.split("\r\n\r\n")
   const [line = "", ...fields] = head.split("\r\n")
@@ -128,7 +129,7 @@ const comparable = (answer: string): ReadonlyArray<string> => {
   )
 }
 
-/** What was observed of a request, without what differs from one to the next. */
+/** The observed request without the parts that differ between two requests. */
 const told = ({ durationMillis, id, identity, receivedAt, ...rest }: CompletedRequest) => ({
   ...rest,
   user: identity?.user,
@@ -136,8 +137,8 @@ const told = ({ durationMillis, id, identity, receivedAt, ...rest }: CompletedRe
   known: id !== "" && receivedAt > 0
 })
 
-describe("the read path answers as the routes do", () => {
-  it.live("the same answers and the same records, for any request near a read", () =>
+describe("the read path", () => {
+  it.live("gives the same responses and records as the routes for generated requests", () =>
     Effect.gen(function* () {
       const short = yield* service(false)
       const long = yield* service(true)
@@ -151,7 +152,7 @@ describe("the read path answers as the routes do", () => {
         const options = { client: request.client }
         const asked = short.asked.length
         const [one, other] = yield* Effect.all(
-          [rawExchange(short.port, [text], options), rawExchange(long.port, [text], options)],
+          [exchange(short.port, [text], options), exchange(long.port, [text], options)],
           { concurrency: 2 }
         )
         assert.deepStrictEqual(comparable(one), comparable(other), text.slice(0, 300))
@@ -165,7 +166,7 @@ describe("the read path answers as the routes do", () => {
 
 const asked: Array<string> = []
 
-withService({ authorizer: authorization(asked) })("who takes the read path", (it) => {
+withService({ authorizer: authorization(asked) })("reads that the authorizer has already allowed", (it) => {
   const reads = [
     "/namespaces",
     "/namespaces/personal/deployments",
@@ -176,7 +177,7 @@ withService({ authorizer: authorization(asked) })("who takes the read path", (it
     "/namespaces/ANY/deployments/nginx/replica_count"
   ]
   for (const path of reads) {
-    it.effect(`GET ${path} does not trouble the routes`, () =>
+    it.effect(`GET ${path} bypasses the routes`, () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         assert.strictEqual((yield* send(port, { client: "viewer", path })).status, 200)
@@ -185,7 +186,7 @@ withService({ authorizer: authorization(asked) })("who takes the read path", (it
     )
   }
 
-  it.effect("once shutdown has begun nobody does, so that clients are told to go elsewhere", () =>
+  it.effect("during the shutdown, reads take the routes and close the connection", () =>
     Effect.gen(function* () {
       const { lifecycle, port } = yield* TestService
       yield* lifecycle.beginShutdown

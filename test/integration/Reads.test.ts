@@ -1,6 +1,7 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { eventually } from "../support/Eventually.ts"
 import { agent, send } from "../support/Https.ts"
 import { TestService, withService } from "../support/TestService.ts"
 
@@ -17,8 +18,8 @@ const paths = [
   "/readyz"
 ]
 
-withService()("reads never touch the cluster", (it) => {
-  it.effect("10,000 reads of endpoints 1-3 and 5-6 make no request to the cluster", () =>
+withService()("reads without the cluster", (it) => {
+  it.effect("10,000 reads make no request to the cluster", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { port } = yield* TestService
@@ -35,16 +36,16 @@ withService()("reads never touch the cluster", (it) => {
     })
   )
 
-  it.effect("through an outage of the cluster reads go on, /readyz stays 200 and Age grows", () =>
+  it.effect("in an outage of the cluster, reads succeed, /readyz stays 200 and Age grows", () =>
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const { port } = yield* TestService
       yield* kube.faults.unavailable(true)
       yield* kube.faults.dropWatches()
-      yield* Effect.sleep(2200)
-      const answer = yield* send(port, { client: "viewer", path: "/namespaces" })
-      assert.strictEqual(answer.status, 200)
-      assert.isAtLeast(Number(answer.headers["age"]), 1)
+      yield* eventually(send(port, { client: "viewer", path: "/namespaces" }), ({ headers, status }) => {
+        assert.strictEqual(status, 200)
+        assert.isAtLeast(Number(headers["age"]), 1)
+      })
       assert.strictEqual((yield* send(port, { client: "none", path: "/readyz" })).status, 200)
       assert.strictEqual(
         (yield* send(port, {

@@ -5,9 +5,11 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { authority, type Issued } from "../support/Authority.ts"
-import { ask, rawConnection, send } from "../support/Https.ts"
+import { eventually } from "../support/Eventually.ts"
+import { send } from "../support/Https.ts"
 import type { Party } from "../support/Pki.ts"
 import { demoSettings, start } from "../support/Process.ts"
+import { ask, tlsConnection } from "../support/Sockets.ts"
 import { TestService } from "../support/TestService.ts"
 
 const rotations = 50
@@ -17,7 +19,7 @@ const folder = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
 )
 
-/** One state of the TLS files. */
+/** The contents of the TLS files. */
 interface Version {
   readonly server: Issued
   readonly ca: string
@@ -30,7 +32,7 @@ const writeTo = (path: string, { ca, server }: Version) => {
   writeFileSync(join(path, "ca.crt"), ca)
 }
 
-/** Swaps all files by the one symbolic link that Kubernetes replaces, and takes away what it led to. */
+/** Replaces all files at once by a symbolic link, as Kubernetes does, and removes the old folder. */
 const swapIn = (path: string) => {
   let current: string | undefined
   return (version: Version, at: number) => {
@@ -46,15 +48,19 @@ const swapIn = (path: string) => {
   }
 }
 
-/** Writes the files one after the other, as a script would: what is read in between does not go together. */
+/** Writes one file after the other, as a script does: in between, the files do not match. */
 const copyIn = (path: string) => (version: Version) => writeTo(path, version)
 
-describe("certificates that are rotated under load", () => {
+/** The serial number of the certificate that the server presents. */
+const served = (port: number, client: Party) =>
+  Effect.scoped(Effect.map(tlsConnection({ port }, client), (socket) => socket.getPeerX509Certificate()?.serialNumber))
+
+describe("rotation of certificates under load", () => {
   for (const [how, rotator] of [
-    ["by Kubernetes' symbolic link", swapIn],
-    ["by files written in place", copyIn]
+    ["by a symbolic link, as Kubernetes does", swapIn],
+    ["by writing the files in place", copyIn]
   ] as const) {
-    it.live(`${rotations} times ${how}: no request fails, and the new certificate is the one served`, () =>
+    it.live(`${rotations} rotations ${how}: no request fails, and the server presents each new certificate`, () =>
       Effect.gen(function* () {
         const path = yield* folder
         const rotate = rotator(path)
@@ -70,7 +76,7 @@ describe("certificates that are rotated under load", () => {
             usage: "serverAuth",
             alternativeNames: "DNS:localhost"
           })
-          // Every fifth time the clients' authorities change as well.
+          // The client authorities change with every fifth rotation.
           rotate({ server, ca: at % 10 < 5 ? clients.cert : clients.cert + others.cert }, at)
           return server
         })
@@ -90,11 +96,11 @@ describe("certificates that are rotated under load", () => {
           status === 200
             ? Ref.update(answered, (counts) => ({ ...counts, [kind]: counts[kind] + 1 }))
             : Effect.fail(new Error(`answered ${status}`))
-        const kept = yield* Effect.replicateEffect(rawConnection(port, client), 4)
+        const kept = yield* Effect.replicateEffect(tlsConnection({ port }, client), 4)
         const load = yield* Effect.forkChild(
           Effect.all(
             [
-              // Each on one connection from the first rotation to the last.
+              // Each client keeps one connection through all rotations.
               ...kept.map((socket) =>
                 Effect.forever(Effect.flatMap(ask(socket, "/namespaces"), ({ status }) => counted("kept", status)))
               ),
@@ -110,19 +116,13 @@ describe("certificates that are rotated under load", () => {
           )
         )
 
-        const served = Effect.scoped(
-          Effect.map(rawConnection(port, client), (socket) => socket.getPeerX509Certificate()?.serialNumber)
-        )
         const rotation = Effect.gen(function* () {
           for (let at = 1; at <= rotations; at++) {
             const { serialNumber } = new X509Certificate((yield* next(at)).cert)
-            const arrived: Effect.Effect<void, Error> = Effect.flatMap(served, (serial) =>
-              serial === serialNumber ? Effect.void : Effect.andThen(Effect.sleep(5), arrived)
-            )
-            yield* arrived
+            yield* eventually(served(port, client), (serial) => serial === serialNumber)
           }
         })
-        // A request that fails ends the load, and with it the test.
+        // A failed request ends the load and the test.
         yield* Effect.raceFirst(rotation, Fiber.join(load))
         yield* Fiber.interrupt(load)
         const counts = yield* Ref.get(answered)
@@ -132,7 +132,7 @@ describe("certificates that are rotated under load", () => {
     )
   }
 
-  it.live("of the program itself, which says so in its log", () =>
+  it.live("the program logs that it uses new files, and which file it cannot use", () =>
     Effect.gen(function* () {
       const path = yield* folder
       const servers = yield* authority("servers")
@@ -148,22 +148,16 @@ describe("certificates that are rotated under load", () => {
         TLS_EXPIRY_WARNING: "40d"
       })
       const port = yield* instance.port
-      // Issued for thirty days, of which the warning takes no more than the last quarter.
+      // Valid for thirty days: the warning starts in the last quarter at most.
       assert.notInclude(instance.output(), "expires soon")
       const next = yield* servers.issue({ ...request, days: 1 })
       rotate({ server: next, ca: servers.cert }, 1)
       yield* instance.printed("The TLS files have changed and are in use")
-      const served: Effect.Effect<void, Error> = Effect.flatMap(
-        Effect.scoped(Effect.map(rawConnection(port, client), (socket) => socket.getPeerX509Certificate())),
-        (certificate) =>
-          certificate?.serialNumber === new X509Certificate(next.cert).serialNumber
-            ? Effect.void
-            : Effect.andThen(Effect.sleep(5), served)
-      )
-      yield* served
+      const { serialNumber } = new X509Certificate(next.cert)
+      yield* eventually(served(port, client), (serial) => serial === serialNumber)
       rotate({ server: { ...next, key: "" }, ca: servers.cert }, 2)
       yield* instance.printed("cannot be used; the previous files stay in use: TLS_KEY_FILE=")
-      yield* served
+      assert.strictEqual(yield* served(port, client), serialNumber)
     })
   )
 })

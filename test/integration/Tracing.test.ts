@@ -25,7 +25,7 @@ const traced = (url: string, ratio = 1) => {
 }
 
 describe("tracing", () => {
-  it.live("a caller's trace goes on through request, authorization and the cluster", () =>
+  it.live("continues the caller's trace through request, authorization and cluster", () =>
     Effect.gen(function* () {
       const collected = yield* collector
       yield* Effect.gen(function* () {
@@ -40,7 +40,7 @@ describe("tracing", () => {
         const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
         assert.include(scaling?.traceparent, `00-${traceId}-`)
       }).pipe(Effect.provide(traced(collected.url)))
-      // The service has ended: what it had left was exported before.
+      // The end of the service has exported all spans.
       const server = yield* collected.span(({ parentSpanId }) => parentSpanId === callerSpan)
       assert.strictEqual(server.traceId, traceId)
       assert.strictEqual(server.name, "PUT /namespaces/:namespace/deployments/:deployment/replica_count/:replica_count")
@@ -59,7 +59,7 @@ describe("tracing", () => {
     })
   )
 
-  it.live("a caller's trace goes on to the cluster and into the log where nothing is exported", () =>
+  it.live("passes the caller's trace to the cluster and the log without a collector", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
       const kube = yield* EmbeddedKube
@@ -77,7 +77,7 @@ describe("tracing", () => {
     )
   )
 
-  it.live("probes make no traces, and what the caller does not sample is not exported", () =>
+  it.live("exports neither probes nor requests that the caller does not sample", () =>
     Effect.gen(function* () {
       const collected = yield* collector
       yield* Effect.gen(function* () {
@@ -99,7 +99,7 @@ describe("tracing", () => {
     })
   )
 
-  it("keeps a part of the traces that begin here, and follows the caller on the others", () => {
+  it("samples a fraction of its own traces, and follows the caller's decision on others", () => {
     const kept: Array<boolean> = []
     const base: Tracer.Tracer = Tracer.make({
       span: (options) => {
@@ -127,14 +127,14 @@ describe("tracing", () => {
     assert.deepStrictEqual(kept, [true, false, true, false])
   })
 
-  it("names spans by the endpoint's template, and by the method alone where there is none", () => {
+  it("names spans by method and path template, or by the method alone for an unknown path", () => {
     assert.strictEqual(spanName("GET", "/namespaces?x=1"), "GET /namespaces")
     assert.strictEqual(spanName("GET", `${count}`), "GET /namespaces/:namespace/deployments/:deployment/replica_count")
     assert.strictEqual(spanName("GET", "/namespaces/"), "GET")
     assert.strictEqual(spanName("GET", "/nope"), "GET")
   })
 
-  it.live("the program exports where its settings say, with the secret header field and without logging it", () =>
+  it.live("the program exports to the configured endpoint with the secret header, and does not log the secret", () =>
     Effect.gen(function* () {
       const collected = yield* collector
       const instance = yield* start({
@@ -157,7 +157,7 @@ describe("tracing", () => {
     })
   )
 
-  it.live("a collector that is not there is no reason not to serve", () =>
+  it.live("serves without a reachable collector", () =>
     Effect.gen(function* () {
       const instance = yield* start({ ...demoSettings, OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" })
       const port = yield* instance.port

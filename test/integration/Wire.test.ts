@@ -1,14 +1,15 @@
 import { assert, describe } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Schema } from "effect"
 import { connect } from "node:tls"
-import { rawConnection, rawExchange, send } from "../support/Https.ts"
+import { send } from "../support/Https.ts"
 import { clientOptions } from "../support/Pki.ts"
+import * as Sockets from "../support/Sockets.ts"
 import { TestService, withService } from "../support/TestService.ts"
 
 const exchange = (pieces: ReadonlyArray<string | Buffer>, options: { readonly pauseMillis?: number } = {}) =>
-  Effect.flatMap(TestService, ({ port }) => rawExchange(port, pieces, options))
+  Effect.flatMap(TestService, ({ port }) => Sockets.exchange(port, pieces, options))
 
-/** Checks that the first answer in `text` is a problem with this status and code, and that the connection was ended. */
+/** Asserts that the first response in `text` is this problem and closes the connection. */
 const expectProblem = (text: string, status: number, code: string) => {
   const [head = "", body = ""] = text.split("\r\n\r\n")
   assert.match(head, new RegExp(`^HTTP/1\\.1 ${status} `), text)
@@ -21,18 +22,18 @@ const expectProblem = (text: string, status: number, code: string) => {
 }
 
 withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.millis(800) })(
-  "what Node's parser refuses before a request exists",
+  "requests that Node's parser rejects",
   (it) => {
     describe("400 BadRequest for malformed HTTP", () => {
       for (const [name, text] of [
         ["garbage", "this is not HTTP\r\n\r\n"],
         ["no version", "GET /namespaces\r\n\r\n"],
         ["a bad header", "GET /namespaces HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n"],
-        ["NUL in a header", "GET /namespaces HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n"],
+        ["a NUL byte in a header", "GET /namespaces HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n"],
         ["a space in the target", "GET /name spaces HTTP/1.1\r\nHost: x\r\n\r\n"],
-        ["a content length that is none", "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"],
+        ["an invalid content length", "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"],
         [
-          "length and chunks at once",
+          "both a content length and chunks",
           "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         ],
         ["TLS within TLS", Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])]
@@ -45,7 +46,7 @@ withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.mil
           expectProblem(answer, 400, "BadRequest")
         })
       )
-      it.effect("a body that is announced as larger than the limit", () =>
+      it.effect("a Content-Length beyond the limit", () =>
         Effect.gen(function* () {
           const answer = yield* exchange([
             "PUT /namespaces/personal/deployments/nginx/replica_count/3 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n"
@@ -61,7 +62,7 @@ withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.mil
       )
     )
 
-    it.effect("an expectation that is not 100-continue, and an upgrade, are no reason not to answer", () =>
+    it.effect("an unknown expectation and an upgrade get the normal response", () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
         const expecting = yield* send(port, {
@@ -77,7 +78,7 @@ withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.mil
       })
     )
 
-    it.effect("408 RequestTimeout for headers, and for a body, that take too long to arrive", () =>
+    it.effect("408 RequestTimeout for headers that arrive too slowly", () =>
       Effect.gen(function* () {
         expectProblem(yield* exchange(["GET /namespaces HT"]), 408, "RequestTimeout")
         expectProblem(
@@ -90,7 +91,7 @@ withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.mil
       })
     )
 
-    it.effect("414 UriTooLong also when the target overflows the parser's own buffer", () =>
+    it.effect("414 UriTooLong when the target overflows the parser's buffer", () =>
       Effect.gen(function* () {
         for (const length of [11_000, 16_384, 30_000, 200_000]) {
           expectProblem(yield* exchange([`GET /${"x".repeat(length)} HTTP/1.1\r\nHost: x\r\n\r\n`]), 414, "UriTooLong")
@@ -168,7 +169,7 @@ withService({
   )
 
   it.effect(
-    "500 generated requests get a status of the table or a closed connection, and the server goes on serving",
+    "500 generated requests get a documented status or a closed connection, and the server keeps serving",
     () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
@@ -179,9 +180,9 @@ withService({
           (bytes, index) =>
             Effect.gen(function* () {
               const dribbled = index % 10 === 0 ? [bytes.subarray(0, 5), bytes.subarray(5)] : [bytes]
-              const answer = yield* rawExchange(port, dribbled, {
+              const answer = yield* Sockets.exchange(port, dribbled, {
                 pauseMillis: index % 10 === 0 ? 5 : 0,
-                // The others leave their connection open, as who would do harm does.
+                // The others leave their connection open, as an attacker does.
                 halfClose: index % 5 !== 0
               }).pipe(Effect.catch(() => Effect.succeed("")))
               for (const [, status] of answer.matchAll(/^HTTP\/1\.1 ([0-9]{3}) /gm)) {
@@ -198,10 +199,10 @@ withService({
 })
 
 withService()("transport", (it) => {
-  it.effect("TLS 1.3 only, TLS_AES_128_GCM_SHA256", () =>
+  it.effect("uses TLS 1.3 and TLS_AES_128_GCM_SHA256", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
-      const socket = yield* rawConnection(port, "admin")
+      const socket = yield* Sockets.tlsConnection({ port }, "admin")
       assert.strictEqual(socket.getProtocol(), "TLSv1.3")
       assert.strictEqual(socket.getCipher().name, "TLS_AES_128_GCM_SHA256")
     })
@@ -218,7 +219,7 @@ withService()("transport", (it) => {
         socket.once("error", (error) => resume(Effect.succeed(error.message)))
       })
     })
-  it.effect("an older TLS, and another suite, are refused at the handshake", () =>
+  it.effect("refuses an older TLS version and another cipher suite", () =>
     Effect.gen(function* () {
       assert.match(yield* refusedWith({ minVersion: "TLSv1.2", maxVersion: "TLSv1.2" }), /protocol version|alert/i)
       assert.match(yield* refusedWith({ ciphers: "TLS_AES_256_GCM_SHA384", minVersion: "TLSv1.3" }), /handshake|alert/i)

@@ -23,7 +23,7 @@ const accepted: AuditRecord = {
   receivedAt: Date.UTC(2026, 10, 24)
 }
 
-/** The JSON lines of the records, at this level of the log. */
+/** The JSON log lines of the records with this minimum log level. */
 const logged = Effect.fnUntraced(function* (records: ReadonlyArray<AuditRecord>, level: "Info" | "Error") {
   const lines: Array<Record<string, unknown>> = []
   const into = Logger.map(Logger.formatJson, (line) => void lines.push(JSON.parse(line)))
@@ -36,7 +36,7 @@ const logged = Effect.fnUntraced(function* (records: ReadonlyArray<AuditRecord>,
 })
 
 describe("the audit log", () => {
-  it.effect("holds all there is to say of a write, also where the log is quiet", () =>
+  it.effect("has every field of a write, whatever the log level", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* logged([accepted], "Error"), [
         {
@@ -60,7 +60,7 @@ describe("the audit log", () => {
     })
   )
 
-  it.effect("repeats of a hostile request only so much, and on one line", () =>
+  it.effect("truncates the values of a hostile request", () =>
     Effect.gen(function* () {
       const hostile = {
         ...accepted,

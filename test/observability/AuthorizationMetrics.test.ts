@@ -26,7 +26,7 @@ describe("AuthorizationMetrics", () => {
     ["denied", denied],
     ["unavailable", unavailable]
   ]
-  it.effect("counts what is allowed on the spot, and not what is only not known yet", () =>
+  it.effect("counts decisions of alreadyAllows, but only if it allows", () =>
     Effect.gen(function* () {
       const kept = (allows: boolean) => ({ alreadyAllows: () => allows, check: () => Effect.void })
       for (const allows of [true, false]) {
@@ -38,7 +38,7 @@ describe("AuthorizationMetrics", () => {
   )
 
   for (const [decision, result] of results) {
-    it.effect(`counts ${decision}, decided at once or later, and changes nothing`, () =>
+    it.effect(`counts ${decision} and passes the decision on, whether it is immediate or not`, () =>
       Effect.gen(function* () {
         for (const check of [() => result, () => Effect.andThen(Effect.yieldNow, result)]) {
           const { page, tag } = yield* after(check)

@@ -9,7 +9,7 @@ import * as CacheMetrics from "../../src/observability/CacheMetrics.ts"
 const heard: ClusterEvent = { _tag: "Heard", resource: "deployments" }
 const lost: ClusterEvent = { _tag: "Lost", resource: "deployments" }
 
-/** The same of a watch of one namespace. */
+/** The event of a watch of one namespace. */
 const heardIn = (namespace: NamespaceName) => ({ ...heard, namespace })
 const lostIn = (namespace: NamespaceName) => ({ ...lost, namespace })
 
@@ -17,7 +17,7 @@ const page = PrometheusMetrics.format()
 const provided = Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map()))
 
 describe("CacheMetrics", () => {
-  it.effect("a resource is connected while it is heard", () =>
+  it.effect("reports a resource as connected while its watch is live", () =>
     Effect.gen(function* () {
       const { applied } = yield* CacheMetrics.makeObserver
       const connected = Effect.map(page, (text) => /informer_connected\{resource="deployments"\} (.)/.exec(text)?.[1])
@@ -30,7 +30,7 @@ describe("CacheMetrics", () => {
     }).pipe(provided)
   )
 
-  it.effect("is connected only while each of a resource's watches is", () =>
+  it.effect("reports a resource as connected only while all of its watches are live", () =>
     Effect.gen(function* () {
       const { applied } = yield* CacheMetrics.makeObserver
 
@@ -42,7 +42,7 @@ describe("CacheMetrics", () => {
     }).pipe(provided)
   )
 
-  it.effect("counts events by type, and times one at a time from the informer to the cache", () =>
+  it.effect("counts events by type, and times one event at a time from the informer to the cache", () =>
     Effect.gen(function* () {
       const { applied, emitting } = yield* CacheMetrics.makeObserver
       emitting("deployments")

@@ -4,10 +4,11 @@ import { TestClock } from "effect/testing"
 import { PrometheusMetrics } from "effect/observability"
 import { PassThrough, Writable } from "node:stream"
 import * as LineWriter from "../../src/observability/LineWriter.ts"
+import { eventually } from "../support/Eventually.ts"
 
 const registry = Layer.sync(Metric.MetricRegistry, () => new Map())
 
-/** A stream whose reader takes nothing until it is told to. */
+/** A stream whose reader accepts nothing until `unstick`. */
 class Stuck extends Writable {
   readonly chunks: Array<string> = []
   release: (() => void) | undefined
@@ -27,7 +28,7 @@ class Stuck extends Writable {
 }
 
 describe("LineWriter", () => {
-  it.live("writes many lines at once", () =>
+  it.live("writes several lines in one chunk", () =>
     Effect.gen(function* () {
       const stream = new PassThrough()
       const first = yield* Deferred.make<string>()
@@ -39,7 +40,7 @@ describe("LineWriter", () => {
     })
   )
 
-  it.live("has written all when its scope has closed", () =>
+  it.live("has written all lines when its scope has closed", () =>
     Effect.gen(function* () {
       const stream = new Stuck()
       const scope = yield* Scope.make()
@@ -53,7 +54,7 @@ describe("LineWriter", () => {
     })
   )
 
-  it.effect("a reader that takes nothing holds up the end for no longer than it may", () =>
+  it.effect("waits for a stuck reader until closeTimeout", () =>
     Effect.gen(function* () {
       const stream = new Stuck()
       const scope = yield* Scope.make()
@@ -65,7 +66,7 @@ describe("LineWriter", () => {
     })
   )
 
-  it.live("keeps what a slow reader leaves up to a bound, drops and counts the rest, and goes on once it reads", () =>
+  it.live("buffers up to a bound for a slow reader, drops and counts further lines, and resumes when it reads", () =>
     Effect.gen(function* () {
       const stream = new Stuck()
       const scope = yield* Scope.make()
@@ -73,26 +74,34 @@ describe("LineWriter", () => {
         Scope.provide(scope)
       )
       writer.write("123456789\n")
-      while (!stream.writableNeedDrain) yield* Effect.sleep(1)
+      yield* eventually(
+        Effect.sync(() => stream.writableNeedDrain),
+        (isFull) => isFull
+      )
       writer.write("1234567\n")
       writer.write("123\n")
       writer.write("4\n")
       assert.include(yield* PrometheusMetrics.format(), "log_lines_dropped_total 1\n")
       stream.unstick()
-      while (stream.chunks.length < 2) yield* Effect.sleep(1)
+      yield* eventually(
+        Effect.sync(() => stream.chunks.length),
+        (count) => count === 2
+      )
       writer.write("again\n")
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(stream.chunks, ["123456789\n", "1234567\n4\n", "again\n"])
     }).pipe(Effect.provide(registry))
   )
 
-  it.live("a reader that has gone ends nothing", () =>
+  it.live("drops lines without an error when the reader has gone", () =>
     Effect.gen(function* () {
       const stream = new PassThrough()
       const writer = yield* LineWriter.make(stream, { flushEvery: "1 millis" })
       writer.write("a\n")
-      stream.destroy(new Error("EPIPE"))
-      yield* Effect.sleep(5)
+      yield* Effect.callback<void>((resume) => {
+        stream.once("close", () => resume(Effect.void))
+        stream.destroy(new Error("EPIPE"))
+      })
       writer.write("b\n")
       assert.include(yield* PrometheusMetrics.format(), "log_lines_dropped_total 1\n")
     }).pipe(Effect.scoped, Effect.provide(registry))

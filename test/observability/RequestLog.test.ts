@@ -36,7 +36,7 @@ const logged = (
 }
 
 describe("a line of the request log", () => {
-  it("has the id, who, what, with which arguments, and what came of it", () => {
+  it("has the request id, caller, route with parameters, and outcome", () => {
     assert.deepStrictEqual(parsed(completed()), {
       message: "request",
       level: "INFO",
@@ -55,7 +55,7 @@ describe("a line of the request log", () => {
     })
   })
 
-  it("names the error and, where there is no endpoint, the path without its query; the address of who is unidentified", () => {
+  it("has the error code, the path without its query for an unknown endpoint, and the address of an unidentified caller", () => {
     const { annotations } = parsed(
       completed({
         route: undefined,
@@ -73,7 +73,7 @@ describe("a line of the request log", () => {
     assert.notProperty(annotations, "subject")
   })
 
-  it("tells requests apart that share their parameters", () => {
+  it("renders each route of requests that share their parameters", () => {
     const line = RequestLog.jsonLine()
     const params = {}
     const routes = ["/livez", "/readyz", "/livez"].map(
@@ -83,7 +83,7 @@ describe("a line of the request log", () => {
   })
 
   it.effect.prop(
-    "is what it would be had none been written before, whatever those had in common",
+    "does not depend on the lines before it",
     {
       requests: Schema.Array(
         Schema.Struct({
@@ -111,11 +111,11 @@ describe("a line of the request log", () => {
       })
   )
 
-  it("has the trace's id where requests are traced", () =>
+  it("has the trace id of a traced request", () =>
     assert.strictEqual(parsed(completed({ traceId: "abc" })).annotations["traceId"], "abc"))
 
   it.effect.prop(
-    "no text of a client's choosing can break out of it",
+    "escapes all text that a client chooses",
     { text: Schema.String, route: Schema.Boolean },
     ({ route, text }) =>
       Effect.sync(() => {
@@ -137,27 +137,28 @@ describe("a line of the request log", () => {
       })
   )
 
-  it("for people is one short line", () =>
+  it("is one short line in the pretty format", () =>
     assert.strictEqual(
       RequestLog.prettyLine()(completed()),
       "[05:59:28.123] INFO GET /namespaces/personal/deployments/nginx/replica_count 200 0.12 ms 64 B viewer r-1\n"
     ))
 })
 
-describe("which requests are logged", () => {
+describe("REQUEST_LOG", () => {
   const statuses = [200, 200, 404, 200, 500, 200, 503, 200, 499]
 
-  it("all", () => assert.deepStrictEqual(logged({ requestLog: "all", requestLogSample: 3 }, statuses), statuses))
+  it("all logs every request", () =>
+    assert.deepStrictEqual(logged({ requestLog: "all", requestLogSample: 3 }, statuses), statuses))
 
-  it("errors alone", () =>
+  it("errors logs errors only", () =>
     assert.deepStrictEqual(logged({ requestLog: "errors", requestLogSample: 3 }, statuses), [404, 500, 503, 499]))
 
-  it("errors and one in so many others", () =>
+  it("sampled logs errors and one in REQUEST_LOG_SAMPLE other requests", () =>
     assert.deepStrictEqual(logged({ requestLog: "sampled", requestLogSample: 3 }, statuses), [404, 200, 500, 503, 499]))
 
-  it("none", () => assert.deepStrictEqual(logged({ requestLog: "off", requestLogSample: 3 }, statuses), []))
+  it("off logs nothing", () => assert.deepStrictEqual(logged({ requestLog: "off", requestLogSample: 3 }, statuses), []))
 
-  it("none that the log level keeps out: a defect is an error, other 5xx are warnings, the rest is info", () => {
+  it("respects the log level: a defect is an error, another 5xx a warning, all else info", () => {
     const all = { requestLog: "all", requestLogSample: 1 } as const
     assert.deepStrictEqual(
       logged(all, statuses, (level) => level !== "Info"),

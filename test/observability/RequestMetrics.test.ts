@@ -11,7 +11,7 @@ const registry = Layer.sync(Metric.MetricRegistry, () => new Map())
 const page = PrometheusMetrics.format()
 
 describe("RequestMetrics", () => {
-  it.effect("counts by path template, method and status, and times by class of status", () =>
+  it.effect("counts requests by path template, method and status, and times them by status class", () =>
     Effect.gen(function* () {
       const observer = yield* RequestMetrics.make
       observer.completed(completed())
@@ -25,7 +25,7 @@ describe("RequestMetrics", () => {
     }).pipe(Effect.provide(registry))
   )
 
-  it.effect("a request that never arrived whole is counted and not timed", () =>
+  it.effect("counts but does not time an incomplete request", () =>
     Effect.gen(function* () {
       const observer = yield* RequestMetrics.make
       observer.completed(completed({ route: undefined, method: "unknown", status: 400, durationMillis: undefined }))
@@ -35,7 +35,7 @@ describe("RequestMetrics", () => {
     }).pipe(Effect.provide(registry))
   )
 
-  it.effect("tells how many are in flight", () =>
+  it.effect("reports requests in flight", () =>
     Effect.gen(function* () {
       const observer = yield* RequestMetrics.make
       observer.received()
@@ -45,7 +45,7 @@ describe("RequestMetrics", () => {
     }).pipe(Effect.provide(registry))
   )
 
-  it.effect("tells distinct users within the hour and the day", () =>
+  it.effect("reports distinct users of the last hour and day", () =>
     Effect.gen(function* () {
       const observer = yield* RequestMetrics.make
       observer.completed(completed({ identity: identity("a"), receivedAt: 0 }))
@@ -58,7 +58,7 @@ describe("RequestMetrics", () => {
     }).pipe(Effect.provide(registry))
   )
 
-  it("tells kinds of users apart", () => {
+  it("counts requests by kind of user", () => {
     assert.strictEqual(RequestMetrics.userKind(undefined), "unidentified")
     assert.strictEqual(RequestMetrics.userKind(identity("jane")), "person")
     assert.strictEqual(RequestMetrics.userKind(identity("shop", ["spiffe://company/shop"])), "workload")
@@ -66,7 +66,7 @@ describe("RequestMetrics", () => {
     assert.strictEqual(RequestMetrics.userKind(identity("system:node:a")), "system")
   })
 
-  it.effect("no label is of a client's choosing, and every series there can be fits into 200 kB", () =>
+  it.effect("has no label that a client chooses, and at most 200 kB for all series", () =>
     Effect.gen(function* () {
       const observer = yield* RequestMetrics.make
       const paths = Object.values(Api.groups).flatMap((group) => Object.values(group.endpoints))

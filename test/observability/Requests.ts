@@ -1,7 +1,7 @@
 import type { CompletedRequest } from "../../src/observability/RequestObserver.ts"
 import type { Identity } from "../../src/identity/Identity.ts"
 
-/** An identity of that name. */
+/** An identity with this user name. */
 export const identity = (user: string, spiffeIds: ReadonlyArray<string> = []): Identity => ({
   user,
   groups: [],
@@ -11,7 +11,7 @@ export const identity = (user: string, spiffeIds: ReadonlyArray<string> = []): I
   spiffeIds
 })
 
-/** A completed read, with these differences. */
+/** A completed read with the given fields replaced. */
 export const completed = (given: Partial<CompletedRequest> = {}): CompletedRequest => ({
   id: "r-1",
   identity: identity("viewer"),

@@ -8,16 +8,16 @@ const pages = ["README.md", ...globSync("docs/*.md", { cwd: root })]
 const read = (page: string): string => readFileSync(join(root, page), "utf8")
 const words = (text: string): string => text.replaceAll(/[|\s-]+/g, " ")
 
-describe("the pages", () => {
+describe("documentation", () => {
   for (const page of pages) {
-    it(`${page}: what it links to is there`, () => {
+    it(`${page}: its links lead to files that exist`, () => {
       for (const [, target = ""] of read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
         assert.isTrue(existsSync(join(root, dirname(page), target)), target)
       }
     })
   }
 
-  it("docs/security.md: the tests that it names are there", () => {
+  it("docs/security.md names tests that exist", () => {
     const table = read("docs/security.md")
       .split("\n")
       .filter((line) => line.startsWith("|"))
@@ -29,7 +29,7 @@ describe("the pages", () => {
     }
   })
 
-  it("docs/configuration.md tells the settings as they are", () => {
+  it("docs/configuration.md has the tables of the settings", () => {
     assert.include(words(read("docs/configuration.md")), words(markdown()))
   })
 })

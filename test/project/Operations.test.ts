@@ -21,7 +21,7 @@ const run = (
   return { status, output: `${stdout}${stderr}` }
 }
 
-/** A folder with programs of these names, each of which notes its words, and for eksctl the file that it is given. */
+/** A folder with stub programs of these names. They log their arguments; eksctl also keeps its configuration file. */
 const tools = (...names: ReadonlyArray<string>) => {
   const folder = temporary()
   const log = join(folder, "log")
@@ -40,7 +40,7 @@ const tools = (...names: ReadonlyArray<string>) => {
 describe("make", () => {
   const help = run(["make", "help"], {}).output
 
-  it("help names every target in one line", () => {
+  it("help describes every target in one line", () => {
     const targets = Array.from(
       readFileSync(join(root, "Makefile"), "utf8").matchAll(/^([a-z][a-z0-9_-]*):/gm),
       ([, name]) => name
@@ -49,7 +49,7 @@ describe("make", () => {
     for (const target of targets) assert.match(help, new RegExp(`^  ${target} +\\S`, "m"))
   })
 
-  it("workflows ask for targets that there are", () => {
+  it("workflows use targets that exist", () => {
     const folder = join(root, ".github/workflows")
     const asked = readdirSync(folder).flatMap((file) => {
       const text = readFileSync(join(folder, file), "utf8")
@@ -61,7 +61,7 @@ describe("make", () => {
     for (const target of targets) assert.match(help, new RegExp(`^  ${target} +\\S`, "m"))
   })
 
-  it("push_docker wants DH_USER, and a tree that is committed", () => {
+  it("push_docker requires DH_USER and a clean tree", () => {
     assert.match(run(["make", "push_docker"], {}).output, /Set DH_USER/)
     const clone = temporary()
     run(["git", "init", "-q", clone], {})
@@ -77,7 +77,7 @@ describe("the EKS cluster", () => {
     run(["bash", "scripts/eks.sh", command], { env: { PATH: path, ...env } })
   const system = "/usr/bin:/bin"
 
-  it("says which tool is missing", () => {
+  it("creation names a missing tool", () => {
     const bare = temporary()
     for (const tool of ["bash", "dirname", "sed", "head", "cat"]) symlinkSync(`/usr/bin/${tool}`, join(bare, tool))
     const { output, status } = eks("create", bare)
@@ -85,7 +85,7 @@ describe("the EKS cluster", () => {
     assert.match(output, /^eksctl is needed and not on the PATH/)
   })
 
-  it("is made in AWS_REGION, or us-west-2, after telling what will be", () => {
+  it("is created in AWS_REGION, by default us-west-2, after a summary", () => {
     const { config, folder, log } = tools("eksctl", "aws", "kubectl")
     const made = eks("create", `${folder}:${system}`, { AWS_REGION: "eu-central-1" })
     assert.strictEqual(made.status, 0, made.output)
@@ -98,7 +98,7 @@ describe("the EKS cluster", () => {
     assert.match(config(), /^ {2}region: us-west-2$/m)
   })
 
-  it("is not made in a region that is none", () => {
+  it("is not created in an invalid region", () => {
     const { folder, log } = tools("eksctl", "aws", "kubectl")
     const { output, status } = eks("create", `${folder}:${system}`, { AWS_REGION: "Frankfurt!" })
     assert.strictEqual(status, 1)
@@ -106,7 +106,7 @@ describe("the EKS cluster", () => {
     assert.strictEqual(log(), "")
   })
 
-  it("is deleted only where its name is given, or YES=1", () => {
+  it("is deleted only after a confirmation, or with YES=1", () => {
     const { folder, log } = tools("eksctl", "aws", "kubectl")
     assert.notStrictEqual(eks("delete", `${folder}:${system}`).status, 0)
     assert.notInclude(log(), "eksctl delete")
@@ -134,7 +134,7 @@ describe("a release", () => {
     return { chart: () => readFileSync(join(clone, chart, "Chart.yaml"), "utf8"), clone, git, release }
   }
 
-  it("has its version in package, lock file and chart, a changelog, and a tag", () => {
+  it("sets the version in package, lock file and chart, writes the changelog and tags the commit", () => {
     const { chart, clone, git, release } = repository()
     const first = release("1.2.0")
     assert.strictEqual(first.status, 0, first.output)
@@ -154,7 +154,7 @@ describe("a release", () => {
     assert.strictEqual(git("status", "--porcelain").output, "")
   })
 
-  it("is refused for what is not committed, for what is no version, and twice", () => {
+  it("is refused for a dirty tree, an invalid version and an existing version", () => {
     const { clone, release } = repository()
     assert.match(release("one").output, /VERSION=one: not a version/)
     assert.strictEqual(release("1.2.0").status, 0)

@@ -31,8 +31,8 @@ const Sbom = Schema.fromJsonString(
   })
 )
 
-describe("what comes from elsewhere", () => {
-  it("is pinned to exact versions", () => {
+describe("dependencies", () => {
+  it("are pinned to exact versions", () => {
     for (const { dependencies, devDependencies } of folders.map(packageIn)) {
       for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
         assert.match(version, /^\d+\.\d+\.\d+(?:-[\w.]+)?$/, name)
@@ -40,14 +40,14 @@ describe("what comes from elsewhere", () => {
     }
   })
 
-  it("is named in docs/dependencies.md, with the reason", () => {
+  it("are listed in docs/dependencies.md", () => {
     const page = read("docs/dependencies.md")
     for (const { dependencies, devDependencies } of folders.map(packageIn)) {
       for (const name of Object.keys({ ...dependencies, ...devDependencies })) assert.include(page, `\`${name}\``)
     }
   })
 
-  it("is locked by content, and to no registry's host", () => {
+  it("are locked by a hash of their content, without the host of a registry", () => {
     const Lock = Schema.fromJsonString(
       Schema.Struct({
         packages: Schema.Record(
@@ -66,7 +66,7 @@ describe("what comes from elsewhere", () => {
     }
   })
 
-  it.live("is listed in the bill of materials, which tells what is shipped from what only develops", () =>
+  it.live("are listed in the bill of materials, which marks those for development", () =>
     Effect.gen(function* () {
       const text = yield* Effect.callback<string, Error>((resume) => {
         execFile("make", ["-s", "sbom"], { cwd: root }, (error) =>
@@ -80,7 +80,7 @@ describe("what comes from elsewhere", () => {
         return component === undefined ? "missing" : `${component.version}${isDevelopment ? " (development)" : ""}`
       }
       for (const [name, version] of Object.entries(dependencies)) assert.strictEqual(listed(name), version, name)
-      // The others are needed by what is shipped, too.
+      // The other development dependencies are also dependencies of what is shipped.
       for (const name of ["vitest", "oxlint", "prettier", "typescript"]) {
         assert.strictEqual(listed(name), `${devDependencies[name]} (development)`, name)
       }

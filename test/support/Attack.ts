@@ -2,7 +2,7 @@ import { Effect, Fiber } from "effect"
 import { agent, send } from "./Https.ts"
 import { start } from "./Process.ts"
 
-/** How much harm is done: see Attackers.ts. */
+/** The size of an attack; see Attackers.ts. */
 export interface Attack {
   readonly handshakes?: number
   readonly headers?: number
@@ -11,7 +11,7 @@ export interface Attack {
   readonly sources?: number
 }
 
-/** Attacks the service at a port from a process of its own, which ends with the scope. */
+/** Attacks the service at `port` from another process, which ends with the scope. */
 export const attack = (
   port: number,
   { handshakes = 0, headers = 0, flooders = 0, pipelined = 1, sources = 8 }: Attack
@@ -28,7 +28,7 @@ export const attack = (
     "test/support/Attackers.ts"
   )
 
-/** What became of reads: how long those that succeeded took, in milliseconds, and how the others failed. */
+/** The results of reads: the milliseconds of each that succeeded, and the failures. */
 export interface Reads {
   readonly asked: number
   readonly millis: ReadonlyArray<number>
@@ -38,9 +38,8 @@ export interface Reads {
 const path = "/namespaces/personal/deployments/nginx/replica_count"
 
 /**
- * Reads of an identified client, `perSecond` times a second whether or not the ones before have been answered: over a pool
- * of kept-alive connections, or over a new one for each. `attempts`: how often a read is tried whose connection breaks;
- * once, where that is not said.
+ * Reads of an identified client at a fixed rate, whether or not earlier reads have completed. They use a pool of
+ * keep-alive connections or a new connection each. A read whose connection breaks is tried `attempts` times, by default once.
  */
 export const steadyReads = Effect.fnUntraced(function* (
   port: number,

@@ -1,9 +1,8 @@
 /**
- * A program that does the service what harm a client without a certificate can: connections that stall in their handshake,
- * connections that dribble a header block, and clients that ask as fast as they are answered. Whatever is closed is opened
- * again. PORT, HANDSHAKES, HEADERS, FLOODERS, PIPELINED (requests in one packet) and SOURCES (addresses that they come from)
- * say against whom and how much. It prints a line for each second: how many connections of each sort are open, how many answers have come
- * and how many connections have been opened.
+ * A program that attacks the service at `PORT` as a client without a certificate can: `HANDSHAKES` connections stall in
+ * their handshake, `HEADERS` connections dribble a header block, and `FLOODERS` clients send requests as fast as the
+ * responses arrive, `PIPELINED` in a packet. They come from `SOURCES` addresses and reopen what is closed. Each second
+ * the program prints the open connections of each kind, the responses and the connections opened so far.
  */
 import { Config, Effect, Schema } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -12,13 +11,13 @@ import { constants, setPriority } from "node:os"
 import { connect as connectTls } from "node:tls"
 import { clientOptions } from "./Pki.ts"
 
-/** The first bytes of a ClientHello that announces 508 more. */
+/** The first bytes of a ClientHello that announces 508 more bytes. */
 const halfHello = Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
 const reopenMillis = 250
 
 const tallies = { handshakes: 0, headers: 0, flooders: 0, answers: 0, opened: 0 }
 
-/** Keeps a connection open: `open` makes one, `use` does harm with it and says what to stop when it has closed. */
+/** Keeps one connection open. `use` attacks with it and returns a function to call when it has closed. */
 const keep = (
   sort: "handshakes" | "headers" | "flooders",
   open: (ready: () => void) => Socket,
@@ -57,14 +56,14 @@ const main = Effect.gen(function* () {
   const sources = yield* number("SOURCES")
   const options = { host: "127.0.0.1", port, ...clientOptions("none") }
   let attempts = 0
-  // A single address is that of the clients that are measured.
+  // With one source, attackers share the address of the measured clients.
   const localAddress = () => (sources === 1 ? "127.0.0.1" : `127.0.1.${1 + (attempts++ % sources)}`)
   const tcp = (ready: () => void) => connectTcp({ host: options.host, port, localAddress: localAddress() }, ready)
-  // TLS has no option for the address that a connection comes from: it is opened first.
+  // TLS has no option for the local address, so the TCP connection is opened first.
   const tls = (ready: () => void) => connectTls({ ...options, socket: tcp(() => {}) }, ready)
   const request = "GET /namespaces HTTP/1.1\r\nHost: x\r\n\r\n".repeat(pipelined)
 
-  // The attack is to cost the service its time, not the clients that are measured on the same machine theirs.
+  // The attack must not take CPU time from the clients that are measured on this machine.
   setPriority(constants.priority.PRIORITY_LOW)
   for (let at = 0; at < counts.flooders; at++) {
     keep("flooders", tls, (socket) => {

@@ -5,39 +5,39 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { X509Certificate } from "node:crypto"
 
-/** A certificate with its private key, both PEM; `cert` may be a chain. */
+/** A certificate and its private key, both PEM; `cert` may be a chain. */
 export interface Issued {
   readonly cert: string
   readonly key: string
 }
 
-/** What a certificate is issued for. */
+/** The contents of a certificate. */
 export interface Request {
-  /** As openssl writes it: `/O=group/CN=user`. */
+  /** In openssl's notation: `/O=group/CN=user`. */
   readonly subject: string
   readonly usage?: "clientAuth" | "serverAuth"
-  /** As openssl writes them: `DNS:localhost,URI:spiffe://a/b`. */
+  /** In openssl's notation: `DNS:localhost,URI:spiffe://a/b`. */
   readonly alternativeNames?: string
   readonly days?: number
 }
 
-/** What a revocation list says. */
+/** The contents of a revocation list. */
 export interface Revocations {
   /** Certificates, or serial numbers in hexadecimal. */
   readonly revoked?: ReadonlyArray<Issued | string>
-  /** Seconds since the epoch; where not said, the list began a minute ago and holds for a year. */
+  /** Seconds since the epoch. By default the list is valid from a minute ago and for a year. */
   readonly thisUpdate?: number
   readonly nextUpdate?: number
-  /** Lines of openssl's configuration, in its section of that name. */
+  /** Lines of the section `crl_extensions` of the openssl configuration. */
   readonly extensions?: ReadonlyArray<string>
 }
 
-/** A certificate authority made for one test, by openssl. */
+/** A certificate authority of one test, made by openssl. */
 export interface Authority extends Issued {
   readonly issue: (request: Request) => Effect.Effect<Issued>
   /**
-   * An authority whose certificate this one issued; what it issues carries that certificate along. `permitted`: whether
-   * that certificate is one of an authority at all.
+   * An intermediate authority. The certificates that it issues are chains with its own certificate. Without `permitted`,
+   * that certificate is not one of an authority.
    */
   readonly intermediate: (name: string, permitted?: boolean) => Effect.Effect<Authority, never, Scope.Scope>
   readonly revocationList: (revocations?: Revocations) => Effect.Effect<string>
@@ -73,7 +73,7 @@ const pair = (path: string, name: string): Issued => ({
   key: readFileSync(join(path, `${name}.key`), "utf8")
 })
 
-/** `above`: the certificates between this authority's and the one that is trusted, its own first. */
+/** `above` are the certificates from this authority to the trusted root, exclusive. */
 const at = (path: string, above: string): Authority => {
   const own = pair(path, "ca")
   let count = 0
@@ -139,7 +139,7 @@ const at = (path: string, above: string): Authority => {
   }
 }
 
-/** A self-signed authority in a folder of its own that is removed with the scope. */
+/** A self-signed authority. The end of the scope removes its folder. */
 export const authority = Effect.fnUntraced(function* (name: string) {
   const path = yield* folder
   yield* openssl(

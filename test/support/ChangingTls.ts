@@ -3,17 +3,18 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { authority, type Issued } from "./Authority.ts"
-import { rawConnection } from "./Https.ts"
+import { eventually } from "./Eventually.ts"
 import type { Party } from "./Pki.ts"
+import { tlsConnection } from "./Sockets.ts"
 import { type Overrides, TestService } from "./TestService.ts"
 
-/** The texts of the files by which clients are judged. */
+/** The contents of the files that client certificates are verified against. */
 export interface Files {
   readonly ca: string
   readonly crl?: string
 }
 
-/** A service whose server certificate is of an authority of its own, with files that the test can change. */
+/** A service whose TLS files the test can change. An authority of its own issued the server certificate. */
 export const service = Effect.fnUntraced(function* (first: Files, overrides: Overrides = {}) {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "trust-"))),
@@ -44,15 +45,12 @@ export const service = Effect.fnUntraced(function* (first: Files, overrides: Ove
   const change = Effect.fnUntraced(function* (files: Files) {
     const before = tls.current()
     yield* Effect.sync(() => write(files))
-    const taken: Effect.Effect<void> = Effect.suspend(() =>
-      tls.current() === before ? Effect.andThen(Effect.sleep(5), taken) : Effect.void
-    )
-    yield* taken
+    yield* eventually(Effect.sync(tls.current), (now) => now !== before)
   })
   const as = (client: Issued): Party => ({ ...client, ca: root.cert })
   return {
     port,
     change,
-    connect: (client: Issued, session?: Buffer) => rawConnection(port, as(client), session)
+    connect: (client: Issued, session?: Buffer) => tlsConnection({ port }, as(client), session)
   }
 })

@@ -1,5 +1,7 @@
 import { Effect, Schema, type Scope } from "effect"
 import { createServer } from "node:http"
+import { eventually } from "./Eventually.ts"
+import { listening } from "./Ports.ts"
 
 const Value = Schema.Struct({
   stringValue: Schema.optional(Schema.String),
@@ -25,7 +27,7 @@ const Traces = Schema.fromJsonString(
   })
 )
 
-/** A span as it was exported. */
+/** An exported span. */
 export interface ExportedSpan extends Schema.Schema.Type<typeof Span> {}
 
 const attribute = (attributes: Schema.Schema.Type<typeof Attributes>, key: string) => {
@@ -33,15 +35,15 @@ const attribute = (attributes: Schema.Schema.Type<typeof Attributes>, key: strin
   return value === undefined ? undefined : (value.stringValue ?? String(value.intValue))
 }
 
-/** What an OpenTelemetry collector was sent, in OTLP's JSON form over HTTP. */
+/** An OpenTelemetry collector for OTLP in JSON over HTTP, and what it received. */
 export interface Collector {
   readonly url: string
   readonly spans: ReadonlyArray<ExportedSpan>
   readonly services: ReadonlySet<string>
   readonly authorizations: ReadonlySet<string>
-  /** The attribute of a span. */
+  /** An attribute of a span. */
   readonly of: (span: ExportedSpan, key: string) => string | undefined
-  /** Waits for a span that is so. */
+  /** Waits for a span that meets the predicate. */
   readonly span: (is: (span: ExportedSpan) => boolean) => Effect.Effect<ExportedSpan>
 }
 
@@ -64,28 +66,18 @@ export const collector: Effect.Effect<Collector, never, Scope.Scope> = Effect.ge
       return response.writeHead(200, { "content-type": "application/json" }).end("{}")
     })
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        server.closeAllConnections()
-      })
-  )
-  const address = server.address()
-  const span = (is: (span: ExportedSpan) => boolean): Effect.Effect<ExportedSpan> =>
-    Effect.suspend(() => {
-      const found = spans.find(is)
-      return found === undefined ? Effect.andThen(Effect.sleep(20), span(is)) : Effect.succeed(found)
-    })
+  const port = yield* listening(server)
+  yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
   return {
-    url: `http://127.0.0.1:${address === null || typeof address === "string" ? 0 : address.port}`,
+    url: `http://127.0.0.1:${port}`,
     spans,
     services,
     authorizations,
     of: (one, key) => attribute(one.attributes, key),
-    span
+    span: (is) =>
+      eventually(
+        Effect.sync(() => spans.find(is)),
+        (found) => found !== undefined
+      )
   }
 })

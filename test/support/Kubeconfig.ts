@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** Writes a kubeconfig by which another process reaches a cluster as this user; gives its path. */
+/** Writes a kubeconfig with one cluster and one user, and returns its path. */
 export const kubeconfig = (
   server: string,
   user: Readonly<Record<string, unknown>>,

@@ -1,6 +1,8 @@
+import { assert } from "@effect/vitest"
 import { Effect, Metric } from "effect"
+import { eventually } from "./Eventually.ts"
 
-/** The present value of a gauge or counter, over all of its series that have these attributes; 0 where there is none. */
+/** The value of a gauge or counter, summed over the series with these attributes; 0 if there is none. */
 export const measured = (id: string, attributes: Readonly<Record<string, string>> = {}): Effect.Effect<number> =>
   Effect.map(Metric.snapshot, (series) => {
     let sum = 0
@@ -12,17 +14,11 @@ export const measured = (id: string, attributes: Readonly<Record<string, string>
     return sum
   })
 
-/** Waits until what is measured is `expected`. */
-export const untilMeasured = (
-  id: string,
-  expected: number,
-  attributes: Readonly<Record<string, string>> = {}
-): Effect.Effect<void> =>
-  Effect.flatMap(measured(id, attributes), (value) =>
-    value === expected ? Effect.void : Effect.andThen(Effect.sleep(10), untilMeasured(id, expected, attributes))
-  )
+/** Waits until the metric has the value `expected`. */
+export const untilMeasured = (id: string, expected: number, attributes: Readonly<Record<string, string>> = {}) =>
+  eventually(measured(id, attributes), (value) => assert.strictEqual(value, expected, id))
 
-/** Nothing is open, being answered or waiting any more. */
+/** Waits until no connection is open and no request or write is in flight. */
 export const nothingLeft = Effect.forEach(
   ["connections_open", "connection_addresses", "requests_in_flight", "cluster_writes_present"],
   (id) => untilMeasured(id, 0),

@@ -1,9 +1,10 @@
 import { Effect, Layer, Metric } from "effect"
 import { PassThrough } from "node:stream"
 import * as Observability from "../../src/observability/Observability.ts"
+import { eventually } from "./Eventually.ts"
 import { send } from "./Https.ts"
 
-/** The settings with which tests observe, where they do not say. */
+/** The default observability settings of tests. */
 export const observing: Observability.ObservabilitySettings = {
   logLevel: "info",
   logFormat: "json",
@@ -16,7 +17,7 @@ export const observing: Observability.ObservabilitySettings = {
   tracesSamplerArg: 1
 }
 
-/** A metric registry of its own and all that observes, logging into `stream`. */
+/** A metric registry of its own with all observers, which log to `stream`. */
 export const observed = (
   stream: PassThrough = new PassThrough().resume(),
   settings: Partial<Observability.ObservabilitySettings> = {}
@@ -25,11 +26,11 @@ export const observed = (
     Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map()))
   )
 
-/** The page that `admin` gets. */
+/** The `/metrics` page. */
 export const metrics = (port: number) =>
   Effect.map(send(port, { client: "admin", path: "/metrics" }), ({ body }) => body)
 
-/** The sum of the series of that name whose labels hold all of these; 0 where there is none. */
+/** The sum of the series with this name and all of these labels; 0 if there is none. */
 export const sum = (page: string, name: string, ...labels: ReadonlyArray<string>): number =>
   page
     .split("\n")
@@ -39,8 +40,5 @@ export const sum = (page: string, name: string, ...labels: ReadonlyArray<string>
     )
     .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" ") + 1)), 0)
 
-/** Asks for the page until this is so. */
-export const until = (port: number, is: (page: string) => boolean): Effect.Effect<string, Error> =>
-  Effect.flatMap(metrics(port), (page) =>
-    is(page) ? Effect.succeed(page) : Effect.andThen(Effect.sleep(10), until(port, is))
-  )
+/** Polls the `/metrics` page until `holds` is true for it, and returns that page. */
+export const metricsWhere = (port: number, holds: (page: string) => boolean) => eventually(metrics(port), holds)

@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs"
 
-/** Who a test's client is; `none` shows no certificate. */
+/** The test clients; `none` presents no certificate. */
 export type Client =
   "admin" | "viewer" | "nobody" | "stranger" | "none" | "expired" | "revoked" | "wrong-usage" | "nameless"
 
-/** A client, or the certificates with which one connects and trusts the server, as PEM. */
+/** A test client, or the PEM of its certificate and key and of the authority that it trusts. */
 export type Party = Client | { readonly ca: string; readonly cert: string; readonly key: string }
 
-/** The path of one of the test certificates' files. */
+/** The path of a test certificate file. */
 export const file = (name: string): string => new URL(`../../.dev/test-pki/${name}`, import.meta.url).pathname
 
-/** The TLS options with which a client connects and trusts the server. */
+/** The TLS options of a client. */
 export const clientOptions = (party: Party) =>
   typeof party === "object"
     ? { ...party, servername: "localhost" }

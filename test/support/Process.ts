@@ -3,18 +3,21 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { eventually } from "./Eventually.ts"
 import { file } from "./Pki.ts"
 
-/** A started instance: what it has printed so far, and how it ended. */
+/** A running process: its output so far and its exit code. */
 export interface Instance {
   readonly child: ChildProcess
   readonly output: () => string
   readonly exited: Effect.Effect<number>
+  /** Waits until the output contains `text`. Dies if the process exits first. */
   readonly printed: (text: string) => Effect.Effect<void>
+  /** The port that the process logs. */
   readonly port: Effect.Effect<number>
 }
 
-/** The settings of an instance over the demo cluster, on a free port. */
+/** The settings of an instance with the demo cluster and a free port. */
 export const demoSettings = {
   KUBE_SOURCE: "embedded",
   HOST: "127.0.0.1",
@@ -26,14 +29,14 @@ export const demoSettings = {
   POLICY_FILE: "deploy/demo/policy.yaml"
 }
 
-/** Starts the program as a supervisor would, with only these settings; it is killed with the scope. */
+/** Starts the program with only these settings, as a supervisor does. The end of the scope kills it. */
 export const start = (
   environment: Readonly<Record<string, string>>,
   program = "src/main.ts"
 ): Effect.Effect<Instance, never, Scope.Scope> =>
   startCommand(process.execPath, [program], { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment })
 
-/** Starts a command that becomes the program, with only this environment; it is killed with the scope. */
+/** Starts a command with only this environment. The end of the scope kills it. */
 export const startCommand = (
   command: string,
   words: ReadonlyArray<string>,
@@ -56,12 +59,15 @@ export const startCommand = (
       }),
       (process_) => Effect.sync(() => process_.kill("SIGKILL"))
     )
-    const printed = (expected: string): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (text.includes(expected)) return Effect.void
-        if (child.exitCode !== null) return Effect.die(new Error(`ended without "${expected}":\n${text}`))
-        return Effect.andThen(Effect.sleep(20), printed(expected))
-      })
+    const state = Effect.sync(() => ({ text, running: child.exitCode === null }))
+    const printed = (expected: string) =>
+      eventually(state, ({ running, text }) => text.includes(expected) || !running).pipe(
+        Effect.flatMap(({ text }) =>
+          text.includes(expected)
+            ? Effect.void
+            : Effect.die(new Error(`exited without printing "${expected}":\n${text}`))
+        )
+      )
     return {
       child,
       output: () => text,
@@ -71,7 +77,7 @@ export const startCommand = (
     }
   })
 
-/** A folder, outside of this one, that holds the program in its bundled form. */
+/** A folder with the bundled program, outside of the repository. */
 export const bundled: Effect.Effect<string> = Effect.sync(() => {
   const folder = join(mkdtempSync(join(tmpdir(), "kube-resource-api-bundle-")), "dist")
   execFileSync(process.execPath, ["scripts/bundle.ts", folder], { cwd: new URL("../..", import.meta.url) })

@@ -1,32 +1,22 @@
 import { Context, Effect, Layer, Redacted, Schedule, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { createServer } from "node:net"
 import { createClient } from "redis"
+import { freePort } from "./Ports.ts"
 
-/** A port that was free a moment ago. */
-const freePort = Effect.promise(async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-})
-
-/** A real Redis, which keeps nothing on disk and can be taken down and brought up again, empty, on the same port. */
+/** A real Redis without persistence. It can be stopped and started again, empty, on the same port. */
 export class RedisServer extends Context.Service<
   RedisServer,
   {
     readonly port: number
     readonly url: Redacted.Redacted<string>
-    /** Sends one command on a connection of its own. */
+    /** Sends one command on a new connection. */
     readonly command: (...words: ReadonlyArray<string>) => Effect.Effect<unknown>
     readonly stop: Effect.Effect<void>
     readonly start: Effect.Effect<void>
   }
 >()("test/RedisServer") {
-  /** `settings`: as in redis.conf, name and value; `url`: what the test's own commands connect by. */
+  /** `settings` are words of the command line. `url` is what the test's own commands connect to. */
   static readonly layer = (
     settings: ReadonlyArray<string> = [],
     url = (port: number) => `redis://127.0.0.1:${port}`
@@ -89,7 +79,7 @@ export class RedisServer extends Context.Service<
     )
 }
 
-/** Needs the scope alone: for tests that start a server each. */
+/** A server that ends with the scope. */
 export const started = (
   ...settings: ReadonlyArray<string>
 ): Effect.Effect<RedisServer["Service"], never, Scope.Scope> =>

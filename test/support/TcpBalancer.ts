@@ -1,23 +1,20 @@
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { connect, createServer, type Socket } from "node:net"
+import { eventually } from "./Eventually.ts"
 import { send } from "./Https.ts"
+import { listening } from "./Ports.ts"
 
-/** A balancer of TCP connections over the ports that are ready, as a Service of Kubernetes is. */
+/** Balances TCP connections over the ready ports, like a Kubernetes Service. */
 export interface TcpBalancer {
   readonly port: number
-  /** Adds an instance; it gets connections once its `/readyz` says 200, and no new ones from when it says anything else. */
-  readonly add: (instance: number) => void
+  /** Adds the port of an instance and waits until it is ready. It gets new connections while `/readyz` returns 200. */
+  readonly add: (instance: number) => Effect.Effect<void>
   readonly remove: (instance: number) => void
-  /** Waits until the instance gets connections. */
-  readonly awaitReady: (instance: number) => Effect.Effect<void>
-  /** How many connections each instance has been given. */
+  /** The number of connections of each instance. */
   readonly given: ReadonlyMap<number, number>
 }
 
-/** Asks each instance for its readiness this often. */
-const probeEveryMillis = 100
-
-/** A balancer for the scope's time. */
+/** A balancer that ends with the scope. */
 export const make: Effect.Effect<TcpBalancer, never, Scope.Scope> = Effect.gen(function* () {
   const ready = new Map<number, boolean>()
   const given = new Map<number, number>()
@@ -41,15 +38,11 @@ export const make: Effect.Effect<TcpBalancer, never, Scope.Scope> = Effect.gen(f
     }
     return undefined
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        for (const socket of sockets) socket.destroy()
-      })
+  const port = yield* listening(server)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const socket of sockets) socket.destroy()
+    })
   )
   const probe = Effect.suspend(() =>
     Effect.forEach(
@@ -62,17 +55,16 @@ export const make: Effect.Effect<TcpBalancer, never, Scope.Scope> = Effect.gen(f
       { concurrency: "unbounded" }
     )
   )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(probe, Effect.sleep(probeEveryMillis))))
-  const address = server.address()
-  const awaitReady = (instance: number): Effect.Effect<void> =>
-    Effect.suspend(() =>
-      ready.get(instance) === true ? Effect.void : Effect.andThen(Effect.sleep(20), awaitReady(instance))
-    )
+  yield* Effect.forkScoped(Effect.repeat(probe, Schedule.spaced("100 millis")))
   return {
-    port: address === null || typeof address === "string" ? 0 : address.port,
-    add: (instance) => ready.set(instance, false),
+    port,
+    add: (instance) =>
+      Effect.suspend(() => {
+        ready.set(instance, false)
+        const isReady = Effect.sync(() => ready.get(instance))
+        return Effect.asVoid(eventually(isReady, (is) => is === true))
+      }),
     remove: (instance) => ready.delete(instance),
-    awaitReady,
     given
   }
 })
