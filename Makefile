@@ -131,4 +131,4 @@ release: setup ## Make release VERSION: version numbers, changelog, tag, image, 
 	@echo "Inspect it, then: git push origin main v$(VERSION)"
 
 clean: ## Remove everything that was installed or generated
-	rm -rf node_modules test/deploy/node_modules .dev dist
+	rm -rf node_modules test/deploy/node_modules test/openapi/node_modules .dev dist

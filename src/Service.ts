@@ -115,6 +115,8 @@ export interface Parts {
   readonly audit: Layer.Layer<Audit>
   /** Log, metrics and traces. */
   readonly observability: Layer.Layer<never>
+  /** HTTP middleware around every route. */
+  readonly middleware: Server.Middleware
 }
 
 /** The parts that the settings select. `output`: where the request log goes. */
@@ -131,7 +133,8 @@ export const parts = (settings: Settings, output: Observability.Output): Parts =
       : PolicyAuthorization.layer(settings.policyFile),
   rateLimit: RateLimit.layer(settings),
   audit: Audit.layerLog,
-  observability: Observability.layer(settings, output)
+  observability: Observability.layer(settings, output),
+  middleware: Layer.empty
 })
 
 /** Cluster → informers → cache, and the way back for writes and access reviews. */
@@ -149,7 +152,7 @@ const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Pa
 
 /** The service for as long as the layer's scope is open: it serves from the moment the layer is built. */
 export const layer = (settings: Settings, made: Parts) =>
-  Server.layer(settings).pipe(
+  Server.layer(settings, made.middleware).pipe(
     Layer.provideMerge(
       Layer.mergeAll(
         Layer.provideMerge(Observability.authorization(settings, made.authorization), cluster(settings, made)),

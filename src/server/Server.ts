@@ -40,6 +40,9 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly role: "all" | "watcher" | "server"
 }
 
+/** Middleware around every route, as `HttpRouter.middleware` makes it with `global: true`. The read path passes it by. */
+export type Middleware = Layer.Layer<never, never, HttpRouter.HttpRouter>
+
 /** The port that the service listens on. */
 export class Server extends Context.Service<Server, { readonly port: number }>()("kube-resource-api/server/Server") {}
 
@@ -117,7 +120,7 @@ const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: Re
   )
 
 /** Serves the API over HTTPS for as long as its scope is open. Fails with a `ListenError`. */
-export const layer = (settings: ServerSettings) =>
+export const layer = (settings: ServerSettings, middleware: Middleware) =>
   Layer.effect(
     Server,
     Effect.gen(function* () {
@@ -137,7 +140,7 @@ export const layer = (settings: ServerSettings) =>
       })
       yield* followTls(https, tls)
 
-      const router = yield* HttpRouter.toHttpEffect(routes(settings)).pipe(Effect.provide(exactPaths))
+      const router = yield* HttpRouter.toHttpEffect(Layer.merge(routes(settings), middleware)).pipe(Effect.provide(exactPaths))
       const app = yield* App.make(router, settings)
       // Closed after the acceptor: a request is interrupted only once its connection has had its time to drain.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)

@@ -16,7 +16,7 @@ const Package = Schema.fromJsonString(
 const packageIn = (folder: string) => Schema.decodeUnknownSync(Package)(read(`${folder}package.json`))
 const { dependencies, devDependencies } = packageIn("")
 /** The folders with a lock file of their own. */
-const folders = ["", "test/deploy/", "bench/frameworks/"]
+const folders = ["", "test/deploy/", "test/openapi/", "bench/frameworks/"]
 const Sbom = Schema.fromJsonString(
   Schema.Struct({
     bomFormat: Schema.Literal("CycloneDX"),

@@ -31,14 +31,19 @@ export const run = (
   environment: Readonly<Record<string, string>> = {}
 ): Effect.Effect<string> =>
   Effect.callback<string>((resume) => {
-    const env = { HOME: folder, PATH: `${root}node_modules/.bin:${process.env["PATH"] ?? ""}`, ...environment }
-    execFile(command, [...words], { cwd: folder, env }, (error, stdout, stderr) =>
+    const env = {
+      ...process.env,
+      PATH: `${root}node_modules/.bin:${process.env["PATH"] ?? ""}`,
+      ...environment
+    }
+    const child = execFile(command, [...words], { cwd: folder, env }, (error, stdout, stderr) =>
       resume(
         error === null
           ? Effect.succeed(stdout)
           : Effect.die(new Error(`${command} ${words.join(" ")}\n${stdout}${stderr}`))
       )
     )
+    return Effect.sync(() => child.kill())
   })
 
 /** A project outside the repository: these examples, other files, a strict tsconfig.json, the certificates in .dev/pki. */

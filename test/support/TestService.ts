@@ -35,6 +35,8 @@ export interface Overrides extends Partial<Settings.Settings> {
   readonly rateLimit?: RateLimitSettings
   /** Where the audit records go. */
   readonly auditRecords?: Array<AuditRecord>
+  /** HTTP middleware around every route. */
+  readonly middleware?: Service.Parts["middleware"]
   /** Replaces the scaler that writes to the cluster. */
   readonly scaler?: Layer.Layer<DeploymentScaler>
   /** Runs before the service starts; the test then does not wait for the first sync. */
@@ -71,7 +73,8 @@ const parts = (settings: Settings.Settings, overrides: Overrides, url: string): 
     rateLimit: overrides.rateLimit === undefined ? RateLimit.layerUnlimited : RateLimit.layer(overrides.rateLimit),
     audit: Audit.layerMemory(overrides.auditRecords ?? []),
     // A test that observes provides its own observers.
-    observability: Layer.empty
+    observability: Layer.empty,
+    middleware: overrides.middleware ?? made.middleware
   }
 }
 

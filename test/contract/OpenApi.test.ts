@@ -1,0 +1,114 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
+import { OpenApi } from "effect/http-api"
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { WatcherApi } from "../../src/contract/Api.ts"
+import { problems } from "../../src/contract/Problems.ts"
+import { linkPackages, project, root, run, runExample, typeCheck } from "../support/Example.ts"
+import { send } from "../support/Https.ts"
+import { TestService } from "../support/TestService.ts"
+
+const folder = join(root, "test/openapi")
+const bin = join(folder, "node_modules/.bin")
+const environment = { REDOCLY_TELEMETRY: "off", REDOCLY_SUPPRESS_UPDATE_NOTICE: "true" }
+
+/** The tools of test/openapi, installed from its lock file unless they are there. */
+const tools = Effect.gen(function* () {
+  const lock = readFileSync(join(folder, "package-lock.json"), "utf8")
+  const mark = join(folder, "node_modules/.installed")
+  if (existsSync(mark) && readFileSync(mark, "utf8") === lock) return
+  yield* run("npm", ["ci", "--loglevel=error"], folder)
+  writeFileSync(mark, lock)
+})
+
+/** A project with the document that a running service serves. */
+class Project extends Context.Service<Project, string>()("test/Project") {
+  static readonly layer = Layer.effect(
+    Project,
+    Effect.gen(function* () {
+      yield* tools
+      const { port } = yield* TestService
+      const { body } = yield* send(port, { client: "viewer", path: "/openapi.json" })
+      const made = yield* project(["fetch.ts"], {
+        "openapi.json": body,
+        "watcher.json": JSON.stringify(OpenApi.fromApi(WatcherApi))
+      })
+      for (const name of ["redocly.yaml", ".redocly.lint-ignore.yaml"]) {
+        copyFileSync(join(folder, name), join(made, name))
+      }
+      yield* linkPackages(made, "undici", "@types/node")
+      return made
+    })
+  )
+}
+
+interface Linted {
+  readonly totals: { readonly errors: number; readonly warnings: number; readonly ignored: number }
+}
+
+describe("the OpenAPI document", () => {
+  layer(Layer.provideMerge(Project.layer, TestService.layer()), { excludeTestServices: true })((it) => {
+    for (const [name, ignored] of [
+      ["openapi.json", 1],
+      ["watcher.json", 0]
+    ] as const) {
+      it.effect(`${name}: Redocly's recommended rules find no error and no warning`, () =>
+        Effect.gen(function* () {
+          const output = yield* run(join(bin, "redocly"), ["lint", name, "--format=json"], yield* Project, environment)
+          const { totals }: Linted = JSON.parse(output)
+          assert.deepStrictEqual(totals, { errors: 0, warnings: 0, ignored })
+        })
+      )
+    }
+
+    it.effect("openapi-typescript makes types with which the fetch example of docs/client.md compiles and runs", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const made = yield* Project
+        yield* run(join(bin, "openapi-typescript"), ["openapi.json", "--output", "openapi.ts"], made)
+        yield* typeCheck(made)
+        assert.strictEqual(
+          yield* runExample(made, "fetch.ts", port),
+          "nginx has 12 replicas\nNotFound: There is no deployment absent in namespace personal.\n"
+        )
+      })
+    )
+
+    it.effect("names every body, and requires every member that the service sends of a problem", () =>
+      Effect.gen(function* () {
+        const { components } = JSON.parse(readFileSync(join(yield* Project, "openapi.json"), "utf8"))
+        assert.includeMembers(Object.keys(components.schemas), [
+          "NamespaceList",
+          "DeploymentList",
+          "AllDeploymentLists",
+          "DeploymentReplicaCount",
+          "ReplicaCountsByNamespace",
+          "NamespaceReplicaCounts",
+          "AllReplicaCounts",
+          "Empty"
+        ])
+        for (const code of Object.keys(problems).filter((code) => code !== "UnknownEndpoint")) {
+          const { description, required } = components.schemas[code]
+          assert.sameMembers(required, ["type", "title", "status", "detail", "instance", "code"], code)
+          assert.isNotEmpty(description, code)
+        }
+      })
+    )
+
+    it.effect("has the patterns of names and the bounds of counts", () =>
+      Effect.gen(function* () {
+        const { components, paths } = JSON.parse(readFileSync(join(yield* Project, "openapi.json"), "utf8"))
+        const { deployment, namespace, replica_count } = components.schemas.DeploymentReplicaCount.properties
+        assert.deepInclude(namespace, { maxLength: 63, pattern: "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$" })
+        assert.match(deployment.pattern, /^\^\[a-z0-9\]/)
+        assert.deepInclude(replica_count, { type: "integer", minimum: 0, maximum: 2_147_483_647 })
+        const put = paths["/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}"].put
+        for (const { name, schema } of put.parameters) {
+          assert.isNotEmpty(schema.pattern, name)
+          assert.isNotEmpty(schema.examples, name)
+        }
+      })
+    )
+  })
+})
