@@ -98,7 +98,8 @@ describe("a shared cache", () => {
   it.live("stays and ages while a snapshot cannot be loaded, and recovers", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
-      const settings = options(redis)
+      // A leader that is held up must not lose the lease, for the next one would replace the snapshot.
+      const settings = { ...options(redis), lease: Duration.seconds(30) }
       const cluster = new ScriptedCluster()
       yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
