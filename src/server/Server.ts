@@ -140,7 +140,9 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
       })
       yield* followTls(https, tls)
 
-      const router = yield* HttpRouter.toHttpEffect(Layer.merge(routes(settings), middleware)).pipe(Effect.provide(exactPaths))
+      const router = yield* HttpRouter.toHttpEffect(Layer.merge(routes(settings), middleware)).pipe(
+        Effect.provide(exactPaths)
+      )
       const app = yield* App.make(router, settings)
       // Closed after the acceptor: a request is interrupted only once its connection has had its time to drain.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
