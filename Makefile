@@ -122,9 +122,9 @@ upgrade: ## Upgrade RELEASE to this chart and VALUES, pod by pod; roll back if i
 uninstall: ## Uninstall RELEASE
 	$(HELM) uninstall $(RELEASE) --namespace $(NAMESPACE) --wait
 
-release: setup ## Make release VERSION: version numbers, changelog, tag, image, chart package and bill of materials
+release: setup ## Make release VERSION: version numbers, changelog, tag, image, client and chart packages, and bill of materials
 	scripts/release.sh $(VERSION)
-	@$(MAKE) --no-print-directory build sbom
+	@$(MAKE) --no-print-directory build client sbom
 	scripts/image.sh build $(IMAGE):$(VERSION)
 	scripts/deploy-tools.sh
 	$(HELM) package $(CHART) --destination dist

@@ -31,7 +31,6 @@ export {
   TooManyRequests,
   Unauthorized,
   Unidentified,
-  UnknownEndpoint,
   UriTooLong
 } from "../contract/Problems.ts"
 

@@ -87,7 +87,7 @@ export class TooManyRequests extends HttpApiError.Problem<TooManyRequests>()(
   coded("TooManyRequests"),
   about("TooManyRequests", "The caller has spent its budget of requests.")
 ) {
-  /** Seconds until the bucket holds a token again: `Retry-After`. Header fields are no part of the body: clients do not decode them. */
+  /** `Retry-After`: seconds until the bucket holds a token again. Set by the server; a client does not decode it. */
   readonly retryAfterSeconds: number = 1
   /** The bucket: `RateLimit` and `RateLimit-Policy`. */
   readonly policy: BucketPolicy | undefined = undefined
@@ -121,7 +121,7 @@ export class NotReady extends HttpApiError.Problem<NotReady>()(
   coded("NotReady"),
   about("NotReady", "The instance is not synced yet, is shutting down, or has too many requests at once.")
 ) {
-  /** Seconds: `Retry-After`. */
+  /** `Retry-After`, in seconds. Set by the server; a client does not decode it. */
   readonly retryAfterSeconds: number = 1
 }
 
@@ -132,7 +132,7 @@ export class ClusterUnavailable extends HttpApiError.Problem<ClusterUnavailable>
   coded("ClusterUnavailable"),
   about("ClusterUnavailable", "The cluster could not be reached, is overloaded or failed.")
 ) {
-  /** Seconds: `Retry-After`. */
+  /** `Retry-After`, in seconds. Set by the server; a client does not decode it. */
   readonly retryAfterSeconds: number = 1
 
   /** The error of a cluster that asks to be left alone for `retryAfterSeconds`. */
