@@ -3,6 +3,7 @@ import { Duration, Effect, Logger, Redacted, Stream } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
 import { countOf, eventually, following, options } from "./Following.ts"
 import { RedisServer } from "../support/RedisServer.ts"
@@ -26,15 +27,19 @@ const feed = (names: ReadonlyArray<string>, replicas: number): Stream.Stream<Clu
   )
 }
 
-/** Options with a leader that keeps its lease however busy the machine is, and readers that block on the log in between. */
+/** Options with a leader that keeps its lease however busy the machine is. */
 const calm = (redis: RedisServer["Service"]) => ({ ...options(redis), lease: Duration.seconds(30) })
 
-/** Cuts the connections that are blocked on the log. */
-const cut = Effect.fnUntraced(function* (redis: RedisServer["Service"]) {
-  for (const line of String(yield* redis.command("CLIENT", "LIST")).split("\n")) {
-    const id = /\bid=([0-9]+)/.exec(line)?.[1]
-    if (line.includes("cmd=xread") && id !== undefined) yield* redis.command("CLIENT", "KILL", "ID", id)
-  }
+/** A reader with a Redis user of its own, and ways to lock the user out and in. */
+const lockable = Effect.fnUntraced(function* (redis: RedisServer["Service"], settings: SharedCacheOptions) {
+  yield* redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all")
+  const url = Redacted.make(Redacted.value(redis.url).replace("redis://", "redis://reader:secret@"))
+  const reader = yield* following(SharedCache.events({ ...settings, url }), settings)
+  const lockOut = Effect.andThen(
+    redis.command("ACL", "SETUSER", "reader", "off"),
+    redis.command("CLIENT", "KILL", "USER", "reader")
+  )
+  return { ...reader, lockOut, letIn: redis.command("ACL", "SETUSER", "reader", "on") }
 })
 
 describe("a reader of the shared log", () => {
@@ -76,18 +81,17 @@ describe("a reader of the shared log", () => {
       const cluster = new ScriptedCluster()
       const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
-      // Reconnects so slowly that the log loses entries meanwhile.
-      const slow = { ...settings, backoffFirst: Duration.seconds(1), backoffLongest: Duration.seconds(1) }
-      const { cache, taken } = yield* following(SharedCache.events(slow), slow)
+      const { cache, letIn, lockOut, taken } = yield* lockable(redis, settings)
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
       const generation = String(yield* redis.command("HGET", keys.scopes, "deployments"))
       yield* redis.command("HSET", generation, "a/bad", '{"replicas":"many"}')
-      yield* cut(redis)
+      yield* lockOut
       yield* eventually(() => taken.at(-1)?._tag === "Lost")
       cluster.put("a/x")
       const missed = cluster.deployments.get("a/x")?.replicas
       yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
       yield* redis.command("XTRIM", keys.events, "MAXLEN", "0")
+      yield* letIn
       yield* Effect.forkScoped(
         Effect.forever(
           Effect.andThen(
@@ -124,16 +128,17 @@ describe("a reader of the shared log", () => {
       const redis = yield* RedisServer
       const settings = calm(redis)
       const cluster = new ScriptedCluster()
-      yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
-      const slow = { ...settings, backoffFirst: Duration.seconds(1), backoffLongest: Duration.seconds(1) }
-      const { cache, taken } = yield* following(SharedCache.events(slow), slow)
+      const { cache, letIn, lockOut, taken } = yield* lockable(redis, settings)
       yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
-      yield* cut(redis)
+      yield* lockOut
       yield* eventually(() => taken.at(-1)?._tag === "Lost")
       const before = taken.length
       for (let change = 0; change < 500; change++) cluster.put("a/x")
       const missed = cluster.deployments.get("a/x")?.replicas
+      yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
+      yield* letIn
       const after = () => taken.slice(before)
       const caughtUp = () =>
         after().findIndex((event) => event._tag === "DeploymentApplied" && event.object.replicas === missed)
