@@ -14,7 +14,7 @@ const name = `${packageJson.name}-client`
 
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
-execFileSync("tsc", ["--project", "src/client/tsconfig.json", "--outDir", folder], { cwd: root, stdio: "inherit" })
+execFileSync("tsc", ["--project", "scripts/client.tsconfig.json", "--outDir", folder], { cwd: root, stdio: "inherit" })
 
 // `rewriteRelativeImportExtensions` rewrites the specifiers in the JavaScript alone.
 for (const file of globSync("**/*.d.ts", { cwd: folder }).map((path) => join(folder, path))) {

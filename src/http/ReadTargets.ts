@@ -11,11 +11,14 @@ export interface ReadTarget {
   readonly params: Readonly<Record<string, string>>
 }
 
-type Matcher = (target: string) => ReadTarget | undefined
+interface Matcher {
+  readonly route: string
+  readonly match: (target: string) => ReadTarget | undefined
+}
 
 const fixed = ({ path: route }: { readonly path: string }, read: CachedRead.CachedRead): Matcher => {
   const found: ReadTarget = { read, route, params: {} }
-  return (target) => (target === route ? found : undefined)
+  return { route, match: (target) => (target === route ? found : undefined) }
 }
 
 const parameterized = <P>(
@@ -23,37 +26,48 @@ const parameterized = <P>(
   schema: Schema.Decoder<P>,
   read: (params: P) => CachedRead.CachedRead
 ): Matcher => {
-  const match = PathTemplate.matching(route)
+  const paramsOf = PathTemplate.matching(route)
   const decode = Schema.decodeUnknownOption(schema)
-  return (target) => {
-    const params = match(target)
-    const decoded = params === undefined ? Option.none() : decode(params)
-    return params === undefined || Option.isNone(decoded) ? undefined : { read: read(decoded.value), route, params }
+  return {
+    route,
+    match: (target) => {
+      const params = paramsOf(target)
+      const decoded = params === undefined ? Option.none() : decode(params)
+      return params === undefined || Option.isNone(decoded) ? undefined : { read: read(decoded.value), route, params }
+    }
   }
 }
 
 const { endpoints } = Resources
+type Endpoints = typeof endpoints
+type Read = { [K in keyof Endpoints]: Endpoints[K]["method"] extends "GET" ? K : never }[keyof Endpoints]
 
 const namespace = { namespace: NamespaceName }
 const deployment = { deployment: DeploymentName }
 
+const reads: Readonly<Record<Read, Matcher>> = {
+  listNamespaces: fixed(endpoints.listNamespaces, CachedRead.listNamespaces),
+  listDeployments: parameterized(endpoints.listDeployments, Schema.Struct(namespace), CachedRead.listDeployments),
+  listAllDeployments: fixed(endpoints.listAllDeployments, CachedRead.listAllDeployments),
+  getReplicaCount: parameterized(
+    endpoints.getReplicaCount,
+    Schema.Struct({ ...namespace, ...deployment }),
+    CachedRead.getReplicaCount
+  ),
+  listReplicaCounts: parameterized(endpoints.listReplicaCounts, Schema.Struct(namespace), CachedRead.listReplicaCounts),
+  listAllReplicaCounts: fixed(endpoints.listAllReplicaCounts, CachedRead.listAllReplicaCounts),
+  findReplicaCounts: parameterized(endpoints.findReplicaCounts, Schema.Struct(deployment), CachedRead.findReplicaCounts)
+}
+
 // As the router does, literal segments come before parameters.
-const matchers: ReadonlyArray<Matcher> = [
-  fixed(endpoints.listNamespaces, CachedRead.listNamespaces),
-  fixed(endpoints.listAllDeployments, CachedRead.listAllDeployments),
-  fixed(endpoints.listAllReplicaCounts, CachedRead.listAllReplicaCounts),
-  parameterized(endpoints.findReplicaCounts, Schema.Struct(deployment), CachedRead.findReplicaCounts),
-  parameterized(endpoints.listReplicaCounts, Schema.Struct(namespace), CachedRead.listReplicaCounts),
-  parameterized(endpoints.listDeployments, Schema.Struct(namespace), CachedRead.listDeployments),
-  parameterized(endpoints.getReplicaCount, Schema.Struct({ ...namespace, ...deployment }), CachedRead.getReplicaCount)
-]
+const matchers = Object.values(reads).toSorted((a, b) => a.route.split(":").length - b.route.split(":").length)
 
 /**
  * The read that a target asks for. `undefined` where it is no read, or is not spelled plainly (a query, an escape): the
  * routes decide about those.
  */
 export const parse = (target: string): ReadTarget | undefined => {
-  for (const match of matchers) {
+  for (const { match } of matchers) {
     const found = match(target)
     if (found !== undefined) return found
   }

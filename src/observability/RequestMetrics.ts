@@ -57,7 +57,8 @@ const sizeSeries = (route: string) => ({
 
 const useSeries = (kind: UserKind, access: "read" | "write") =>
   Metric.counter("requests_by_user_kind_total", {
-    description: "Requests to endpoints 1-4, by the kind of user and whether they read or write.",
+    description:
+      "Requests for namespaces, deployments and replica counts, by the kind of user and whether they read or write.",
     incremental: true,
     attributes: { user_kind: kind, access }
   })

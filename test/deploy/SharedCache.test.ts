@@ -395,11 +395,11 @@ describe("the chart's watchers", () => {
     Effect.gen(function* () {
       const notes = (name: string) =>
         helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...values(name))
-      assert.include(yield* notes("split"), `Of the pods of ${watcherName} one watches the cluster`)
+      assert.include(yield* notes("split"), `One pod of ${watcherName} watches the cluster`)
       assert.include(yield* notes("split"), `rollout status deployment/${watcherName}`)
-      assert.include(yield* notes("redis"), "One of its pods watches the cluster")
+      assert.include(yield* notes("redis"), "One pod watches the cluster")
       assert.notInclude(yield* notes("redis"), watcherName)
-      assert.include(yield* notes("minimal"), "Each of its pods watches the cluster for itself")
+      assert.include(yield* notes("minimal"), "Every pod watches the cluster")
     })
   )
 })
