@@ -2,14 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Metric, Scope, Stream } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { X509Certificate } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ServerTls, tlsReloads } from "../../src/identity/ServerTls.ts"
 import type { TlsMaterial } from "../../src/identity/Tls.ts"
 import { authority, type Issued } from "../support/Authority.ts"
 import { eventually } from "../support/Eventually.ts"
-import { file } from "../support/Pki.ts"
+import { pem } from "../support/Pki.ts"
 import { crafted } from "./CraftedCertificate.ts"
 
 const settings = (folder: string) => ({
@@ -113,7 +113,7 @@ describe("ServerTls", () => {
       const renewed = yield* root.issue(server)
       const half = renewed.cert.slice(0, renewed.cert.length / 2)
       const client = yield* root.issue({ subject: "/CN=client" })
-      const expired = readFileSync(file("expired-server.crt"), "utf8")
+      const expired = pem("expired-server.crt")
       for (const [files, setting, problem] of [
         [{ server: { cert: half } }, "TLS_CERT_FILE", "no certificate"],
         [{ server: { cert: renewed.cert } }, "TLS_KEY_FILE", "does not belong"],

@@ -3,7 +3,7 @@ import { Arbitrary, Context, Effect, Layer, Schema, Tracer } from "effect"
 import { type CompletedRequest, RequestObserver } from "../../src/observability/RequestObserver.ts"
 import { RequestTracing } from "../../src/observability/RequestTracing.ts"
 import { Authorization, refused } from "../../src/authorization/Authorization.ts"
-import { send } from "../support/Https.ts"
+import { readPaths, send } from "../support/Https.ts"
 import { exchange } from "../support/Sockets.ts"
 import { TestService, withService } from "../support/TestService.ts"
 
@@ -167,16 +167,7 @@ describe("the read path", () => {
 const asked: Array<string> = []
 
 withService({ authorizer: authorization(asked) })("reads that the authorizer has already allowed", (it) => {
-  const reads = [
-    "/namespaces",
-    "/namespaces/personal/deployments",
-    "/namespaces/ANY/deployments",
-    "/namespaces/personal/deployments/nginx/replica_count",
-    "/namespaces/personal/deployments/ANY/replica_count",
-    "/namespaces/ANY/deployments/ANY/replica_count",
-    "/namespaces/ANY/deployments/nginx/replica_count"
-  ]
-  for (const path of reads) {
+  for (const path of readPaths) {
     it.effect(`GET ${path} bypasses the routes`, () =>
       Effect.gen(function* () {
         const { port } = yield* TestService
