@@ -147,7 +147,7 @@ describe("a reader of the shared log", () => {
       const before = taken.length
       for (let change = 0; change < 500; change++) cluster.put("a/x")
       const missed = cluster.deployments.get("a/x")?.replicas
-      yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
+      yield* untilCount(leader.cache, "a/x", missed)
       yield* letIn
       const after = () => taken.slice(before)
       const caughtUp = () =>
