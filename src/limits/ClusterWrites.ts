@@ -1,7 +1,7 @@
 import { Effect, Layer, Metric, PartitionedSemaphore } from "effect"
 import { DeploymentScaler } from "../model/DeploymentScaler.ts"
 import { ClusterUnavailable } from "../contract/Problems.ts"
-import * as ObservedMetric from "../observability/ObservedMetric.ts"
+import * as Metrics from "../observability/Metrics.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 
 /** Limits of writes to the cluster, named as the settings. */
@@ -36,7 +36,7 @@ export const layer = (limits: ClusterWriteLimits) =>
       const held = new Map<string, number>()
       let present = 0
       yield* Metric.update(refusedWrites, 0)
-      yield* ObservedMetric.gauge(
+      yield* Metrics.gauge(
         {
           name: "cluster_writes_present",
           description: "Writes in progress or in the queue."

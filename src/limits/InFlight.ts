@@ -1,6 +1,6 @@
 import { Effect, Metric } from "effect"
 import { probePaths } from "../contract/Api.ts"
-import * as ObservedMetric from "../observability/ObservedMetric.ts"
+import * as Metrics from "../observability/Metrics.ts"
 
 const shedSeries = (identified: boolean) =>
   Metric.counter("requests_shed_total", {
@@ -60,7 +60,7 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
   }
   const users = new Map<string, Share>()
   let taken = 0
-  yield* ObservedMetric.gauge(
+  yield* Metrics.gauge(
     {
       name: "requests_in_flight",
       description: "Requests that hold one of the MAX_IN_FLIGHT places, until their response has left; without probes."

@@ -2,48 +2,48 @@ import { Context, Effect, Layer, References } from "effect"
 import type { Identity } from "../identity/Identity.ts"
 
 /**
- * What became of a write.
+ * The outcome of a write.
  *
- * - `accepted`: the cluster took it.
- * - `refused`: it was not sent to the cluster, or the cluster refused it; nothing was changed.
- * - `failed`: it was tried. Whether the cluster took it may not be known (`code` tells why).
+ * - `accepted`: the cluster accepted it.
+ * - `refused`: it was not sent to the cluster, or the cluster refused it. Nothing has changed.
+ * - `failed`: it was tried. Whether the cluster accepted it may be unknown; `code` names the error.
  */
 export type AuditOutcome = "accepted" | "refused" | "failed"
 
-/** One write, as asked for and as it ended. */
+/** A write request and its outcome. */
 export interface AuditRecord {
   readonly requestId: string
-  /** Who asked; `undefined`: not identified. */
+  /** The caller; `undefined` if unidentified. */
   readonly identity: Identity | undefined
   readonly remoteAddress: string | undefined
-  /** What was asked for, as it stood in the request. */
+  /** Namespace, deployment and count as in the request. */
   readonly namespace: string
   readonly deployment: string
   readonly to: string
-  /** The count before, as the cache had it; `undefined` where there was none. */
+  /** The count in the cache before the write; `undefined` if there was none. */
   readonly from: number | undefined
   readonly outcome: AuditOutcome
-  /** The error's tag in the contract; `undefined` where the write was accepted. `Abandoned`: the client went away. */
+  /** The tag of the error; `undefined` if the write was accepted. `Abandoned`: the client disconnected. */
   readonly code: string | undefined
-  /** Whether the request had been answered, or its client gone, before this became known. */
+  /** Whether the outcome became known after the response, or after the client had disconnected. */
   readonly late: boolean
-  /** When the request came, in milliseconds since the epoch. */
+  /** Time of the request in milliseconds since the epoch. */
   readonly receivedAt: number
 }
 
-/** Longest text of the request that a record repeats. */
+/** The maximum length of a text from the request. */
 const longest = 253
 
 const shortened = (text: string) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text)
 
 /**
- * The record of who set what: each write makes one record, whether it was allowed or not, and another one (`late`) where
- * what became of it was known only after the request had been answered.
+ * The audit trail of writes. Each write makes one record, allowed or not, and a second one with `late` if its outcome becomes
+ * known after the response.
  */
 export class Audit extends Context.Service<Audit, { readonly record: (record: AuditRecord) => Effect.Effect<void> }>()(
   "kube-resource-api/observability/Audit"
 ) {
-  /** Into the log, whatever its level is. */
+  /** Logs the records at every log level. */
   static readonly layerLog = Layer.succeed(Audit, {
     record: ({
       code,
@@ -82,7 +82,7 @@ export class Audit extends Context.Service<Audit, { readonly record: (record: Au
       )
   })
 
-  /** Into `records`, for tests. */
+  /** Collects the records. For tests. */
   static readonly layerMemory = (records: Array<AuditRecord>) =>
     Layer.succeed(Audit, { record: (record) => Effect.sync(() => void records.push(record)) })
 }

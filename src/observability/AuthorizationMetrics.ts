@@ -1,16 +1,15 @@
 import { Effect, Exit, Metric } from "effect"
 import { Unauthorized } from "../contract/Problems.ts"
 import type { Access, Authorization } from "../authorization/Authorization.ts"
-import * as HeldMetric from "./HeldMetric.ts"
-import { memoized } from "./Memoized.ts"
+import * as Metrics from "./Metrics.ts"
 
 type Decision = "allowed" | "denied" | "unavailable"
 
-const decisions = memoized((resource: Access["resource"]) =>
-  memoized((verb: Access["verb"]) =>
-    memoized((decision: Decision) =>
+const decisions = Metrics.memoized((resource: Access["resource"]) =>
+  Metrics.memoized((verb: Access["verb"]) =>
+    Metrics.memoized((decision: Decision) =>
       Metric.counter("authorization_decisions_total", {
-        description: "Decisions whether a caller may do what it asks; unavailable: the cluster could not be asked.",
+        description: "Authorization decisions. unavailable: the cluster did not answer the access review.",
         incremental: true,
         attributes: { resource, verb, decision }
       })
@@ -18,7 +17,7 @@ const decisions = memoized((resource: Access["resource"]) =>
   )
 )
 
-/** The authorizer, counting its decisions. */
+/** Counts the decisions of an authorizer. */
 export const counted = (authorization: Authorization["Service"]): Effect.Effect<Authorization["Service"]> =>
   Effect.map(Effect.context<never>(), (context) => {
     const count = ({ resource, verb }: Access, exit: Exit.Exit<unknown, unknown>): void => {
@@ -29,8 +28,8 @@ export const counted = (authorization: Authorization["Service"]): Effect.Effect<
           : "unavailable"
       decisions(resource)(verb)(decision).updateUnsafe(1, context)
     }
-    const countAllowed = memoized((resource: Access["resource"]) =>
-      memoized((verb: Access["verb"]) => HeldMetric.updater(decisions(resource)(verb)("allowed"), context))
+    const countAllowed = Metrics.memoized((resource: Access["resource"]) =>
+      Metrics.memoized((verb: Access["verb"]) => Metrics.updater(decisions(resource)(verb)("allowed"), context))
     )
     return {
       alreadyAllows: (identity, access, nowMillis) => {
@@ -40,7 +39,7 @@ export const counted = (authorization: Authorization["Service"]): Effect.Effect<
       },
       check: (identity, access) => {
         const decided = authorization.check(identity, access)
-        // A policy decides at once, on the way of each read: nothing needs to be run to count that.
+        // A policy decides synchronously, so that a read needs no fiber to count the decision.
         if (Exit.isExit(decided)) {
           count(access, decided)
           return decided

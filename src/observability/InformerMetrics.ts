@@ -1,46 +1,45 @@
 import { Clock, Effect, Metric, type Scope } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { InformerObserver, RelistReason, WatchEnd } from "../kube/InformerObserver.ts"
-import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as Metrics from "./Metrics.ts"
 
 const resources = ["namespaces", "deployments"] as const satisfies ReadonlyArray<WatchedResource>
 
-const relists = memoized((resource: WatchedResource) =>
-  memoized((reason: RelistReason) =>
+const relists = Metrics.memoized((resource: WatchedResource) =>
+  Metrics.memoized((reason: RelistReason) =>
     Metric.counter("informer_relists_total", {
-      description: "Whole lists taken, by resource and reason.",
+      description: "Relists, by resource and reason.",
       incremental: true,
       attributes: { resource, reason }
     })
   )
 )
-const relistDuration = memoized((resource: WatchedResource) =>
+const relistDuration = Metrics.memoized((resource: WatchedResource) =>
   Metric.histogram("informer_relist_duration_seconds", {
-    description: "From the moment a whole list was due to the moment it was passed on, failures and waits included.",
+    description: "Time from when a relist is due until it is emitted, including retries.",
     boundaries: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
     attributes: { resource }
   })
 )
-const watchStarts = memoized((resource: WatchedResource) =>
+const watchStarts = Metrics.memoized((resource: WatchedResource) =>
   Metric.counter("informer_watch_starts_total", {
-    description: "Watches that the cluster took.",
+    description: "Watches that the API server accepted.",
     incremental: true,
     attributes: { resource }
   })
 )
-const watchEnds = memoized((resource: WatchedResource) =>
-  memoized((reason: WatchEnd) =>
+const watchEnds = Metrics.memoized((resource: WatchedResource) =>
+  Metrics.memoized((reason: WatchEnd) =>
     Metric.counter("informer_watch_ends_total", {
-      description: "Watches that ended, or were not taken, by reason.",
+      description: "Watches that ended or were not accepted, by reason.",
       incremental: true,
       attributes: { resource, reason }
     })
   )
 )
-const decodeErrors = memoized((resource: WatchedResource) =>
+const decodeErrors = Metrics.memoized((resource: WatchedResource) =>
   Metric.counter("informer_decode_errors_total", {
-    description: "Answers of the cluster that could not be read.",
+    description: "Responses of the API server that could not be decoded.",
     incremental: true,
     attributes: { resource }
   })
@@ -51,7 +50,7 @@ interface Watching {
   bookmarkAt: number
 }
 
-/** The observer that counts into the metric registry of the effect's context. `emitting` is left to the cache's metrics. */
+/** The observer that updates the metric registry of the context. CacheMetrics has `emitting`. */
 export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scope.Scope> = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
@@ -60,16 +59,15 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
     deployments: { listingSince: undefined, bookmarkAt: now() }
   }
   for (const resource of resources) {
-    yield* ObservedMetric.gauge(
+    yield* Metrics.gauge(
       {
         name: "informer_bookmark_age_seconds",
-        description:
-          "Since the last bookmark, or since the start if there was none. A kube-apiserver sends one a minute.",
+        description: "Time since the last bookmark, or since the start. kube-apiserver sends one a minute.",
         attributes: { resource }
       },
       () => (now() - state[resource].bookmarkAt) / 1000
     )
-    // An error that has not happened yet is a count of none, which an alert can tell from a metric that is not there.
+    // Alerts distinguish a count of 0 from a missing metric.
     yield* Metric.update(decodeErrors(resource), 0)
   }
   return {

@@ -1,36 +1,36 @@
 import { Duration, Effect, Metric, type Scope } from "effect"
 import type { Writable } from "node:stream"
 
-/** Where lines go without anybody waiting for them. */
+/** Writes lines without backpressure. */
 export interface LineWriter {
-  /** Takes a line, with its line end. Once it has been dropped for want of room it is counted, and gone. */
+  /** Writes a line, which includes its line end. Drops and counts it if the buffer is full. */
   readonly write: (line: string) => void
 }
 
-/** How lines are gathered. */
+/** Options of the buffer. */
 export interface LineWriterOptions {
   /**
-   * How long a line may wait for others, so that many go out in one write: each write wakes the reader, which costs more
-   * than the lines. Default: 100 milliseconds.
+   * How long a line waits for others, so that one write takes many: each write wakes the reader, which costs more than the
+   * lines. Default: 100 milliseconds.
    */
   readonly flushEvery?: Duration.Input | undefined
-  /** How much may wait for a reader that does not keep up, in characters. Default: 4 Mi. */
+  /** Characters to buffer for a slow reader. Default: 4 Mi. */
   readonly maxBuffered?: number | undefined
-  /** How long the end waits for such a reader. Default: 2 seconds. */
+  /** How long the end of the scope waits for a slow reader. Default: 2 seconds. */
   readonly closeTimeout?: Duration.Input | undefined
 }
 
 const dropped = Metric.counter("log_lines_dropped_total", {
-  description: "Lines of the request log that were dropped because nobody read them fast enough.",
+  description: "Lines of the request log that were dropped because the reader is too slow.",
   incremental: true
 })
 
-/** So many characters are not held back for others, in the pipe's own 64 KiB. */
+/** A batch of this size is written at once. A pipe holds 64 KiB. */
 const fullBatch = 32_768
 
 /**
- * Writes lines to a stream in batches, and never blocks: what a slow reader leaves is kept up to a bound, and beyond it
- * new lines are dropped and counted in `log_lines_dropped_total`. All that was kept is written before the scope closes.
+ * Writes lines to a stream in batches and never blocks. It buffers lines for a slow reader up to a bound, and drops and counts
+ * further lines in `log_lines_dropped_total`. The end of the scope flushes the buffer.
  */
 export const make = Effect.fnUntraced(function* (
   stream: Writable,
@@ -63,7 +63,7 @@ export const make = Effect.fnUntraced(function* (
     flush()
   }
 
-  // A reader that has gone must not end the service.
+  // A closed reader must not end the service.
   const onError = () => {
     broken = true
     waiting = ""

@@ -5,17 +5,17 @@ const levels = { trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", err
   LogLevel.LogLevel
 >
 
-/** How to log; the words are those of the settings. */
+/** Log level and format, as in the settings. */
 export interface LoggingSettings {
   readonly logLevel: keyof typeof levels
   readonly logFormat: "auto" | "json" | "pretty"
 }
 
-/** Whether records are for people. `terminal`: whether a person reads standard output. */
+/** Whether the format is pretty. `terminal` tells whether standard output is a terminal. */
 export const isPretty = ({ logFormat }: LoggingSettings, terminal: boolean): boolean =>
   logFormat === "pretty" || (logFormat === "auto" && terminal)
 
-/** Log records to standard output: JSON lines under a supervisor, for people on a terminal, unless the settings say. `terminal`: whether a person reads standard output. */
+/** Logs to standard output. By default the format is pretty on a terminal, else JSON lines. */
 export const layer = (settings: LoggingSettings, terminal: boolean) =>
   Layer.mergeAll(
     Logger.layer([isPretty(settings, terminal) ? Logger.consolePretty() : Logger.consoleJson]),

@@ -1,14 +1,14 @@
 /**
- * The request log: one line for each request that was answered, with the keys of the service's other records. Lines are
- * put together by hand, since they are on the way of every read; every text that a client chose is escaped as JSON.
+ * The request log: one line for each completed request, with the keys of the other log records. Lines are concatenated by
+ * hand, because every read writes one. All text that a client chooses is escaped as JSON.
  */
 import type { LogLevel } from "effect"
 import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
 import type { LineWriter } from "./LineWriter.ts"
 
-/** Which requests are logged, and how; the words are those of the settings. */
+/** The requests to log, as in the settings. */
 export interface RequestLogSettings {
-  /** `errors`: those with a status of 400 or more; `sampled`: those, and one in `requestLogSample` of the others. */
+  /** `errors` logs statuses from 400; `sampled` logs these and one in `requestLogSample` other requests. */
   readonly requestLog: "off" | "errors" | "sampled" | "all"
   readonly requestLogSample: number
 }
@@ -17,7 +17,7 @@ type Level = Extract<LogLevel.LogLevel, "Info" | "Warn" | "Error">
 
 const levels = { Info: "INFO", Warn: "WARN", Error: "ERROR" } as const
 
-/** 500 is a defect; any other 5xx is trouble that the service knows of. */
+/** 500 is a defect; any other 5xx is an expected failure. */
 const levelOf = (status: number): Level => (status === 500 ? "Error" : status > 500 ? "Warn" : "Info")
 
 const maxPath = 256
@@ -27,7 +27,7 @@ const pathOf = (target: string): string => {
   return target.slice(0, query === -1 ? maxPath : Math.min(query, maxPath))
 }
 
-/** Makes a text again only where what it is of is not what it was of the last time. */
+/** Memoizes the last rendering. */
 const unlessSame = <A>(make: (of: A) => string): ((of: A) => string) => {
   let last: { readonly of: A; readonly text: string } | undefined
   return (of) => {
@@ -36,14 +36,14 @@ const unlessSame = <A>(make: (of: A) => string): ((of: A) => string) => {
   }
 }
 
-/** ISO 8601; requests of the same millisecond share it. */
+/** ISO 8601; requests in the same millisecond share the rendering. */
 const timestamps = () => unlessSame((millis: number) => new Date(millis).toISOString())
 
 const durationText = (micros: number) => `,"durationMs":${micros / 1000}`
 
 const shortDurations = Array.from({ length: 1000 }, (_, micros) => durationText(micros))
 
-/** The duration's key and value, to the microsecond; nothing where there is none. */
+/** Key and value of the duration in microseconds precision; empty if there is none. */
 const durationOf = ({ durationMillis }: CompletedRequest): string => {
   if (durationMillis === undefined) return ""
   const micros = Math.round(durationMillis * 1000)
@@ -59,7 +59,7 @@ const parameters = (params: Readonly<Record<string, string | undefined>>): strin
   return text
 }
 
-/** From the end of the request's id to its duration. */
+/** The text from the request id to the duration. */
 const middleOf = ({ code, identity, method, params, remoteAddress, route, status, target }: CompletedRequest): string =>
   '"' +
   (identity === undefined ? "" : `,"subject":${JSON.stringify(identity.user)}`) +
@@ -69,18 +69,18 @@ const middleOf = ({ code, identity, method, params, remoteAddress, route, status
   `${parameters(params)},"status":${status}` +
   (code === undefined ? "" : `,"code":"${code}"`)
 
-/** From the duration to the end of the line. */
+/** The text from the duration to the end of the line. */
 const endOf = ({ responseBytes, traceId }: CompletedRequest): string =>
   `,"bytes":${responseBytes}${traceId === undefined ? "" : `,"traceId":"${traceId}"`}}}\n`
 
-/** The texts of a line that are the same for each such request. */
+/** The texts that all requests like `like` share. */
 interface Known {
   readonly like: CompletedRequest
   readonly middle: string
   readonly end: string
 }
 
-/** Whether all but id, times and what is common to the requests of one `params` is told by the fields of `isLike`. */
+/** Whether the fields that `isLike` compares determine the shared texts of the requests with the same `params` object. */
 const isPlain = (request: CompletedRequest): boolean =>
   request.code === undefined &&
   request.traceId === undefined &&
@@ -95,7 +95,7 @@ const isLike = (one: CompletedRequest, other: CompletedRequest): boolean =>
   one.method === other.method &&
   one.identity?.user === other.identity?.user
 
-/** A line of JSON with the keys of the other records: message, level, timestamp, annotations. */
+/** A JSON line with the keys of the other log records: message, level, timestamp, annotations. */
 export const jsonLine = () => {
   const timestamp = timestamps()
   const opening = (level: Level) =>
@@ -104,7 +104,7 @@ export const jsonLine = () => {
         `{"message":"request","level":"${levels[level]}","timestamp":"${timestamp(millis)}","annotations":{"requestId":"`
     )
   const openings = { Info: opening("Info"), Warn: opening("Warn"), Error: opening("Error") }
-  // Reads of the same target share their parameters; endpoints without any may share one empty object.
+  // Reads of the same target share their parameters, and endpoints without parameters may share one empty object.
   const targets = new WeakMap<object, Known>()
   const textsOf = (request: CompletedRequest): Known => {
     const known = targets.get(request.params)
@@ -119,7 +119,7 @@ export const jsonLine = () => {
   }
 }
 
-/** A line for people. */
+/** A line in the pretty format. */
 export const prettyLine = () => {
   const timestamp = timestamps()
   return (request: CompletedRequest): string => {
@@ -142,7 +142,7 @@ export const prettyLine = () => {
   }
 }
 
-/** The observer that writes the lines. `permits`: whether the log level lets a record through. */
+/** The observer that writes the lines. `permits` tells whether the log level includes a record. */
 export const make = (
   settings: RequestLogSettings,
   writer: LineWriter,

@@ -1,26 +1,24 @@
 /**
- * Metrics of requests. Every label is of a bounded set: path templates, known methods, statuses, kinds of users; never a
- * name that a client sent. Each series is looked up once and then held, so that a request costs increments.
+ * Metrics of requests. Every label has a bounded set of values, such as path templates, and never text that a client sent.
+ * Each series is looked up once, so that a request only increments it.
  */
 import { Clock, type Context, Effect, Metric, type Scope } from "effect"
 import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
 import type { Identity } from "../identity/Identity.ts"
 import * as DistinctUsers from "./DistinctUsers.ts"
-import * as HeldMetric from "./HeldMetric.ts"
-import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as Metrics from "./Metrics.ts"
 
 const methods = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 
 const durationBoundaries = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 const sizeBoundaries = [128, 512, 2048, 8192, 32_768, 131_072, 524_288, 2_097_152, 8_388_608]
 
-/** What sort of user asks. */
+/** The kind of the caller. */
 export type UserKind = "person" | "service-account" | "system" | "workload" | "unidentified"
 
 /**
- * A certificate with a SPIFFE id is a workload's. Kubernetes' own prefixes tell service accounts and the parts of the
- * cluster (`system:node:...`); everybody else with a certificate counts as a person.
+ * Kubernetes' prefixes mark service accounts and cluster components (`system:node:...`), and a SPIFFE ID marks a workload.
+ * All other identified callers count as persons.
  */
 export const userKind = (identity: Identity | undefined): UserKind => {
   if (identity === undefined) return "unidentified"
@@ -31,12 +29,12 @@ export const userKind = (identity: Identity | undefined): UserKind => {
 
 const requestSeries = (route: string, method: string, status: number) => ({
   total: Metric.counter("http_requests_total", {
-    description: "Requests, by endpoint, method and status; 499: the client went away before its answer.",
+    description: "Requests, by endpoint, method and status; 499: the client disconnected before the response.",
     incremental: true,
     attributes: { route, method, code: String(status) }
   }),
   duration: Metric.histogram("http_request_duration_seconds", {
-    description: "From a request's headers to its answer, by endpoint, method and class of status.",
+    description: "Time from the headers of a request to its response, by endpoint, method and status class.",
     boundaries: durationBoundaries,
     attributes: { route, method, code: `${Math.floor(status / 100)}xx` }
   })
@@ -44,12 +42,12 @@ const requestSeries = (route: string, method: string, status: number) => ({
 
 const sizeSeries = (route: string) => ({
   requestSize: Metric.histogram("http_request_size_bytes", {
-    description: "Size of a request's target and header block.",
+    description: "Size of the target and header block of a request.",
     boundaries: sizeBoundaries,
     attributes: { route }
   }),
   responseSize: Metric.histogram("http_response_size_bytes", {
-    description: "Size of a response's body.",
+    description: "Size of the body of a response.",
     boundaries: sizeBoundaries,
     attributes: { route }
   })
@@ -57,20 +55,19 @@ const sizeSeries = (route: string) => ({
 
 const useSeries = (kind: UserKind, access: "read" | "write") =>
   Metric.counter("requests_by_user_kind_total", {
-    description:
-      "Requests for namespaces, deployments and replica counts, by the kind of user and whether they read or write.",
+    description: "Reads and writes of resources, by kind of user.",
     incremental: true,
     attributes: { user_kind: kind, access }
   })
 
 const isUse = (route: string): boolean => route.startsWith("/namespaces")
 
-/** What counts a request to the endpoint, with the method and the status, in each of its series. */
+/** The update functions of the series of an endpoint, method and status. */
 const counting = (route: string, method: string, status: number, context: Context.Context<never>) => {
-  const held = <Input, State>(metric: Metric.Metric<Input, State>) => HeldMetric.updater(metric, context)
+  const held = <Input, State>(metric: Metric.Metric<Input, State>) => Metrics.updater(metric, context)
   const { duration, total } = requestSeries(route, method, status)
   const { requestSize, responseSize } = sizeSeries(route)
-  // Where no request arrives whole, none is timed, and there is no such series.
+  // The duration series must not exist if no request is complete.
   let timed: ((seconds: number) => void) | undefined
   return {
     total: held(total),
@@ -78,18 +75,18 @@ const counting = (route: string, method: string, status: number, context: Contex
     requestSize: held(requestSize),
     responseSize: held(responseSize),
     uses: isUse(route)
-      ? memoized((kind: UserKind) => held(useSeries(kind, method === "PUT" ? "write" : "read")))
+      ? Metrics.memoized((kind: UserKind) => held(useSeries(kind, method === "PUT" ? "write" : "read")))
       : undefined
   }
 }
 
-/** What is kept of an identity, which lives as long as its connection: its kind, and the hour it was last counted in. */
+/** The kind of an identity, which lives as long as its connection, and the hour in which it was last counted. */
 interface Known {
   readonly kind: UserKind
   hour: number
 }
 
-/** The observer that counts into the metric registry of the effect's context. */
+/** The observer that updates the metric registry of the context. */
 export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.gen(function* () {
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
@@ -97,29 +94,26 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
   const known = new WeakMap<Identity, Known>()
   let inFlight = 0
 
-  const series = memoized((route: string) =>
-    memoized((method: string) => memoized((status: number) => counting(route, method, status, context)))
+  const series = Metrics.memoized((route: string) =>
+    Metrics.memoized((method: string) => Metrics.memoized((status: number) => counting(route, method, status, context)))
   )
 
-  yield* ObservedMetric.gauge(
-    { name: "http_requests_in_flight", description: "Requests that are being answered." },
-    () => inFlight
-  )
+  yield* Metrics.gauge({ name: "http_requests_in_flight", description: "Requests in flight." }, () => inFlight)
   for (const [window, pastHours] of [
     ["1h", 1],
     ["1d", 23]
   ] as const) {
-    yield* ObservedMetric.gauge(
+    yield* Metrics.gauge(
       {
         name: "distinct_users",
-        description: `Users that this instance has seen within the window, to the hour; ${DistinctUsers.maxUsers} means at least as many.`,
+        description: `Users that this instance has seen in the window, in whole hours. ${DistinctUsers.maxUsers} means at least as many.`,
         attributes: { window }
       },
       () => users.count(pastHours, clock.currentTimeMillisUnsafe())
     )
   }
 
-  /** The caller's kind; the caller is counted, once an hour for each of its connections. */
+  /** Returns the kind of the caller, and counts the caller once an hour for each connection. */
   const seen = ({ identity, receivedAt }: CompletedRequest): UserKind => {
     if (identity === undefined) return "unidentified"
     const hour = Math.floor(receivedAt / 3_600_000)

@@ -3,17 +3,17 @@ import type { Identity } from "../identity/Identity.ts"
 import type { Code } from "../contract/Problems.ts"
 
 /**
- * A request that has been answered, or whose client has gone.
+ * A request with a response, or whose client has disconnected.
  *
- * - `remoteAddress`: the client's, where it is not identified. `target`: the path and query as sent.
- * - `route`: the endpoint's path template; `undefined` where there is no such endpoint, or the request was refused before
- *   it was looked for. `params`: what its parameters were in the path, as sent.
- * - `status`: 499 where the client went away before there was an answer.
- * - `code`: the error's tag; `undefined` where there was none.
- * - `receivedAt`: milliseconds since the epoch. `durationMillis`: until the answer was handed over to be sent;
- *   `undefined` where the request never arrived whole.
- * - `requestBytes`: target and header block; `responseBytes`: body.
- * - `traceId`: of the span that the request belongs to, where requests are traced.
+ * - `remoteAddress`: set if the client is unidentified. `target`: path and query as sent.
+ * - `route`: path template of the endpoint; `undefined` for an unknown endpoint or a request refused before routing.
+ *   `params`: its path parameters as sent.
+ * - `status`: 499 if the client disconnected before the response.
+ * - `code`: tag of the error, if any.
+ * - `receivedAt`: milliseconds since the epoch. `durationMillis`: time until the response was passed to the socket;
+ *   `undefined` if the request was incomplete.
+ * - `requestBytes`: size of target and header block. `responseBytes`: size of the body.
+ * - `traceId`: trace of a traced request.
  */
 export interface CompletedRequest {
   readonly id: string
@@ -32,26 +32,26 @@ export interface CompletedRequest {
   readonly traceId: string | undefined
 }
 
-/** Is told of requests, for metrics and logs. It is called on the hot path: it must be quick and must not throw. */
+/** Observes requests for metrics and logs. It is on the hot path, so it must be fast and must not throw. */
 export interface RequestObserver {
-  /** A request has come that `completed` will be called for. */
+  /** A request has started. `completed` follows. */
   readonly received: () => void
   readonly completed: (request: CompletedRequest) => void
 }
 
-/** The status with which a request is told of whose client went away, as nginx writes it. It never goes over the wire. */
+/** The status of a request whose client disconnected, as in nginx. It is never sent. */
 export const clientGone = 499
 
-/** Nobody is told, and nothing is done for it. */
+/** Observes nothing. */
 export const unobserved: RequestObserver = { received: () => {}, completed: () => {} }
 
-/** The observer of all requests. By default nobody is told. */
+/** The observer of all requests. The default observes nothing. */
 export const RequestObserver: Context.Reference<RequestObserver> = Context.Reference<RequestObserver>(
   "kube-resource-api/observability/RequestObserver",
   { defaultValue: () => unobserved }
 )
 
-/** Tells several. */
+/** Combines observers. */
 export const all = (observers: ReadonlyArray<RequestObserver>): RequestObserver => ({
   received: () => {
     for (const observer of observers) observer.received()

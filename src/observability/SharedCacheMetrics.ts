@@ -1,14 +1,13 @@
 import { Effect, Metric, type Scope } from "effect"
 import type { LoadReason, SharedCacheObserver } from "../shared/SharedCacheObserver.ts"
-import { memoized } from "./Memoized.ts"
-import * as ObservedMetric from "./ObservedMetric.ts"
+import * as Metrics from "./Metrics.ts"
 
 const leaderships = Metric.counter("shared_cache_leaderships_total", {
   description: "Times that this instance became leader.",
   incremental: true
 })
 
-const loads = memoized((reason: LoadReason) =>
+const loads = Metrics.memoized((reason: LoadReason) =>
   Metric.counter("shared_cache_loads_total", {
     description: "Snapshots loaded from Redis, by reason.",
     incremental: true,
@@ -35,11 +34,11 @@ const lag = Metric.histogram("shared_cache_lag_seconds", {
 export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effect.gen(function* () {
   let leads = false
   let isConnected = false
-  yield* ObservedMetric.gauge(
+  yield* Metrics.gauge(
     { name: "shared_cache_leader", description: "1 while this instance is the leader, else 0." },
     () => (leads ? 1 : 0)
   )
-  yield* ObservedMetric.gauge(
+  yield* Metrics.gauge(
     { name: "shared_cache_connected", description: "1 while this instance reads the shared log, else 0." },
     () => (isConnected ? 1 : 0)
   )

@@ -1,6 +1,6 @@
 /**
- * Traces, exported by OTLP where there is a collector. Where there is none nothing here is part of the program, and
- * Effect's HTTP server makes no spans.
+ * Traces, exported to an OTLP collector. Without a collector the service does not build this layer, and Effect's HTTP server
+ * makes no spans.
  */
 import { Clock, Context, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
 import { HttpMiddleware } from "effect/http"
@@ -15,18 +15,18 @@ import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { type InformerObserver, unobserved } from "../kube/InformerObserver.ts"
 import { Authorization } from "../authorization/Authorization.ts"
 
-/** Where traces go, and how many; the words are those of OpenTelemetry. */
+/** Collector and sampling, with OpenTelemetry's terms. */
 export interface TracingSettings {
   readonly otlpEndpoint: string | undefined
-  /** May hold secrets: never logged. */
+  /** May contain secrets, so they are never logged. */
   readonly otlpHeaders: Readonly<Record<string, string>> | undefined
   readonly otlpProtocol: "http/protobuf" | "http/json"
   readonly otelServiceName: string
-  /** The part of the traces that begin here that is kept, 0..1; a caller's own decision comes before it. */
+  /** The fraction 0..1 of traces without a caller's decision to export. */
   readonly tracesSamplerArg: number
 }
 
-/** Keeps a part of the traces that begin here, whole, and follows the caller's decision on the others. */
+/** Samples a fraction of the traces that begin here, and follows the caller's decision on others. */
 export const sampled = (tracer: Tracer.Tracer, ratio: number, random: () => number): Tracer.Tracer => ({
   ...tracer,
   span: (options) =>
@@ -38,19 +38,19 @@ export const sampled = (tracer: Tracer.Tracer, ratio: number, random: () => numb
 
 const paths = Object.values(Api.groups)
   .flatMap((group) => Object.values(group.endpoints).map(({ path }) => path))
-  // As the router does, literal segments come before parameters.
+  // Literal segments precede parameters, as in the router.
   .toSorted((a, b) => a.split(":").length - b.split(":").length)
 
 const templates = paths.map((path) => ({ path, matches: PathTemplate.matching(path) }))
 
-/** The name of a request's span: its method and, where there is such an endpoint, the path template. */
+/** The span name of a request: its method and, for a known endpoint, the path template. */
 export const spanName = (method: string, target: string): string => {
   const path = PathTemplate.pathOf(target)
   const found = templates.find(({ matches }) => matches(path) !== undefined)
   return found === undefined ? method : `${method} ${found.path}`
 }
 
-/** An authorizer whose decisions are spans of the request that they are for. */
+/** Makes a span of each decision of an authorizer. */
 export const tracedAuthorization = (authorization: Authorization["Service"]): Authorization["Service"] => ({
   ...authorization,
   check: (identity, access) =>
@@ -59,7 +59,7 @@ export const tracedAuthorization = (authorization: Authorization["Service"]): Au
     })
 })
 
-/** Makes a span of each whole list, from the moment it is due to the moment it is passed on. */
+/** Makes a span of each relist, from when it is due until it is emitted. */
 export const informerObserver: Effect.Effect<InformerObserver, never, Scope.Scope> = Effect.gen(function* () {
   const open = new Map<WatchedResource, Tracer.Span>()
   return {
@@ -80,7 +80,7 @@ export const informerObserver: Effect.Effect<InformerObserver, never, Scope.Scop
   }
 })
 
-/** The exporting tracer, as requests and everything else use it. The sampling ratio is drawn once for a request. */
+/** The exporting tracers. Sampling draws once for each request. */
 const tracers = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
   Layer.effectContext(
     Effect.gen(function* () {
@@ -106,7 +106,7 @@ const tracers = (settings: TracingSettings & { readonly otlpEndpoint: string }) 
     })
   )
 
-/** The tracers that export to the collector, and the names of spans. Probes and scrapes make no traces. */
+/** The exporting tracers and the names of spans. Probes and scrapes make no traces. */
 export const layer = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
   Layer.mergeAll(
     tracers(settings),

@@ -3,7 +3,7 @@
  * those that achieve nothing.
  */
 import { Duration, Effect, Metric } from "effect"
-import * as ObservedMetric from "../observability/ObservedMetric.ts"
+import * as Metrics from "../observability/Metrics.ts"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
 import type { Socket } from "node:net"
@@ -262,11 +262,11 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
   const sweepMillis = Math.max(1, Math.min(1000, Math.floor(Duration.toMillis(limits.responseTimeout) / 4)))
   const sweep = Effect.sync(() => connections.endStalled())
   yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepMillis)))
-  yield* ObservedMetric.gauge(
+  yield* Metrics.gauge(
     { name: "connections_open", description: "Open connections, those in their handshake too." },
     connections.table.count
   )
-  yield* ObservedMetric.gauge(
+  yield* Metrics.gauge(
     {
       name: "connection_addresses",
       description: "Addresses that open connections come from; an IPv6 /64 network is one."

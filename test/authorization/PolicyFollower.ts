@@ -18,6 +18,7 @@ import { TestClock } from "effect/testing"
 import { type Access, Authorization } from "../../src/authorization/Authorization.ts"
 import type { Identity } from "../../src/identity/Identity.ts"
 import * as PolicyAuthorization from "../../src/authorization/PolicyAuthorization.ts"
+import { eventually } from "../support/Eventually.ts"
 
 export const fileName = "/etc/kube-resource-api/policy.yaml"
 
@@ -89,10 +90,6 @@ export const followPolicy = Effect.fnUntraced(function* (first: string | undefin
     Effect.provideContext(measured, services),
     (value) => (value("policy_reloads_total", "accepted") ?? 0) + (value("policy_reloads_total", "refused") ?? 0)
   )
-  const countedAtLeast = (count: number): Effect.Effect<void> =>
-    Effect.flatMap(counted, (now) =>
-      now >= count ? Effect.void : Effect.andThen(Effect.yieldNow, countedAtLeast(count))
-    )
   return {
     /** Whether the access is allowed now. */
     allows: (identity: Identity, access: Access) =>
@@ -109,7 +106,7 @@ export const followPolicy = Effect.fnUntraced(function* (first: string | undefin
         const before = yield* counted
         text = next
         yield* TestClock.adjust("5 seconds")
-        yield* countedAtLeast(before + 1)
+        yield* eventually(counted, (now) => now > before)
       }),
     measured: Effect.provideContext(measured, services),
     logged

@@ -18,8 +18,8 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
-import { file } from "../support/Pki.ts"
-import { type Instance, start, startCommand } from "../support/Process.ts"
+import { file, serverPem } from "../support/Pki.ts"
+import { conformanceSuite, type Instance, startCommand } from "../support/Process.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const work = mkdtempSync(join(tmpdir(), "kube-resource-api-image-"))
@@ -151,7 +151,7 @@ const cluster = Layer.unwrap(
     EmbeddedKube.layer({
       seed: demoSeed,
       tokens: ["pod", "suite"],
-      tls: { cert: readFileSync(file("server.crt"), "utf8"), key: readFileSync(file("server.key"), "utf8") }
+      tls: serverPem()
     })
   )
 )
@@ -249,18 +249,9 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
       const instance = yield* pod()
       const port = yield* instance.port
       yield* instance.printed("Ready")
-      const suite = yield* start(
-        {
-          E2E_URL: `https://localhost:${port}`,
-          E2E_CA_FILE: file("ca.crt"),
-          E2E_CERT_FILE: file("admin.crt"),
-          E2E_KEY_FILE: file("admin.key"),
-          E2E_DENIED_CERT_FILE: file("nobody.crt"),
-          E2E_DENIED_KEY_FILE: file("nobody.key"),
-          KUBECONFIG: kubeconfig(kube.url, { token: "suite" }, { "certificate-authority": file("ca.crt") })
-        },
-        "src/e2e/main.ts"
-      )
+      const suite = yield* conformanceSuite(port, {
+        KUBECONFIG: kubeconfig(kube.url, { token: "suite" }, { "certificate-authority": file("ca.crt") })
+      })
       assert.strictEqual(yield* suite.exited, 0, suite.output())
       const probe = yield* startImage(
         {

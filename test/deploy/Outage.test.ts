@@ -51,7 +51,7 @@ describe("alerts of a real Prometheus", () => {
       const states = yield* watched(prometheus)
       const wentThrough = (...names: ReadonlyArray<string>) =>
         eventually(
-          Effect.sync(() => names.map((name) => states.get(name)?.join())),
+          () => names.map((name) => states.get(name)?.join()),
           (each) => each.every((states) => states === "pending,firing")
         )
       yield* eventually(

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { agent, send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
-import { type Client, file } from "../support/Pki.ts"
+import { type Client, clientSettings, file } from "../support/Pki.ts"
 import * as Process from "../support/Process.ts"
 
 /** The token of the instances for the cluster. */
@@ -47,9 +47,7 @@ export const probe = (port: number, metricsPort: number, settings: Readonly<Reco
   Process.start(
     {
       PROBE_URL: `https://localhost:${port}`,
-      PROBE_CA_FILE: file("ca.crt"),
-      PROBE_CERT_FILE: file("admin.crt"),
-      PROBE_KEY_FILE: file("admin.key"),
+      ...clientSettings("PROBE", "admin"),
       PROBE_MODE: "loop",
       PROBE_INTERVAL: "500ms",
       PROBE_TIMEOUT: "2s",

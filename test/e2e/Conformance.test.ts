@@ -3,22 +3,7 @@ import { Effect } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
-import { file } from "../support/Pki.ts"
-import { demoSettings, start } from "../support/Process.ts"
-
-const suite = (port: number, settings: Readonly<Record<string, string>>) =>
-  start(
-    {
-      E2E_URL: `https://localhost:${port}`,
-      E2E_CA_FILE: file("ca.crt"),
-      E2E_CERT_FILE: file("admin.crt"),
-      E2E_KEY_FILE: file("admin.key"),
-      E2E_DENIED_CERT_FILE: file("nobody.crt"),
-      E2E_DENIED_KEY_FILE: file("nobody.key"),
-      ...settings
-    },
-    "src/e2e/main.ts"
-  )
+import { conformanceSuite, demoSettings, start } from "../support/Process.ts"
 
 const cluster = EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })
 
@@ -28,7 +13,7 @@ describe("the conformance suite", () => {
       const kube = yield* EmbeddedKube
       const KUBECONFIG = kubeconfig(kube.url, { token: "test" })
       const service = yield* start({ ...demoSettings, KUBE_SOURCE: "kubeconfig", KUBECONFIG, HEADERS_TIMEOUT: "1s" })
-      const run = yield* suite(yield* service.port, { KUBECONFIG })
+      const run = yield* conformanceSuite(yield* service.port, { KUBECONFIG })
       assert.strictEqual(yield* run.exited, 0, run.output())
       assert.match(run.output(), /\n[0-9]{2,} passed, 0 failed, [0-9]+ left out\n$/)
       for (const row of [
@@ -60,7 +45,7 @@ describe("the conformance suite", () => {
     Effect.gen(function* () {
       const kube = yield* EmbeddedKube
       const service = yield* start({ ...demoSettings, HEADERS_TIMEOUT: "1s" })
-      const run = yield* suite(yield* service.port, {
+      const run = yield* conformanceSuite(yield* service.port, {
         KUBECONFIG: kubeconfig(kube.url, { token: "test" }),
         E2E_PATIENCE: "100ms"
       })

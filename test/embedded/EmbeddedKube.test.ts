@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue } from "effect"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
+import { eventually } from "../support/Eventually.ts"
 import { decodeObject, end, nextEvent, nextEvents, send, sendFor, watch } from "./WireClient.ts"
 
 const namespaces = "/api/v1/namespaces"
@@ -641,8 +642,8 @@ describe("faults", () => {
         [
           send(namespaces),
           Effect.gen(function* () {
-            while ((yield* requests).length === 0) yield* Effect.sleep(1)
-            assert.isUndefined((yield* requests)[0]?.status)
+            const [first] = yield* eventually(requests, ({ length }) => length > 0)
+            assert.isUndefined(first?.status)
             yield* faults.hang(false)
           })
         ],

@@ -1,18 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { readFileSync } from "node:fs"
 import * as Https from "node:https"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
-import { type Client, clientOptions, file } from "../support/Pki.ts"
+import { type Client, clientOptions, pem, serverPem } from "../support/Pki.ts"
 
 const secured = (tokens: ReadonlyArray<string> | undefined) =>
   Layer.unwrap(
     Effect.sync(() =>
       EmbeddedKube.layer({
         tls: {
-          cert: readFileSync(file("server.crt"), "utf8"),
-          key: readFileSync(file("server.key"), "utf8"),
-          clientCa: readFileSync(file("ca.crt"), "utf8")
+          ...serverPem(),
+          clientCa: pem("ca.crt")
         },
         ...(tokens === undefined ? {} : { tokens })
       })

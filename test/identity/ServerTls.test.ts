@@ -2,13 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Metric, Scope, Stream } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { X509Certificate } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ServerTls, tlsReloads } from "../../src/identity/ServerTls.ts"
 import type { TlsMaterial } from "../../src/identity/Tls.ts"
 import { authority, type Issued } from "../support/Authority.ts"
-import { file } from "../support/Pki.ts"
+import { eventually } from "../support/Eventually.ts"
+import { pem } from "../support/Pki.ts"
 import { crafted } from "./CraftedCertificate.ts"
 
 const settings = (folder: string) => ({
@@ -50,24 +51,22 @@ const followed = Effect.gen(function* () {
   const tls = Context.get(services, ServerTls)
   const count = (outcome: "accepted" | "refused") =>
     Effect.map(Metric.value(Metric.withAttributes(tlsReloads, { outcome })), ({ count }) => count)
-  const until = (reached: Effect.Effect<boolean>): Effect.Effect<void> =>
-    Effect.flatMap(reached, (is) => (is ? Effect.void : Effect.andThen(Effect.sleep(5), until(reached))))
   /** Writes files, waits until they are refused with this problem, and gives that line of the log. */
   const refused = Effect.fnUntraced(function* (files: Parameters<typeof write>[0], problem: string) {
     const before = yield* count("refused")
     const lines = logged.length
     yield* write(files)
-    yield* until(Effect.map(count("refused"), (now) => now > before))
+    yield* eventually(count("refused"), (now) => now > before)
     // A poll between two writes reports the state before them once more.
-    const line = () => logged.slice(lines).find((text) => text.includes(problem))
-    yield* until(Effect.sync(() => line() !== undefined))
-    return line() ?? ""
+    return yield* eventually(
+      () => logged.slice(lines).find((text) => text.includes(problem)),
+      (line) => line !== undefined
+    )
   })
   const accepted = Effect.fnUntraced(function* (files: Parameters<typeof write>[0]) {
     const before = tls.current()
     yield* write(files)
-    yield* until(Effect.sync(() => tls.current() !== before))
-    return tls.current()
+    return yield* eventually(tls.current, (now) => now !== before)
   })
   return { root, first, tls, count, refused, accepted, folder, logged }
 })
@@ -114,7 +113,7 @@ describe("ServerTls", () => {
       const renewed = yield* root.issue(server)
       const half = renewed.cert.slice(0, renewed.cert.length / 2)
       const client = yield* root.issue({ subject: "/CN=client" })
-      const expired = readFileSync(file("expired-server.crt"), "utf8")
+      const expired = pem("expired-server.crt")
       for (const [files, setting, problem] of [
         [{ server: { cert: half } }, "TLS_CERT_FILE", "no certificate"],
         [{ server: { cert: renewed.cert } }, "TLS_KEY_FILE", "does not belong"],

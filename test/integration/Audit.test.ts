@@ -20,7 +20,7 @@ const nginx = (count: number | string) => `/namespaces/personal/deployments/ngin
 /** Waits for the next record and removes it. */
 const recorded = (from: Array<AuditRecord>) =>
   eventually(
-    Effect.sync(() => from.shift()),
+    () => from.shift(),
     (record) => record !== undefined
   )
 
@@ -161,7 +161,7 @@ describe("each write has an audit record", () => {
       Effect.gen(function* () {
         const writes = yield* Effect.forEach([0, 1, 2, 3], (count) => Effect.forkChild(put("admin", nginx(count))))
         yield* eventually(
-          Effect.sync(() => shedRecords.length),
+          () => shedRecords.length,
           (recorded) => recorded > 0
         )
         yield* held.open

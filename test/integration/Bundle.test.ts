@@ -6,7 +6,7 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
-import { file } from "../support/Pki.ts"
+import { file, serverPem } from "../support/Pki.ts"
 import { bundled, demoSettings, start } from "../support/Process.ts"
 
 const files = (folder: string) =>
@@ -17,7 +17,7 @@ const tls = Layer.unwrap(
     EmbeddedKube.layer({
       seed: demoSeed,
       tokens: ["s3cret-token"],
-      tls: { cert: readFileSync(file("server.crt"), "utf8"), key: readFileSync(file("server.key"), "utf8") }
+      tls: serverPem()
     })
   )
 )

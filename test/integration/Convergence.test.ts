@@ -90,7 +90,7 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
       watcher.watch(cache)
       // The informer detects a stalled watch only on a server that is known to send bookmarks beside those of its lists.
       yield* eventually(
-        Effect.sync(() => bookmarks),
+        () => bookmarks,
         ({ deployments, namespaces }) => deployments >= 2 && namespaces >= 2
       )
     })

@@ -9,7 +9,7 @@ import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import { ns } from "../cache/Given.ts"
 import { eventually } from "../support/Eventually.ts"
 import { send } from "../support/Https.ts"
-import { file } from "../support/Pki.ts"
+import { file, serverPem } from "../support/Pki.ts"
 import { type Overrides, TestService } from "../support/TestService.ts"
 
 const account = "var/run/secrets/kubernetes.io/serviceaccount"
@@ -45,7 +45,7 @@ const inPod = (pod: ReturnType<typeof serviceAccount>, rules: ReadonlyArray<Rbac
   TestService.layer({
     ...overrides,
     kube: {
-      tls: { cert: readFileSync(file("server.crt"), "utf8"), key: readFileSync(file("server.key"), "utf8") },
+      tls: serverPem(),
       tokens: ["token-1"],
       rules
     },

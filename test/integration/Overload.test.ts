@@ -200,7 +200,7 @@ withService({
       for (let at = 1; at <= 4; at++) {
         socket.write(everything)
         yield* eventually(
-          Effect.sync(() => bytes),
+          () => bytes,
           (received) => received >= at * length
         )
       }

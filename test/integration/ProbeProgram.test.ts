@@ -5,7 +5,7 @@ import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { eventually } from "../support/Eventually.ts"
-import { file } from "../support/Pki.ts"
+import { clientSettings } from "../support/Pki.ts"
 import { start } from "../support/Process.ts"
 import { TestService } from "../support/TestService.ts"
 
@@ -13,9 +13,7 @@ const program = "src/probe/main.ts"
 
 const settings = (port: number) => ({
   PROBE_URL: `https://localhost:${port}`,
-  PROBE_CA_FILE: file("ca.crt"),
-  PROBE_CERT_FILE: file("admin.crt"),
-  PROBE_KEY_FILE: file("admin.key"),
+  ...clientSettings("PROBE", "admin"),
   HOST: "127.0.0.1",
   METRICS_PORT: "0"
 })

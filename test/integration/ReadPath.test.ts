@@ -4,7 +4,7 @@ import { type CompletedRequest, RequestObserver } from "../../src/observability/
 import { RequestTracing } from "../../src/observability/RequestTracing.ts"
 import { Resources } from "../../src/contract/Api.ts"
 import { Authorization, refused } from "../../src/authorization/Authorization.ts"
-import { send } from "../support/Https.ts"
+import { readPaths, send } from "../support/Https.ts"
 import { exchange } from "../support/Sockets.ts"
 import { TestService, withService } from "../support/TestService.ts"
 

@@ -37,7 +37,7 @@ describe("rolling update", () => {
         Effect.suspend(() => {
           const enough = answered + count
           return eventually(
-            Effect.sync(() => answered),
+            () => answered,
             (now) => now >= enough
           )
         })

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
+import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { type Answer, send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
@@ -21,12 +22,6 @@ const reads = [
 
 const get = (port: number, path: string) => send(port, { client: "admin", path })
 const ageOf = ({ headers }: Answer) => Number(headers["age"])
-
-/** Repeats the request until the response is as expected. */
-const until = (port: number, path: string, is: (answer: Answer) => boolean): Effect.Effect<Answer, Error> =>
-  Effect.flatMap(get(port, path), (answer) =>
-    is(answer) ? Effect.succeed(answer) : Effect.andThen(Effect.sleep(10), until(port, path, is))
-  )
 
 const isCurrent = (answer: Answer) => answer.status === 200 && ageOf(answer) === 0
 
@@ -73,9 +68,13 @@ describe("watchers and servers that share a cache in Redis", () => {
 
         // With watchers they show the cluster, which is watched once.
         const watchers = yield* Effect.all([launch("watcher"), launch("watcher")], { concurrency: 2 })
-        for (const { port } of [one, two, ...watchers]) yield* until(port, "/readyz", ({ status }) => status === 200)
+        for (const { port } of [one, two, ...watchers])
+          yield* eventually(get(port, "/readyz"), ({ status }) => status === 200)
         for (const path of reads) {
-          const [first, second] = [yield* until(one.port, path, isCurrent), yield* until(two.port, path, isCurrent)]
+          const [first, second] = [
+            yield* eventually(get(one.port, path), isCurrent),
+            yield* eventually(get(two.port, path), isCurrent)
+          ]
           assert.strictEqual(first.body, second.body)
         }
         assert.deepStrictEqual(JSON.parse((yield* get(one.port, "/namespaces")).body), {
@@ -103,7 +102,7 @@ describe("watchers and servers that share a cache in Redis", () => {
         // The instance that took a write shows it at once, the others soon.
         assert.strictEqual((yield* send(one.port, { client: "admin", method: "PUT", path: `${count}/7` })).status, 200)
         assert.include((yield* get(one.port, count)).body, '"replica_count":7')
-        yield* until(two.port, count, ({ body }) => body.includes('"replica_count":7'))
+        yield* eventually(get(two.port, count), ({ body }) => body.includes('"replica_count":7'))
 
         // The leader is killed, and the other watcher takes over.
         const leader = watchers.find(({ instance }) => instance.output().includes(leads))
@@ -115,28 +114,36 @@ describe("watchers and servers that share a cache in Redis", () => {
         yield* standby.instance.printed(leads)
         yield* kube.cluster.scale("personal", "nginx", 8)
         for (const { port } of [one, two]) {
-          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":8'))
+          yield* eventually(
+            get(port, count),
+            (answer) => isCurrent(answer) && answer.body.includes('"replica_count":8')
+          )
         }
         assert.strictEqual(yield* kube.openWatches(), 2)
 
         // Without a leader the last known state is served and ages, also on a server that starts now.
         yield* end(standby)
-        const before = ageOf(yield* until(one.port, count, (answer) => answer.status === 200 && ageOf(answer) >= 1))
+        const before = ageOf(
+          yield* eventually(get(one.port, count), (answer) => answer.status === 200 && ageOf(answer) >= 1)
+        )
         const late = yield* launch("server")
-        const after = yield* until(late.port, count, ({ status }) => status === 200)
+        const after = yield* eventually(get(late.port, count), ({ status }) => status === 200)
         assert.isAtLeast(ageOf(after), before)
         assert.include(after.body, '"replica_count":8')
         assert.strictEqual((yield* get(late.port, "/readyz")).status, 200)
         yield* kube.cluster.scale("personal", "nginx", 9)
         const next = yield* launch("watcher")
         for (const { port } of [one, two, late]) {
-          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":9'))
+          yield* eventually(
+            get(port, count),
+            (answer) => isCurrent(answer) && answer.body.includes('"replica_count":9')
+          )
         }
 
         // Redis is killed and returns empty.
         yield* redis.stop
         for (const { port } of [one, two]) {
-          const answer = yield* until(port, count, (answer) => ageOf(answer) >= 1)
+          const answer = yield* eventually(get(port, count), (answer) => ageOf(answer) >= 1)
           assert.strictEqual(answer.status, 200)
           assert.include(answer.body, '"replica_count":9')
         }
@@ -144,7 +151,10 @@ describe("watchers and servers that share a cache in Redis", () => {
         assert.include((yield* get(one.port, count)).body, '"replica_count":2')
         yield* redis.start
         for (const { port } of [one, two, late]) {
-          yield* until(port, count, (answer) => isCurrent(answer) && answer.body.includes('"replica_count":2'))
+          yield* eventually(
+            get(port, count),
+            (answer) => isCurrent(answer) && answer.body.includes('"replica_count":2')
+          )
         }
 
         // A shutdown releases the lease.
@@ -174,8 +184,8 @@ describe("the connection to Redis", () => {
       const url = Redacted.value(redis.url)
       const good = yield* start({ ...shared, REDIS_URL: url, REDIS_CA_FILE: file("ca.crt") })
       const port = yield* good.port
-      yield* until(port, "/readyz", ({ status }) => status === 200)
-      yield* until(port, "/namespaces", isCurrent)
+      yield* eventually(get(port, "/readyz"), ({ status }) => status === 200)
+      yield* eventually(get(port, "/namespaces"), isCurrent)
       assert.notInclude(good.output(), "s3cret")
       const refused = [
         [{ REDIS_URL: url.replace("s3cret", "s3crets"), REDIS_CA_FILE: file("ca.crt") }, "WRONGPASS"],

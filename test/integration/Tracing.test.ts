@@ -24,22 +24,25 @@ const traced = (url: string, ratio = 1) => {
   )
 }
 
+/** A write in the caller's trace, which the request to the cluster continues. */
+const writeInTrace = Effect.gen(function* () {
+  const { port } = yield* TestService
+  const kube = yield* EmbeddedKube
+  yield* send(port, {
+    client: "admin",
+    method: "PUT",
+    path: `${count}/5`,
+    headers: { traceparent: `00-${traceId}-${callerSpan}-01`, "x-request-id": "traced-1" }
+  })
+  const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
+  assert.include(scaling?.traceparent, `00-${traceId}-`)
+})
+
 describe("tracing", () => {
   it.live("continues the caller's trace through request, authorization and cluster", () =>
     Effect.gen(function* () {
       const collected = yield* collector
-      yield* Effect.gen(function* () {
-        const { port } = yield* TestService
-        const kube = yield* EmbeddedKube
-        yield* send(port, {
-          client: "admin",
-          method: "PUT",
-          path: `${count}/5`,
-          headers: { traceparent: `00-${traceId}-${callerSpan}-01`, "x-request-id": "traced-1" }
-        })
-        const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
-        assert.include(scaling?.traceparent, `00-${traceId}-`)
-      }).pipe(Effect.provide(traced(collected.url)))
+      yield* Effect.provide(writeInTrace, traced(collected.url))
       // The end of the service has exported all spans.
       const server = yield* collected.span(({ parentSpanId }) => parentSpanId === callerSpan)
       assert.strictEqual(server.traceId, traceId)
@@ -60,18 +63,7 @@ describe("tracing", () => {
   )
 
   it.live("passes the caller's trace to the cluster and the log without a collector", () =>
-    Effect.gen(function* () {
-      const { port } = yield* TestService
-      const kube = yield* EmbeddedKube
-      yield* send(port, {
-        client: "admin",
-        method: "PUT",
-        path: `${count}/5`,
-        headers: { traceparent: `00-${traceId}-${callerSpan}-01` }
-      })
-      const scaling = (yield* kube.requests).find(({ resource }) => resource === "deployments/scale")
-      assert.include(scaling?.traceparent, `00-${traceId}-`)
-    }).pipe(
+    writeInTrace.pipe(
       Effect.provide(TestService.layer().pipe(Layer.provide(observed(logged)))),
       Effect.andThen(Effect.sync(() => assert.include(String(logged.read()), `"traceId":"${traceId}"`)))
     )

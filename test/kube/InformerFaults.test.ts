@@ -6,6 +6,7 @@ import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/Embed
 import type { InformerOptions } from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
 import * as KubeWatch from "../../src/kube/KubeWatch.ts"
+import { eventually } from "../support/Eventually.ts"
 import { kubeApi } from "./HttpCluster.ts"
 import { told } from "./ScriptedKube.ts"
 
@@ -103,15 +104,20 @@ const aged = Effect.gen(function* () {
 
 /** Asserts that a change arrives after the fault, and that no list was empty. */
 const recovers = Effect.fnUntraced(function* (
-  fault: (kube: EmbeddedKube["Service"]) => Effect.Effect<unknown>,
+  fault: (kube: EmbeddedKube["Service"], view: View) => Effect.Effect<unknown>,
   options?: InformerOptions
 ) {
   const view = yield* Effect.scoped(
     Effect.gen(function* () {
       const all = yield* watched(options)
-      // Long enough for a bookmark.
-      yield* Effect.sleep(options?.silenceLimit ?? 0)
-      yield* fault(all.kube)
+      if (options?.silenceLimit !== undefined) {
+        // The informer knows that the server sends bookmarks from the one after that of the list.
+        yield* eventually(
+          () => all.view.bookmarks,
+          ({ deployments, namespaces }) => deployments > 1 && namespaces > 1
+        )
+      }
+      yield* fault(all.kube, all.view)
       yield* all.kube.cluster.scale("personal", "nginx", 99)
       yield* all.kube.cluster.deleteDeployment("personal", "kafka")
       yield* all.until(({ deployments }) => deployments.get("personal/nginx") === 99 && deployments.size === 1)
@@ -210,10 +216,13 @@ describe("informers against a faulty cluster", () => {
   faulty(
     "recovers from an outage",
     Effect.gen(function* () {
-      const view = yield* recovers(({ faults }) =>
+      const view = yield* recovers(({ faults }, { ends }) =>
         Effect.gen(function* () {
           yield* faults.unavailable(true)
-          yield* Effect.sleep("100 millis")
+          yield* eventually(
+            () => ends,
+            (found) => found.filter((end) => end.endsWith(" unreachable")).length > 2
+          )
           yield* faults.unavailable(false)
         })
       )
@@ -251,11 +260,14 @@ describe("informers against a faulty cluster", () => {
 
   faulty(
     "recovers when a denied permission is granted",
-    recovers(({ faults }) =>
+    recovers(({ faults }, { ends }) =>
       Effect.gen(function* () {
         yield* faults.denyVerb("deployments", "watch")
         yield* faults.dropWatches()
-        yield* Effect.sleep("100 millis")
+        yield* eventually(
+          () => ends,
+          (found) => found.includes("deployments forbidden")
+        )
         yield* faults.allowAll
       })
     )

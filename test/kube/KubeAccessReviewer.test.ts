@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Stream } from "effect"
+import { Duration, Effect, Layer, Logger } from "effect"
 import { AccessReviewer } from "../../src/model/AccessReviewer.ts"
 import * as KubeAccessReviewer from "../../src/kube/KubeAccessReviewer.ts"
-import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
+import { stubKubeApi } from "./ScriptedKube.ts"
 
 const question = { subject: { user: "ann", groups: [] }, access: { verb: "list", group: "", resource: "namespaces" } }
 
@@ -26,12 +26,7 @@ const reviewing = Effect.fnUntraced(function* (answers: ReadonlyArray<boolean | 
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
     logged.push(`${logLevel}: ${String(message)}`)
   })
-  const api = Layer.succeed(KubeApi, {
-    listPage: () => Effect.never,
-    watch: () => Stream.never,
-    scale: () => Effect.never,
-    getNamespace: () => Effect.never,
-    createEvent: () => Effect.never,
+  const api = stubKubeApi({
     accessReview: () =>
       Effect.suspend(() => {
         const answer = left.shift() ?? false

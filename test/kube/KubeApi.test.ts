@@ -182,7 +182,7 @@ describe("watch", () => {
     Effect.gen(function* () {
       const { error, tags } = yield* watching((_, response) => {
         response.writeHead(200)
-        response.write(`${added}\n{"type"`, () => setTimeout(() => response.destroy(), 20))
+        response.write(`${added}\n{"type"`, () => response.destroy())
       })
       assert.deepStrictEqual(tags, ["Opened", "Applied"])
       assert.strictEqual(error?._tag, "KubeUnreachable")

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { EventRecorder, type Scaling } from "../../src/model/EventRecorder.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
-import { KubeApi, type KubeEvent } from "../../src/kube/KubeApi.ts"
+import type { KubeEvent } from "../../src/kube/KubeApi.ts"
 import { type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
 import * as KubeEventRecorder from "../../src/kube/KubeEventRecorder.ts"
+import { stubKubeApi } from "./ScriptedKube.ts"
 
 const scaling = (changes: Partial<Scaling> = {}): Scaling => ({
   ref: { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") },
@@ -30,12 +31,7 @@ const status = (code: number) =>
 const recorder = (answers: Array<KubeError | "hang">) => {
   const taken: Array<KubeEvent> = []
   let asked = 0
-  const api = Layer.succeed(KubeApi, {
-    listPage: () => Effect.never,
-    watch: () => Stream.never,
-    scale: () => Effect.never,
-    getNamespace: () => Effect.never,
-    accessReview: () => Effect.never,
+  const api = stubKubeApi({
     createEvent: (event) =>
       Effect.suspend(() => {
         asked += 1

@@ -1,16 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Ref } from "effect"
-import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import * as KubeApi from "../../src/kube/KubeApi.ts"
 import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 import { namespaces } from "../../src/kube/KubeWire.ts"
-import { file } from "../support/Pki.ts"
+import { pem } from "../support/Pki.ts"
 import { kubeApi, serve } from "./HttpCluster.ts"
-
-const pem = (name: string) => readFileSync(file(name), "utf8")
 
 const list = Effect.flatMap(KubeApi.KubeApi, (api) => api.listPage(namespaces, {}))
 

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
-import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
 import * as KubeScaler from "../../src/kube/KubeScaler.ts"
+import { stubKubeApi } from "./ScriptedKube.ts"
 
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
 const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: ResourceVersion.make("9"), uid: "d1" }
@@ -15,18 +15,13 @@ const accepted = { ...ref, replicas: ReplicaCount.make(3), resourceVersion: Reso
 /** The result of scaling with these responses, and the number of requests. */
 const scaling = Effect.fnUntraced(function* (answers: ReadonlyArray<KubeError>) {
   let asked = 0
-  const api = Layer.succeed(KubeApi, {
-    listPage: () => Effect.never,
-    watch: () => Stream.never,
-    getNamespace: () => Effect.never,
+  const api = stubKubeApi({
     scale: () =>
       Effect.suspend(() => {
         const answer = answers[asked]
         asked += 1
         return answer === undefined ? Effect.succeed(accepted) : Effect.fail(answer)
-      }),
-    accessReview: () => Effect.never,
-    createEvent: () => Effect.never
+      })
   })
   const fiber = yield* Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, accepted.replicas)).pipe(
     Effect.result,

@@ -1,23 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Random, Stream } from "effect"
+import { Effect, Option, Random, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import { KubeApi } from "../../src/kube/KubeApi.ts"
 import type { KubeError } from "../../src/kube/KubeErrors.ts"
 import * as NamespacePoll from "../../src/kube/NamespacePoll.ts"
 import { ns, rv } from "../cache/Given.ts"
-import { status, told, unreachable } from "./ScriptedKube.ts"
+import { status, told, unreachable, stubKubeApi } from "./ScriptedKube.ts"
 
 /** Polls namespaces `a` and `b`. `answers` has the response for each: a version, `absent`, or an error. */
 const polling = Effect.fnUntraced(function* (answers: Record<string, number | "absent" | KubeError>) {
   const events: Array<ClusterEvent> = []
   let asked = 0
-  const api = Layer.succeed(KubeApi, {
-    listPage: () => Effect.never,
-    watch: () => Stream.never,
-    scale: () => Effect.never,
-    createEvent: () => Effect.never,
-    accessReview: () => Effect.never,
+  const api = stubKubeApi({
     getNamespace: (name) =>
       Effect.suspend(() => {
         asked += 1

@@ -104,10 +104,22 @@ const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
   return Stream.succeed(opened).pipe(Stream.concat(said), Stream.concat(end))
 }
 
+/** A KubeApi with these calls. All other calls get no response. */
+export const stubKubeApi = (calls: Partial<KubeApi["Service"]>): Layer.Layer<KubeApi> =>
+  Layer.succeed(KubeApi, {
+    listPage: () => Effect.never,
+    watch: () => Stream.never,
+    getNamespace: () => Effect.never,
+    scale: () => Effect.never,
+    accessReview: () => Effect.never,
+    createEvent: () => Effect.never,
+    ...calls
+  })
+
 const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
   const watches = [...script.watches]
   const pages = [...(script.pages ?? [])]
-  return Layer.succeed(KubeApi, {
+  return stubKubeApi({
     listPage: (kind, request) =>
       Effect.gen(function* () {
         asked.push({ at: yield* nowSeconds, what: "page", ...request })
@@ -125,11 +137,7 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
           const answer = watches.shift()
           return isKubeError(answer) ? Stream.fail(answer) : answer === undefined ? Stream.never : speak(kind, answer)
         })
-      ),
-    getNamespace: () => Effect.never,
-    scale: () => Effect.never,
-    accessReview: () => Effect.never,
-    createEvent: () => Effect.never
+      )
   })
 }
 

@@ -75,7 +75,7 @@ describe("LineWriter", () => {
       )
       writer.write("123456789\n")
       yield* eventually(
-        Effect.sync(() => stream.writableNeedDrain),
+        () => stream.writableNeedDrain,
         (isFull) => isFull
       )
       writer.write("1234567\n")
@@ -84,7 +84,7 @@ describe("LineWriter", () => {
       assert.include(yield* PrometheusMetrics.format(), "log_lines_dropped_total 1\n")
       stream.unstick()
       yield* eventually(
-        Effect.sync(() => stream.chunks.length),
+        () => stream.chunks.length,
         (count) => count === 2
       )
       writer.write("again\n")

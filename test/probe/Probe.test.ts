@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric, Schema } from "effect"
 import { PrometheusMetrics } from "effect/observability"
-import { readFileSync } from "node:fs"
 import * as Client from "../../src/client/Client.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import { ClusterUnavailable } from "../../src/contract/Problems.ts"
@@ -10,10 +9,8 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { Authorization } from "../../src/authorization/Authorization.ts"
 import * as Probe from "../../src/probe/Probe.ts"
 import * as ProbeMetrics from "../../src/probe/ProbeMetrics.ts"
-import { file } from "../support/Pki.ts"
+import { pem } from "../support/Pki.ts"
 import { type Overrides, TestService } from "../support/TestService.ts"
-
-const read = (name: string) => readFileSync(file(name), "utf8")
 
 const canary = {
   namespace: Schema.decodeUnknownSync(NamespaceName)("personal"),
@@ -28,7 +25,7 @@ const probe = (options: Partial<Probe.ProbeOptions> = {}, who = "admin") =>
   Effect.gen(function* () {
     const { port } = yield* TestService
     const client = yield* Client.make(`https://localhost:${port}`).pipe(
-      Effect.provide(Client.layerMutualTls({ ca: read("ca.crt"), cert: read(`${who}.crt`), key: read(`${who}.key`) }), {
+      Effect.provide(Client.layerMutualTls({ ca: pem("ca.crt"), cert: pem(`${who}.crt`), key: pem(`${who}.key`) }), {
         local: true
       })
     )

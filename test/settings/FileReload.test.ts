@@ -2,11 +2,22 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, FileSystem, Queue, Result, Schema, Stream } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { reloading } from "../../src/settings/FileReload.ts"
+import { eventually } from "../support/Eventually.ts"
 
 class Bad extends Schema.TaggedError<Bad>()("Bad", { text: Schema.String }) {}
 
-/** Whether the load accepts contents that it rejected before. */
-const accepting = { bad: false }
+/** Whether the load accepts contents that it rejected before, and the number of loads. */
+const loading = { acceptsBad: false, count: 0 }
+
+/** Waits for `more` loads. */
+const untilLoads = (more: number) =>
+  Effect.suspend(() => {
+    const enough = loading.count + more
+    return eventually(
+      () => loading.count,
+      (count) => count >= enough
+    )
+  })
 
 /** The first value loaded from `files` in a new folder, and the later results. */
 const followed = Effect.fnUntraced(function* (
@@ -19,8 +30,9 @@ const followed = Effect.fnUntraced(function* (
   const load = Effect.forEach(files, (file) => Effect.orDie(fileSystem.readFileString(file))).pipe(
     Effect.map((texts) => texts.join("+")),
     Effect.flatMap((text) => {
+      loading.count++
       if (text.includes("defect")) return Effect.die(new Error(text))
-      return text.includes("bad") && !accepting.bad ? Effect.fail(new Bad({ text })) : Effect.succeed(text)
+      return text.includes("bad") && !loading.acceptsBad ? Effect.fail(new Bad({ text })) : Effect.succeed(text)
     })
   )
   const { first, later } = yield* reloading(files, load, { pollEvery, settle: "20 millis", retryEvery: "50 millis" })
@@ -33,6 +45,7 @@ const followed = Effect.fnUntraced(function* (
       )
     )
   )
+  // The file system does not report when it has started to watch.
   yield* Effect.sleep(50)
   /** Renames a file over `a`: a poll could read a file that is written in place while it is still empty. */
   const replace = (text: string) =>
@@ -72,20 +85,20 @@ describe("reloading", () => {
       const { next, replace, seen } = yield* followed(one, "20 millis")
       yield* replace("bad for now")
       assert.strictEqual(yield* next, "refused bad for now")
-      yield* Effect.sleep(200)
+      yield* untilLoads(3)
       assert.strictEqual(yield* seen, 0)
-      accepting.bad = true
+      loading.acceptsBad = true
       assert.strictEqual(yield* next, "bad for now")
-      yield* Effect.sleep(200)
-      assert.strictEqual(yield* seen, 0)
-    }).pipe(Effect.ensuring(Effect.sync(() => (accepting.bad = false))), Effect.provide(NodeServices.layer))
+      yield* replace("two")
+      assert.strictEqual(yield* next, "two")
+    }).pipe(Effect.ensuring(Effect.sync(() => (loading.acceptsBad = false))), Effect.provide(NodeServices.layer))
   )
 
   it.live("loads the next good contents after a defect", () =>
     Effect.gen(function* () {
       const { next, replace } = yield* followed(one, "20 millis")
       yield* replace("a defect")
-      yield* Effect.sleep(100)
+      yield* untilLoads(1)
       yield* replace("two")
       assert.strictEqual(yield* next, "two")
     }).pipe(Effect.provide(NodeServices.layer))
@@ -93,10 +106,10 @@ describe("reloading", () => {
 
   it.live("loads two files once that Kubernetes swaps by one symbolic link", () =>
     Effect.gen(function* () {
-      const { fileSystem, first, folder, next, seen } = yield* followed((folder) =>
+      const { fileSystem, first, folder, next } = yield* followed((folder) =>
         Effect.gen(function* () {
           const fileSystem = yield* FileSystem.FileSystem
-          for (const version of ["1", "2"]) {
+          for (const version of ["1", "2", "3"]) {
             yield* fileSystem.makeDirectory(`${folder}/..${version}`)
             for (const name of ["a", "b"]) {
               yield* fileSystem.writeFileString(`${folder}/..${version}/${name}`, `${name}${version}`)
@@ -108,11 +121,11 @@ describe("reloading", () => {
         })
       )
       assert.strictEqual(first, "a1+b1")
-      yield* fileSystem.symlink("..2", `${folder}/..data_tmp`)
-      yield* fileSystem.rename(`${folder}/..data_tmp`, `${folder}/..data`)
-      assert.strictEqual(yield* next, "a2+b2")
-      yield* Effect.sleep(100)
-      assert.strictEqual(yield* seen, 0)
+      for (const version of ["2", "3"]) {
+        yield* fileSystem.symlink(`..${version}`, `${folder}/..data_tmp`)
+        yield* fileSystem.rename(`${folder}/..data_tmp`, `${folder}/..data`)
+        assert.strictEqual(yield* next, `a${version}+b${version}`)
+      }
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

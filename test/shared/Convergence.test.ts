@@ -10,6 +10,7 @@ import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedLog from "../../src/shared/SharedLog.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
+import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 import { makeWatchdog, shown, truth } from "./Shown.ts"
@@ -40,10 +41,30 @@ const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster:
   return { cache, violations, close: Scope.close(scope, Exit.void) } satisfies Instance
 })
 
-const eventually = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds)))).pipe(
-    Effect.timeoutOption("20 seconds"),
-    Effect.asVoid
+const untilSynced = (instances: ReadonlyArray<Instance>) =>
+  eventually(
+    () => instances.map(({ cache }) => cache.isSynced()),
+    (synced) => synced.every(Boolean)
+  )
+
+/** Waits until there is one leader and the caches are current and equal the cluster. A failure names the `steps`. */
+const untilConverged = (instances: ReadonlyArray<Instance>, cluster: ScriptedCluster, steps: string) =>
+  eventually(
+    () => ({
+      leaders: cluster.runs.now,
+      caches: instances.map(({ cache }) => ({ ...shown(cache.current()), age: cache.age(Date.now()) }))
+    }),
+    (state) => {
+      const expected = { ...truth(cluster), age: 0 }
+      assert.deepStrictEqual(state, { leaders: 1, caches: instances.map(() => expected) }, steps)
+    }
+  )
+
+/** Waits for another leader than the first `before` ones. */
+const untilNextLeader = (cluster: ScriptedCluster, before: number) =>
+  eventually(
+    () => cluster.runs.all,
+    (leaders) => leaders > before
   )
 
 const paths = ["a/x", "a/y", "b/x", "c/z"] as const
@@ -163,7 +184,7 @@ describe("instances that share a cache in Redis", () => {
               const candidates = [yield* start(settings, cluster), yield* start(settings, cluster)]
               const readers = [yield* start(settings, undefined)]
               const all = [...candidates, ...readers]
-              yield* eventually(() => all.every(({ cache }) => cache.isSynced()))
+              yield* untilSynced(all)
               for (const step of sequence) {
                 yield* act(step, cluster, settings, candidates, readers)
                 for (const one of [...candidates, ...readers]) if (!all.includes(one)) all.push(one)
@@ -171,19 +192,8 @@ describe("instances that share a cache in Redis", () => {
               // Every instance sees the last change only if there is a leader.
               cluster.put("keep/always")
               const current = [...candidates, ...readers]
-              const expected = () => JSON.stringify(truth(cluster))
-              yield* eventually(
-                () =>
-                  cluster.runs.now === 1 &&
-                  current.every(
-                    ({ cache }) => JSON.stringify(shown(cache.current())) === expected() && cache.age(Date.now()) === 0
-                  )
-              )
               const what = JSON.stringify(sequence)
-              for (const { cache } of current) {
-                assert.deepStrictEqual(shown(cache.current()), truth(cluster), what)
-                assert.strictEqual(cache.age(Date.now()), 0, what)
-              }
+              yield* untilConverged(current, cluster, what)
               assert.deepStrictEqual(
                 all.flatMap(({ violations }) => violations),
                 [],
@@ -208,14 +218,7 @@ describe("instances that share a cache in Redis", () => {
         yield* start(settings, cluster),
         yield* start(settings, undefined)
       ]
-      const converged = eventually(
-        () =>
-          cluster.runs.now === 1 &&
-          instances.every(
-            ({ cache }) =>
-              JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)) && cache.age(Date.now()) === 0
-          )
-      )
+      const converged = untilConverged(instances, cluster, "")
       for (const newLeader of [false, true, false, true]) {
         for (const path of paths) cluster.put(path)
         yield* converged
@@ -226,7 +229,7 @@ describe("instances that share a cache in Redis", () => {
         cluster.deleteNamespace("c")
         if (newLeader) {
           yield* redis.command("DEL", keysOf("lagging").lease)
-          yield* eventually(() => cluster.runs.all > before)
+          yield* untilNextLeader(cluster, before)
         }
         cluster.put("a/y")
         yield* converged
@@ -234,10 +237,7 @@ describe("instances that share a cache in Redis", () => {
         yield* Effect.andThen(redis.stop, redis.start)
         cluster.put("keep/always")
         yield* converged
-        for (const { cache, violations } of instances) {
-          assert.deepStrictEqual(shown(cache.current()), truth(cluster))
-          assert.deepStrictEqual(violations, [])
-        }
+        for (const { violations } of instances) assert.deepStrictEqual(violations, [])
       }
     }).pipe(
       Effect.scoped,
@@ -255,21 +255,23 @@ describe("instances that share a cache in Redis", () => {
         yield* start(settings, cluster),
         yield* start(settings, cluster)
       ]
-      yield* eventually(() => candidates.every(({ cache }) => cache.isSynced()))
+      yield* untilSynced(candidates)
       for (let turn = 0; turn < 12; turn++) {
         const before = cluster.runs.all
         for (let change = 0; change < 20; change++) cluster.put(paths[change % paths.length] ?? paths[0])
         // The leader is writing when it loses the lease to another.
         yield* redis.command("DEL", keysOf("fenced").lease)
-        yield* eventually(() => cluster.runs.all > before)
+        yield* untilNextLeader(cluster, before)
       }
-      yield* eventually(() =>
-        candidates.every(({ cache }) => JSON.stringify(shown(cache.current())) === JSON.stringify(truth(cluster)))
+      yield* eventually(
+        () => candidates.map(({ cache }) => shown(cache.current())),
+        (caches) =>
+          assert.deepStrictEqual(
+            caches,
+            candidates.map(() => truth(cluster))
+          )
       )
-      for (const { cache, violations } of candidates) {
-        assert.deepStrictEqual(shown(cache.current()), truth(cluster))
-        assert.deepStrictEqual(violations, [])
-      }
+      for (const { violations } of candidates) assert.deepStrictEqual(violations, [])
       const entries = yield* redis.command("XRANGE", keysOf("fenced").events, "-", "+")
       assert.isTrue(Array.isArray(entries))
       let before: SharedLog.LogId = SharedLog.start

@@ -6,6 +6,7 @@ import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
+import { eventually } from "../support/Eventually.ts"
 import type { RedisServer } from "../support/RedisServer.ts"
 
 /** Options for this Redis, with short waits. */
@@ -17,10 +18,6 @@ export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<stri
   backoffLongest: Duration.millis(100),
   ...(only === undefined ? {} : { namespaces: only.map(Given.ns) })
 })
-
-/** Waits until the condition holds. */
-export const eventually = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (holds() ? Effect.void : Effect.andThen(Effect.sleep(5), eventually(holds))))
 
 /** A cache over these events, and the events that it applied. */
 export const following = Effect.fnUntraced(function* (
@@ -41,3 +38,17 @@ export const following = Effect.fnUntraced(function* (
 
 /** The shown replica count of a deployment. */
 export const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas
+
+/** Waits until a cache shows a replica count, by default any count, for a deployment. */
+export const untilCount = (cache: ClusterCache["Service"], path: string, expected?: number) =>
+  eventually(
+    () => countOf(cache.current(), path),
+    (count) => (expected === undefined ? count !== undefined : count === expected)
+  )
+
+/** Waits until the age of a synced cache in seconds meets `holds`. */
+export const untilAge = (cache: ClusterCache["Service"], holds: (age: number) => boolean) =>
+  eventually(
+    () => ({ isSynced: cache.isSynced(), age: cache.age(Date.now()) }),
+    ({ age, isSynced }) => isSynced && holds(age)
+  )

@@ -5,7 +5,8 @@ import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
-import { countOf, eventually, following, options } from "./Following.ts"
+import { countOf, following, options, untilAge, untilCount } from "./Following.ts"
+import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 
@@ -51,7 +52,7 @@ describe("a reader of the shared log", () => {
         const settings = options(redis, names)
         const instance = yield* following(SharedCache.eventsOf(settings, feed(names, 5 + start)), settings)
         yield* instance.cache.awaitSynced
-        yield* eventually(() => countOf(instance.cache.current(), "a/d") === 5 + start)
+        yield* untilCount(instance.cache, "a/d", 5 + start)
         yield* instance.close
       }
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
@@ -64,12 +65,12 @@ describe("a reader of the shared log", () => {
       const wide = options(redis, ["a", "b"])
       const first = yield* following(SharedCache.eventsOf(narrow, feed(["a"], 1)), narrow)
       const { cache } = yield* following(SharedCache.events(narrow), narrow)
-      yield* eventually(() => cache.isSynced() && cache.age(Date.now()) === 0)
+      yield* untilAge(cache, (age) => age === 0)
       yield* first.close
       const second = yield* following(SharedCache.eventsOf(wide, feed(["a", "b"], 7)), wide)
       yield* second.cache.awaitSynced
       // The leader hears the cluster all the time.
-      yield* eventually(() => cache.age(Date.now()) >= 3)
+      yield* untilAge(cache, (age) => age >= 3)
       assert.strictEqual(countOf(cache.current(), "a/d"), 1)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
@@ -82,14 +83,18 @@ describe("a reader of the shared log", () => {
       const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
       const { cache, letIn, lockOut, taken } = yield* lockable(redis, settings)
-      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
+      yield* untilCount(cache, "a/x")
+      yield* untilAge(cache, (age) => age === 0)
       const generation = String(yield* redis.command("HGET", keys.scopes, "deployments"))
       yield* redis.command("HSET", generation, "a/bad", '{"replicas":"many"}')
       yield* lockOut
-      yield* eventually(() => taken.at(-1)?._tag === "Lost")
+      yield* eventually(
+        () => taken.at(-1)?._tag,
+        (tag) => tag === "Lost"
+      )
       cluster.put("a/x")
       const missed = cluster.deployments.get("a/x")?.replicas
-      yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
+      yield* untilCount(leader.cache, "a/x", missed)
       yield* redis.command("XTRIM", keys.events, "MAXLEN", "0")
       yield* letIn
       yield* Effect.forkScoped(
@@ -100,7 +105,7 @@ describe("a reader of the shared log", () => {
           )
         )
       )
-      yield* eventually(() => cache.age(Date.now()) >= 3)
+      yield* untilAge(cache, (age) => age >= 3)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
@@ -115,9 +120,10 @@ describe("a reader of the shared log", () => {
       // A killed leader leaves a lease that has not expired.
       const died = Date.now()
       yield* redis.command("SET", keys.lease, "dead", "PX", "5000")
+      // Redis measures the lease and the age of entries by its own clock, so the test waits in real time.
       yield* Effect.sleep(4000)
       const { cache } = yield* following(SharedCache.events(settings), settings)
-      yield* eventually(() => cache.isSynced() && cache.age(Date.now()) > 0)
+      yield* untilAge(cache, (age) => age > 0)
       // Less than a lease after the reader's start.
       assert.isBelow(Date.now() - died, 8500)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
@@ -131,18 +137,22 @@ describe("a reader of the shared log", () => {
       const leader = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
       const { cache, letIn, lockOut, taken } = yield* lockable(redis, settings)
-      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined && cache.age(Date.now()) === 0)
+      yield* untilCount(cache, "a/x")
+      yield* untilAge(cache, (age) => age === 0)
       yield* lockOut
-      yield* eventually(() => taken.at(-1)?._tag === "Lost")
+      yield* eventually(
+        () => taken.at(-1)?._tag,
+        (tag) => tag === "Lost"
+      )
       const before = taken.length
       for (let change = 0; change < 500; change++) cluster.put("a/x")
       const missed = cluster.deployments.get("a/x")?.replicas
-      yield* eventually(() => countOf(leader.cache.current(), "a/x") === missed)
+      yield* untilCount(leader.cache, "a/x", missed)
       yield* letIn
       const after = () => taken.slice(before)
       const caughtUp = () =>
         after().findIndex((event) => event._tag === "DeploymentApplied" && event.object.replicas === missed)
-      yield* eventually(() => caughtUp() !== -1 && after().some(({ _tag }) => _tag === "Heard"))
+      yield* eventually(after, (events) => caughtUp() !== -1 && events.some(({ _tag }) => _tag === "Heard"))
       assert.isAbove(
         after().findIndex(({ _tag }) => _tag === "Heard"),
         caughtUp()
@@ -176,7 +186,7 @@ describe("a reader of the shared log", () => {
       const unreadable = () => logged.slice(before).filter((line) => line.includes("Cannot decode an entry")).length
       yield* add(1000, 0)
       yield* add(1_000_000, 1)
-      yield* eventually(() => unreadable() > 0)
+      yield* eventually(unreadable, (count) => count > 0)
       assert.strictEqual(unreadable(), 1)
       assert.isTrue(cache.isSynced())
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
@@ -196,7 +206,7 @@ describe("a reader of the shared log", () => {
       const refusals = Effect.map(redis.command("ACL", "LOG", "1"), (log) =>
         Number(/count,([0-9]+)/.exec(String(log))?.[1] ?? 0)
       )
-      yield* Effect.repeat(refusals, { until: (count) => count >= 5 })
+      yield* eventually(refusals, (count) => count >= 5)
       assert.deepStrictEqual(
         logged.filter((line) => !line.startsWith("Debug")).map((line) => line.slice(0, 16)),
         ["Warn Cannot read"]

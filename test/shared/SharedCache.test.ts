@@ -4,7 +4,8 @@ import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import * as Given from "../cache/Given.ts"
-import { countOf, eventually, following, options } from "./Following.ts"
+import { countOf, following, options, untilAge, untilCount } from "./Following.ts"
+import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 
@@ -16,19 +17,19 @@ describe("a shared cache", () => {
       yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       const { cache, taken } = yield* following(SharedCache.events(settings), settings)
       cluster.put("a/x")
-      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
+      yield* untilCount(cache, "a/x")
       yield* cache.written(Given.deployment("a/x", 99, 1000))
       const lists = () => taken.filter(({ _tag }) => _tag === "DeploymentsReplaced").length
       const before = lists()
       cluster.relist()
-      yield* eventually(() => lists() > before)
+      yield* eventually(lists, (count) => count > before)
       assert.strictEqual(countOf(cache.current(), "a/x"), 99)
       cluster.put("a/x")
       cluster.put("a/y")
-      yield* eventually(() => countOf(cache.current(), "a/y") !== undefined)
+      yield* untilCount(cache, "a/y")
       assert.strictEqual(countOf(cache.current(), "a/x"), 99)
       cluster.tell(Given.applied("a/x", 5, 1001))
-      yield* eventually(() => countOf(cache.current(), "a/x") === 5)
+      yield* untilCount(cache, "a/x", 5)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
@@ -45,7 +46,10 @@ describe("a shared cache", () => {
         })
       )
       const one = yield* following(SharedCache.eventsOf(settings, blind), settings)
-      yield* eventually(() => blindRuns > 0)
+      yield* eventually(
+        () => blindRuns,
+        (runs) => runs > 0
+      )
       const other = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       yield* Effect.all([one.cache.awaitSynced, other.cache.awaitSynced])
       // A leader that sees all of the cluster stays beyond its patience.
@@ -54,9 +58,7 @@ describe("a shared cache", () => {
         return { epoch, seq: Number(seq) }
       })
       const before = yield* last
-      const later = yield* Effect.repeat(last, {
-        until: ({ epoch, seq }) => epoch !== before.epoch || seq > before.seq + 2
-      })
+      const later = yield* eventually(last, ({ epoch, seq }) => epoch !== before.epoch || seq > before.seq + 2)
       assert.strictEqual(later.epoch, before.epoch)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
@@ -73,7 +75,10 @@ describe("a shared cache", () => {
       yield* wide.cache.awaitSynced
       const narrow = options(redis, ["keep"])
       const { cache } = yield* following(SharedCache.events(narrow), narrow)
-      yield* eventually(() => logged.some((line) => line.includes("KUBE_NAMESPACES")))
+      yield* eventually(
+        () => logged,
+        (lines) => lines.some((line) => line.includes("KUBE_NAMESPACES"))
+      )
       assert.isTrue(logged.some((line) => line.startsWith("Error") && line.includes("KUBE_NAMESPACES")))
       assert.isFalse(cache.isSynced())
       // A leader with the same namespaces takes over.
@@ -89,7 +94,7 @@ describe("a shared cache", () => {
       )
       yield* following(SharedCache.eventsOf(narrow, source), narrow)
       yield* cache.awaitSynced
-      yield* eventually(() => cache.age(Date.now()) === 0)
+      yield* untilAge(cache, (age) => age === 0)
       assert.strictEqual(countOf(cache.current(), "keep/always"), 3)
       assert.isTrue(logged.some((line) => line.startsWith("Info") && line.includes("again")))
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), logger]))
@@ -104,17 +109,20 @@ describe("a shared cache", () => {
       yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       cluster.put("a/x")
       const { cache } = yield* following(SharedCache.events(settings), settings)
-      yield* eventually(() => countOf(cache.current(), "a/x") !== undefined)
+      yield* untilCount(cache, "a/x")
       const generation = String(yield* redis.command("HGET", keysOf("test").scopes, "deployments"))
       yield* redis.command("HSET", generation, "a/x", '{"replicas":"many"}')
       // An instance that starts now has nothing to show. The others keep what they show.
       const late = yield* following(SharedCache.events(settings), settings)
-      yield* eventually(() => late.taken.some(({ _tag }) => _tag === "NamespacesReplaced"))
+      yield* eventually(
+        () => late.taken,
+        (events) => events.some(({ _tag }) => _tag === "NamespacesReplaced")
+      )
       assert.isFalse(late.cache.isSynced())
       assert.isDefined(countOf(cache.current(), "a/x"))
       cluster.relist()
       yield* late.cache.awaitSynced
-      yield* eventually(() => late.cache.age(Date.now()) === 0)
+      yield* untilAge(late.cache, (age) => age === 0)
       assert.strictEqual(countOf(late.cache.current(), "a/x"), cluster.deployments.get("a/x")?.replicas)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )

@@ -45,7 +45,7 @@ export const service = Effect.fnUntraced(function* (first: Files, overrides: Ove
   const change = Effect.fnUntraced(function* (files: Files) {
     const before = tls.current()
     yield* Effect.sync(() => write(files))
-    yield* eventually(Effect.sync(tls.current), (now) => now !== before)
+    yield* eventually(tls.current, (now) => now !== before)
   })
   const as = (client: Issued): Party => ({ ...client, ca: root.cert })
   return {

@@ -76,7 +76,7 @@ export const collector: Effect.Effect<Collector, never, Scope.Scope> = Effect.ge
     of: (one, key) => attribute(one.attributes, key),
     span: (is) =>
       eventually(
-        Effect.sync(() => spans.find(is)),
+        () => spans.find(is),
         (found) => found !== undefined
       )
   }

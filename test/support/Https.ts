@@ -2,6 +2,17 @@ import { Effect } from "effect"
 import { Agent, request as httpsRequest } from "node:https"
 import { clientOptions, type Party } from "./Pki.ts"
 
+/** A path of each read endpoint, with names of the demo cluster. */
+export const readPaths = [
+  "/namespaces",
+  "/namespaces/personal/deployments",
+  "/namespaces/ANY/deployments",
+  "/namespaces/personal/deployments/nginx/replica_count",
+  "/namespaces/personal/deployments/ANY/replica_count",
+  "/namespaces/ANY/deployments/ANY/replica_count",
+  "/namespaces/ANY/deployments/nginx/replica_count"
+]
+
 /** A response; header names are lower case. */
 export interface Answer {
   readonly status: number

@@ -4,7 +4,7 @@ import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { eventually } from "./Eventually.ts"
-import { file } from "./Pki.ts"
+import { clientSettings, file } from "./Pki.ts"
 
 /** A running process: its output so far and its exit code. */
 export interface Instance {
@@ -76,6 +76,19 @@ export const startCommand = (
       port: Effect.map(printed('"port"'), () => Number(/"port":\s*([0-9]+)/.exec(text)?.[1]))
     }
   })
+
+/** Starts the conformance suite against the service on `port`. `settings` has the kubeconfig of the cluster. */
+export const conformanceSuite = (port: number, settings: Readonly<Record<string, string>>) =>
+  start(
+    {
+      E2E_URL: `https://localhost:${port}`,
+      ...clientSettings("E2E", "admin"),
+      E2E_DENIED_CERT_FILE: file("nobody.crt"),
+      E2E_DENIED_KEY_FILE: file("nobody.key"),
+      ...settings
+    },
+    "src/e2e/main.ts"
+  )
 
 /** A folder with the bundled program, outside of the repository. */
 export const bundled: Effect.Effect<string> = Effect.sync(() => {
