@@ -188,7 +188,7 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
       })
     )
 
-    it.effect("1,000 readPaths of one object, concurrent and on many connections, cause one access review", () =>
+    it.effect("1,000 reads of one object, concurrent and on many connections, cause one access review", () =>
       Effect.gen(function* () {
         const kube = yield* EmbeddedKube
         const { port } = yield* TestService

@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, Layer, Schema, Tracer } from "effect"
 import { type CompletedRequest, RequestObserver } from "../../src/observability/RequestObserver.ts"
 import { RequestTracing } from "../../src/observability/RequestTracing.ts"
-import { Resources } from "../../src/contract/Api.ts"
 import { Authorization, refused } from "../../src/authorization/Authorization.ts"
 import { readPaths, send } from "../support/Https.ts"
 import { exchange } from "../support/Sockets.ts"
@@ -42,11 +41,6 @@ const service = Effect.fnUntraced(function* (throughTheRoutes: boolean) {
   )
   return { port: Context.get(services, TestService).port, observed, asked }
 })
-
-/** A path of every endpoint that reads. */
-const readPaths = Object.values(Resources.endpoints)
-  .filter(({ method }) => method === "GET")
-  .map(({ path }) => path.replace(":namespace", "personal").replace(":deployment", "nginx"))
 
 const names = [
   "personal",

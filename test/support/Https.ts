@@ -1,17 +1,12 @@
 import { Effect } from "effect"
 import { Agent, request as httpsRequest } from "node:https"
+import { Resources } from "../../src/contract/Api.ts"
 import { clientOptions, type Party } from "./Pki.ts"
 
-/** A path of each read endpoint, with names of the demo cluster. */
-export const readPaths = [
-  "/namespaces",
-  "/namespaces/personal/deployments",
-  "/namespaces/ANY/deployments",
-  "/namespaces/personal/deployments/nginx/replica_count",
-  "/namespaces/personal/deployments/ANY/replica_count",
-  "/namespaces/ANY/deployments/ANY/replica_count",
-  "/namespaces/ANY/deployments/nginx/replica_count"
-]
+/** A path of every endpoint that reads: of the demo cluster's `personal` and `nginx`. */
+export const readPaths = Object.values(Resources.endpoints)
+  .filter(({ method }) => method === "GET")
+  .map(({ path }) => path.replace(":namespace", "personal").replace(":deployment", "nginx"))
 
 /** A response; header names are lower case. */
 export interface Answer {
