@@ -9,7 +9,7 @@ import { send } from "../support/Https.ts"
 import { metrics, observed, sum } from "../support/Observed.ts"
 import { TestService } from "../support/TestService.ts"
 
-/** Replaces every response by one that shares nothing with it but status, header fields and bytes. */
+/** Replaces every response by a copy of its status, header fields and body. */
 const copying = HttpRouter.middleware(
   (httpEffect) =>
     Effect.map(httpEffect, (response) =>
@@ -25,7 +25,7 @@ const copying = HttpRouter.middleware(
 const nginx = "/namespaces/personal/deployments/nginx/replica_count"
 const absent = "/namespaces/personal/deployments/absent/replica_count"
 
-/** What the service answered to an accepted, a refused and a failed write, and to a read of what is not there. */
+/** The responses to an accepted, a refused and a failed write and to a read of an unknown deployment. */
 const asked = Effect.gen(function* () {
   const { port } = yield* TestService
   const { faults } = yield* EmbeddedKube
