@@ -40,7 +40,7 @@ import type { Settings } from "./settings/Settings.ts"
 
 type Platform = FileSystem.FileSystem | Path.Path
 
-/** Where the cluster is. The embedded cluster is loaded only where it is asked for. */
+/** The address of the cluster. The module of the embedded cluster is loaded only for `KUBE_SOURCE=embedded`. */
 const kubeConfig = ({
   kubeconfig,
   kubeContext,
@@ -63,13 +63,15 @@ const kubeConfig = ({
 const watched = (namespaces: Settings["kubeNamespaces"]) =>
   Layer.unwrap(Effect.map(KubeWatch.KubeWatch, ({ events }) => ClusterCache.layer(events, namespaces)))
 
-/** Informers that are not timed: their events reach the cache by way of Redis, as part of something else. */
+/** Does not time events from informer to cache: with a shared cache they reach it through Redis, in other batches. */
 const untimed = Layer.effect(
   InformerObserver.InformerObserver,
   Effect.map(InformerObserver.InformerObserver, (observer) => ({ ...observer, emitting: () => {} }))
 )
 
-/** The cache of an instance that shares one watch of the cluster through Redis. Redis is loaded only where it is used. */
+/**
+ * The cache of an instance that shares one watch of the cluster through Redis. The Redis client is loaded only here.
+ */
 const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -92,10 +94,10 @@ const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
     })
   )
 
-/** Whatever keeps the service from starting. */
+/** The errors that keep the service from starting. */
 export type StartError = SettingError | KubeConfig.KubeConfigError | ListenFailed
 
-/** The parts that the service is made of. */
+/** The parts of the service. */
 export interface Parts {
   /** Address and credentials of the cluster. */
   readonly kubeConfig: Layer.Layer<KubeConfig.KubeConfig, StartError>
@@ -105,13 +107,13 @@ export interface Parts {
   readonly scaler: Layer.Layer<DeploymentScaler, never, KubeApi.KubeApi>
   /** Events of accepted writes. */
   readonly recorder: Layer.Layer<EventRecorder.EventRecorder, never, KubeApi.KubeApi>
-  /** The server's certificate, and whom it trusts. */
+  /** The server's certificate, and its trust in client certificates. */
   readonly tls: Layer.Layer<ServerTls, SettingError, Platform>
   /** The authorizer. */
   readonly authorization: Layer.Layer<Authorization, SettingError, AccessReviewer | Platform>
-  /** The budgets of clients. */
+  /** The rate limits of clients. */
   readonly rateLimit: Layer.Layer<RateLimit>
-  /** The record of writes. */
+  /** The audit log of writes. */
   readonly audit: Layer.Layer<Audit>
   /** Log, metrics and traces. */
   readonly observability: Layer.Layer<never>
@@ -119,7 +121,7 @@ export interface Parts {
   readonly middleware: Server.Middleware
 }
 
-/** The parts that the settings select. `output`: where the request log goes. */
+/** The parts that the settings select. `output`: the destination of the request log. */
 export const parts = (settings: Settings, output: Observability.Output): Parts => ({
   kubeConfig: kubeConfig(settings),
   watch: KubeWatch.layerOptions({ namespaces: settings.kubeNamespaces }),
@@ -150,7 +152,7 @@ const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Pa
     Layer.provide(kubeConfig)
   )
 
-/** The service for as long as the layer's scope is open: it serves from the moment the layer is built. */
+/** The service. It serves from the moment the layer is built until its scope closes. */
 export const layer = (settings: Settings, made: Parts) =>
   Server.layer(settings, made.middleware).pipe(
     Layer.provideMerge(
@@ -175,7 +177,7 @@ const exitOnNextSignal = Effect.sync(() => {
   process.once("SIGINT", exit)
 })
 
-/** Drains first of all when the scope closes: the port stays open for the drain period. */
+/** Begins the shutdown before the layers of the service close: the port stays open for the drain period. */
 const drainAtEnd = Effect.flatMap(Lifecycle, ({ beginShutdown }) =>
   Effect.addFinalizer(() =>
     Effect.all([exitOnNextSignal, ProcessMetrics.shutdownBegun, Effect.logInfo("Shutting down"), beginShutdown], {
@@ -198,7 +200,7 @@ const metricsServer = ({ host, metricsPort }: Settings) =>
         )
       )
 
-/** Says that the service serves, and that it is ready once it is; then waits for the defect that ends it. */
+/** Logs that the service serves, and later that it is ready. Then waits for a defect to end it. */
 const running = Effect.fnUntraced(function* (settings: Settings) {
   const { port } = yield* Server.Server
   const { awaitSynced, failed } = yield* ClusterCache

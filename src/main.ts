@@ -1,4 +1,4 @@
-/** The program: reads the settings, runs the service until a signal or a defect, and reports a failure. */
+/** The program: reads the settings, runs the service until a signal or a defect ends it, and reports a failure. */
 import { Cause, Effect, Exit, Runtime } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -8,7 +8,7 @@ import * as Settings from "./settings/Settings.ts"
 
 const terminal = process.stdout.isTTY === true
 
-/** A setting's error is one line for a person; anything else comes with its cause. */
+/** Reports an unusable setting in one line, any other failure with its cause. */
 const report = (cause: Cause.Cause<unknown>) => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.logInfo("Stopped")
   const error = Cause.squash(cause)
@@ -31,7 +31,7 @@ const main = reported(Settings.load).pipe(
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
-  // A signal asked for the end: it is no failure.
+  // An interruption comes from a signal and is not a failure.
   teardown: (exit, onExit) =>
     Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
 })

@@ -22,35 +22,35 @@ export class CacheFeed extends Context.Service<
   }
 >()("kube-resource-api/cache/CacheFeed") {}
 
-/** Holds the view of the cluster in a `SubscriptionRef`. Reads are plain functions: they return what is there. */
+/** Holds the view of the cluster in a `SubscriptionRef`. Reads are plain functions. */
 export class ClusterCache extends Context.Service<
   ClusterCache,
   {
-    /** The view as of now. */
+    /** The current view. */
     readonly current: () => View.ClusterView
-    /** The view as of now, then every later one. A slow consumer misses none. */
+    /** The current view, then every later one. A slow consumer misses none. */
     readonly changes: Stream.Stream<View.ClusterView>
     /** Whether the first full sync, of namespaces and of deployments, is done. */
     readonly isSynced: () => boolean
     /** Waits for the first full sync. */
     readonly awaitSynced: Effect.Effect<void>
     /**
-     * Whole seconds since the cluster was last heard: 0 while all watches are live, else since the lost watch that has been
-     * silent longest was last heard, and since the start if it never was.
+     * The age of the view in whole seconds: 0 while all watches are live. Otherwise the time since the last event of
+     * the lost watch that has been silent longest, or since the start if it had none.
      */
     readonly age: (nowMillis: number) => number
     /** Applies a write that the cluster accepted: each read that starts afterwards sees it. */
     readonly written: (object: DeploymentObject) => Effect.Effect<void>
     /**
-     * Never succeeds. Dies once the cache can no longer follow the cluster, with the defect that stopped it. To go on would
-     * be to serve an ever older view: let the process end.
+     * Never succeeds. Dies once the cache can no longer follow the cluster, with the defect that stopped it. The
+     * process should then end, rather than serve an ever older view.
      */
     readonly failed: Effect.Effect<never>
   }
 >()("kube-resource-api/cache/ClusterCache") {
   /**
-   * The cache that follows `events` for as long as its scope is open. The stream is not meant to end. `namespaces`: those
-   * whose deployments are watched one namespace at a time; absent, the whole cluster is one watch.
+   * The cache that follows `events` for as long as its scope is open. The stream is not meant to end. `namespaces`: the
+   * namespaces whose deployments are watched, each by its own watch; absent, one watch covers the whole cluster.
    */
   static readonly layer = <R>(
     events: Stream.Stream<ClusterEvent, never, R>,
@@ -74,7 +74,7 @@ export class ClusterCache extends Context.Service<
       })
     )
 
-  /** The cache after `events`. It follows nothing but its `CacheFeed`. */
+  /** The cache after `events`. It follows only its `CacheFeed`. */
   static readonly layerMemory = (events: Iterable<ClusterEvent> = []): Layer.Layer<ClusterCache | CacheFeed> =>
     Layer.effectContext(
       Effect.gen(function* () {
@@ -95,7 +95,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
   const views = yield* SubscriptionRef.make(namespaces === undefined ? View.empty : View.emptyOf(namespaces))
   const current = () => SubscriptionRef.getUnsafe(views)
 
-  // Subscribers are told of changes alone.
+  // Subscribers receive only changed views.
   const update = (next: (view: View.ClusterView) => View.ClusterView) =>
     SubscriptionRef.updateSome(views, (view) => {
       const changed = next(view)

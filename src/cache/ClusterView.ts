@@ -1,13 +1,13 @@
 /**
- * The state of the cluster, as a persistent data structure: `apply` returns a new view, which shares whatever an event did
- * not change.
+ * The state of the cluster, as a persistent data structure: `apply` returns a new view, which shares all parts that the
+ * event did not change.
  *
  * Rendering: a deployment's own body and the text of each block of deployments are rendered when they change. A list of
- * many deployments is joined from those texts at its first read after a change, and memoized. A burst of changes thus costs
- * one join.
+ * many deployments is joined from those texts at its first read after a change, and memoized. A burst of changes thus
+ * costs one join.
  *
- * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so deployments
- * can arrive before their namespace and outlive it. They are kept, but not shown without it.
+ * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so
+ * deployments can arrive before their namespace and outlive it. They are kept, but not shown without it.
  */
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
@@ -30,7 +30,7 @@ export interface ClusterView {
   readonly unlisted: ReadonlySet<NamespaceName>
   /** The number of namespaces. */
   readonly namespaceCount: number
-  /** The number of deployments in them. */
+  /** The number of deployments in existing namespaces. */
   readonly deploymentCount: number
   readonly namespaces: SortedBlocks<NamespaceEntry, undefined>
   readonly byName: DeploymentsByName.DeploymentsByName

@@ -1,7 +1,7 @@
 import type { ClusterEvent, WatchedResource } from "../model/ClusterEvent.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 
-/** What an event proves about its watch. `live: undefined`: nothing, as with a list. */
+/** Evidence of an event about its watch. `live: undefined`: none, as with a list. */
 export interface WatchSign {
   readonly resource: WatchedResource
   readonly namespace?: NamespaceName | undefined
@@ -9,7 +9,7 @@ export interface WatchSign {
   readonly agoMillis?: number | undefined
 }
 
-/** What an event proves about the watch that it came from. */
+/** The evidence of an event about its watch. */
 export const sign = (event: ClusterEvent): WatchSign => {
   switch (event._tag) {
     case "NamespacesReplaced":
@@ -35,18 +35,20 @@ interface Watch {
   heardAt: number
 }
 
-// A slash is in no name.
+// No name contains a slash.
 const keyOf = (resource: WatchedResource, namespace: NamespaceName | undefined): string =>
   namespace === undefined ? resource : `${resource}/${namespace}`
 
-/** How old the view is: when each watch was last heard. Times are milliseconds since the epoch. */
+/** The age of the view, from the time at which each watch was last heard. Times are milliseconds since the epoch. */
 export class Freshness {
   private readonly watches: ReadonlyMap<string, Watch>
   private readonly isPerNamespace: boolean
   /** When the lost watch that has been silent longest was last heard; `undefined` while all watches are live. */
   private silentSince: number | undefined
 
-  /** No watch is live yet. `namespaces`: those that are watched one by one; absent, the whole cluster is one watch. */
+  /**
+   * No watch is live yet. `namespaces`: the namespaces with a watch each; absent, one watch covers the whole cluster.
+   */
   constructor(namespaces: ReadonlyArray<NamespaceName> | undefined, now: number) {
     const deployments = (namespaces ?? [undefined]).map((namespace) => keyOf("deployments", namespace))
     this.watches = new Map(
@@ -56,7 +58,7 @@ export class Freshness {
     this.silentSince = now
   }
 
-  /** Takes note of what an event proves about its watch. */
+  /** Records the evidence of an event about its watch. */
   note(event: ClusterEvent, now: number): void {
     const { agoMillis, live, namespace, resource } = sign(event)
     const watch = this.watches.get(keyOf(resource, this.isPerNamespace ? namespace : undefined))

@@ -8,7 +8,7 @@ export interface Named {
   readonly name: string
 }
 
-/** How the text of a block is rendered from its entries. */
+/** Renders the text of a block from its entries. */
 export interface Rendering<E, T> {
   /** Renders a block of these entries, at least one. */
   readonly render: (entries: ReadonlyArray<E>) => T

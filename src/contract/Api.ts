@@ -34,7 +34,7 @@ const deployment = DeploymentName.annotate({
   examples: [DeploymentName.make("nginx")]
 })
 
-// `ANY` has routes of its own. A caller who misspells it is told of it.
+// `ANY` has routes of its own. The error of a misspelled `ANY` mentions it.
 const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
 const deploymentOfRead = deployment.annotate({ expected: `${deploymentText} or ANY` })
 
@@ -183,7 +183,7 @@ export class Api extends HttpApi.make("kube-resource-api")
     )
   ) {}
 
-/** The API of an instance that serves no clients: without the cluster's resources. */
+/** The API of a watcher, which serves no clients: without the cluster's resources. */
 export class WatcherApi extends HttpApi.make("kube-resource-api")
   .add(Probes)
   .add(Description)

@@ -73,7 +73,7 @@ export const AllReplicaCounts = Schema.Array(NamespaceReplicaCounts).annotate({
 })
 export type AllReplicaCounts = typeof AllReplicaCounts.Type
 
-/** `{}`: the request succeeded, and there is nothing more to tell. */
+/** `{}`: the request succeeded. */
 export const Empty = Schema.Record(Schema.String, Schema.Unknown).annotate({
   identifier: "Empty",
   description: "An empty object.",

@@ -1,4 +1,4 @@
-/** What the OpenAPI document tells beyond the schemas: identity by mutual TLS, response headers, licence and server. */
+/** The parts of the OpenAPI document beyond the schemas: mutual TLS, response headers, licence and server. */
 import { Predicate, SchemaAST } from "effect"
 import { OpenApi } from "effect/http-api"
 import { problems } from "./Problems.ts"
@@ -44,7 +44,7 @@ const headersOf = (status: string, isRead: boolean): Json => ({
 const entriesOf = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
   Predicate.isObject(value) ? Object.entries(value) : []
 
-/** What an operation is: a read carries `Age`; a probe needs no identity. */
+/** The kind of an operation: a read carries `Age`; a probe needs no identity. */
 export type OperationKind = "read" | "probe" | "other"
 
 /** Annotates an operation with its summary, description, security requirement and response headers. */
@@ -64,11 +64,11 @@ export const describeOperation = (summary: string, description: string, kind: Op
     })
   })
 
-// Effect names the wire form of a class after it, with this suffix.
+// Effect names the encoded form of a class after the class, with this suffix.
 const withoutSuffix = (name: string): string => name.replace(/Encoded$/, "")
 
 /**
- * A schema with the names that readers know, and open to new members: a client must ignore members that it does not know.
+ * A schema with published names, and open to new members: a client must ignore members that it does not know.
  */
 const published = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(published)
@@ -84,8 +84,8 @@ const published = (value: unknown): unknown => {
 }
 
 /**
- * The errors as the server sends them, with every member. Their schemas ask for less: RFC 9457 lets a client read a problem
- * without `title` or `status`.
+ * The errors as the server sends them, with every member. Their schemas require fewer members: RFC 9457 allows a
+ * problem without `title` or `status`.
  */
 const sentProblems = new Map<string, Json>(
   Object.values(problems).map((problem) => {
@@ -106,7 +106,7 @@ const publishedSchemas = (components: unknown): Json =>
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
   )
 
-/** Annotates an API with what its document needs beside the endpoints. */
+/** Annotates an API with the parts of its document beside the endpoints. */
 export const describeApi = (title: string, description: string) =>
   OpenApi.annotations({
     title,

@@ -19,7 +19,7 @@ export const DeploymentName = Schema.String.check(
 ).pipe(Schema.brand("DeploymentName"))
 export type DeploymentName = typeof DeploymentName.Type
 
-/** The word that means "all" in a path. Kubernetes names are lower case, so it can be none of them. */
+/** The word that means "all" in a path. Kubernetes names are lower case, so none of them is `ANY`. */
 export const Any = Schema.Literal("ANY")
 export type Any = typeof Any.Type
 

@@ -1,11 +1,11 @@
 /** Matches request targets with the path templates of the contract's endpoints. */
 
-/** The parameters in a path, by name, as they stand there. */
+/** The parameters of a path by name, not decoded. */
 export type PathParams = Readonly<Record<string, string>>
 
 /**
- * A function that gives the parameters of a path that has the form of `template`, or `undefined`. A segment is compared as
- * it stands: percent-encoding is not decoded.
+ * A function from a path to its parameters; `undefined` if the path does not match `template`. Segments are compared
+ * without percent-decoding.
  */
 export const matching = (template: string): ((path: string) => PathParams | undefined) => {
   const expected = template.split("/")
@@ -22,7 +22,7 @@ export const matching = (template: string): ((path: string) => PathParams | unde
   }
 }
 
-/** The path of a request target: what comes before its query. */
+/** The path of a request target, without its query. */
 export const pathOf = (target: string): string => {
   const query = target.indexOf("?")
   return query === -1 ? target : target.slice(0, query)

@@ -106,7 +106,7 @@ export class HeaderFieldsTooLarge extends HttpApiError.Problem<HeaderFieldsTooLa
   about("HeaderFieldsTooLarge", "The header block is longer than the limit.")
 ) {}
 
-/** A defect. The client learns nothing but that there was one. */
+/** A defect. The client learns nothing else about it. */
 export class Internal extends HttpApiError.Problem<Internal>()(
   "Internal",
   declare("Internal", 500, "Internal Server Error"),
@@ -114,7 +114,7 @@ export class Internal extends HttpApiError.Problem<Internal>()(
   about("Internal", "The service failed to answer; the log has the cause under the request id.")
 ) {}
 
-/** The cache is not filled yet, or too many requests are being answered. */
+/** The cache is not filled yet, the instance is shutting down, or too many requests are in flight. */
 export class NotReady extends HttpApiError.Problem<NotReady>()(
   "NotReady",
   declare("NotReady", 503, "Service Unavailable"),
@@ -125,7 +125,9 @@ export class NotReady extends HttpApiError.Problem<NotReady>()(
   readonly retryAfterSeconds: number = 1
 }
 
-/** The cluster did not accept the write, or could not be asked whether the caller may: unreachable, overloaded or failing. */
+/**
+ * The cluster is unreachable, overloaded or failing: it did not accept the write, or did not answer an access review.
+ */
 export class ClusterUnavailable extends HttpApiError.Problem<ClusterUnavailable>()(
   "ClusterUnavailable",
   declare("ClusterUnavailable", 503, "Service Unavailable"),
@@ -135,7 +137,7 @@ export class ClusterUnavailable extends HttpApiError.Problem<ClusterUnavailable>
   /** `Retry-After`, in seconds. Set by the server; a client does not decode it. */
   readonly retryAfterSeconds: number = 1
 
-  /** The error of a cluster that asks to be left alone for `retryAfterSeconds`. */
+  /** The error with the cluster's own `Retry-After`, `retryAfterSeconds`. */
   static after(detail: string, retryAfterSeconds: number): ClusterUnavailable {
     return Object.assign(new ClusterUnavailable({ detail }), { retryAfterSeconds })
   }

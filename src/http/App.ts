@@ -8,7 +8,7 @@ import { RequestObserver } from "../observability/RequestObserver.ts"
 import * as Completion from "./Completion.ts"
 import { headerBytes, requestId, type RequestLimits, routableTarget } from "./RequestForm.ts"
 
-/** What is said of a path or method that no endpoint serves. */
+/** The error of a path or method that no endpoint serves. */
 export const unknownEndpoint = new UnknownEndpoint({
   detail: "There is no such endpoint, or it does not take this method."
 })
@@ -35,8 +35,8 @@ const isUnrouted = (cause: Cause.Cause<unknown>): boolean =>
   )
 
 /**
- * The whole application: checks the sizes that can be checked before routing, identifies the caller, and routes. Endpoints
- * complete their own requests; what fails before or beside them is completed here.
+ * The whole application: checks the sizes that can be checked before routing, identifies the caller, and routes.
+ * Endpoints complete their own requests; a request that reaches no endpoint is completed here.
  */
 export const make = <E>(
   routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, HttpServerRequest.HttpServerRequest | Scope.Scope>,
@@ -81,7 +81,7 @@ export const make = <E>(
       const target = routableTarget(request.url)
       return routes.pipe(
         Effect.provideService(RequestContext, context),
-        // Where requests make no spans of their own, what the cluster is asked is still part of the caller's trace.
+        // Without spans of this service, its requests to the cluster still belong to the caller's trace.
         span?._tag === "ExternalSpan" ? Effect.provideService(Tracer.ParentSpan, span) : (routed) => routed,
         target === request.url
           ? (routed) => routed

@@ -9,7 +9,7 @@ import { RequestContext } from "../identity/RequestContext.ts"
 import { Audit, type AuditOutcome } from "../observability/Audit.ts"
 import { problemOf } from "./Completion.ts"
 
-/** A write's outcome to an auditor, from the exit with which it ended. `interrupted`: the outcome of an abandoned write. */
+/** The outcome of a write in the audit log, by its exit. `interrupted`: the outcome of an interrupted write. */
 export const outcomeOf = (
   exit: Exit.Exit<unknown, unknown>,
   interrupted: { readonly outcome: AuditOutcome; readonly code: string }
@@ -34,7 +34,7 @@ const countBefore = (view: View.ClusterView, namespace: string, deployment: stri
     ? View.getDeployment(view, { namespace, name: deployment })?.replicas
     : undefined
 
-/** Records each request to set a replica count, whatever its response and wherever it was refused. */
+/** Records each request to set a replica count, including refused ones. */
 export const layer = Layer.effect(
   Audited,
   Effect.gen(function* () {

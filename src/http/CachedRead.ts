@@ -3,7 +3,10 @@ import * as View from "../cache/ClusterView.ts"
 import type { Access } from "../authorization/Authorization.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
-/** A read that the cache answers: the access it needs, its rendered body in a view, and the detail where there is none. */
+/**
+ * A read that the cache answers: the access it needs, its rendered body in a view, and the `detail` if there is no
+ * body.
+ */
 export interface CachedRead {
   readonly access: Access
   readonly find: (view: View.ClusterView) => Body | undefined

@@ -1,4 +1,4 @@
-/** The edge: whatever a request ended with becomes a response here, and log and metrics see the error as a value. */
+/** Turns the result of a request into its response. Log and metrics receive an error as a value. */
 import { Cause, Clock, Effect, Exit, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Completed } from "../contract/Middleware.ts"
@@ -21,7 +21,7 @@ const internal = new Internal({
   detail: "The service failed to answer; the request id finds the cause in its log."
 })
 
-/** The error that a request failed with: one of the contract, or `Internal` for a defect. */
+/** The error of a failed request: one of the contract, or `Internal` for a defect. */
 export const problemOf = (cause: Cause.Cause<unknown>): Problem => {
   for (const reason of cause.reasons) if (Cause.isFailReason(reason) && isProblem(reason.error)) return reason.error
   return internal
@@ -30,14 +30,14 @@ export const problemOf = (cause: Cause.Cause<unknown>): Problem => {
 const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
   body._tag === "Uint8Array" ? body.contentLength : 0
 
-/** Gives the response that a request ends with, and tells the observer. An abandoned request stays interrupted. */
+/** Makes the response of a request, and notifies the observer. An abandoned request stays interrupted. */
 export type Complete = (
   exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>,
   context: RequestContext,
   match: Match
 ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
 
-/** The completion of requests over the observer of the effect's context. */
+/** Completes requests, with the observer of the effect's context. */
 export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(function* () {
   const lifecycle = yield* Lifecycle
   const observer = yield* RequestObserver
@@ -65,7 +65,8 @@ export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(functi
     const respond = (response: HttpServerResponse.HttpServerResponse, problem?: Problem) => {
       observe(context, match, response.status, problem, context.method === "HEAD" ? 0 : bodyBytes(response))
       const headers = { "x-request-id": context.id }
-      // Clients leave before the port closes, and come back with a new handshake where the old verdict no longer holds.
+      // During shutdown, clients move elsewhere before the port closes. After a change of trust, they repeat the
+      // handshake.
       const closes = context.isOutdated || lifecycle.isShuttingDown()
       return HttpServerResponse.setHeaders(response, closes ? { ...headers, connection: "close" } : headers)
     }

@@ -15,15 +15,15 @@ const unidentified = new Unidentified({
 
 const longestDetail = 300
 
-/** Names the parameter that could not be accepted and what was expected of it, in at most 300 characters. */
+/** Names the invalid parameter and its expected form, in at most 300 characters. */
 const badParameter = (error: HttpApiError.HttpApiSchemaError): BadRequest => {
   const text = error.cause.message.replaceAll(/\s+/g, " ")
   return new BadRequest({ detail: text.length > longestDetail ? `${text.slice(0, longestDetail - 1)}…` : text })
 }
 
 /**
- * Checks, in this order: the client's identity, its rate limit, the request's form, the path parameters. An unidentified
- * client receives `TooManyRequests` in place of `Unidentified` once it has spent its budget.
+ * Checks, in this order: the client's identity, its rate limit, the request's form, the path parameters. An
+ * unidentified client beyond its rate limit receives `TooManyRequests` instead of `Unidentified`.
  */
 export const layer = (requestLimits: RequestLimits) =>
   Layer.effect(

@@ -1,8 +1,8 @@
 import { Context, Duration, Effect, Layer } from "effect"
 
 /**
- * Whether the instance is shutting down. `beginShutdown` turns `/readyz` to 503 and returns after the drain period, in which
- * load balancers notice; the port stays open meanwhile.
+ * Whether the instance is shutting down. `beginShutdown` turns `/readyz` to 503 and returns after the drain period. The
+ * port stays open meanwhile, so that load balancers notice.
  */
 export class Lifecycle extends Context.Service<
   Lifecycle,

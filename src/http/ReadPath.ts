@@ -10,11 +10,11 @@ import { headerBytes, malformation, requestId, type RequestLimits } from "./Requ
 import { RequestObserver } from "../observability/RequestObserver.ts"
 
 /**
- * Answers a read from memory alone: a plainly spelled target, an identified caller that is known to be permitted, a token
- * in its bucket, a rendered body. Gives `false`, and has done nothing, where anything is missing: the routes then find out
- * what and refuse.
+ * Answers a read from memory alone: a plainly spelled target, an identified caller that is known to be permitted, a
+ * token in its bucket, a rendered body. If anything is missing it does nothing and returns `false`; the routes then
+ * take the request.
  *
- * A differential test holds the response equal to that of the routes.
+ * A differential test compares its responses with those of the routes.
  */
 export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
   const authorization = yield* Authorization

@@ -63,8 +63,8 @@ const reads: Readonly<Record<Read, Matcher>> = {
 const matchers = Object.values(reads).toSorted((a, b) => a.route.split(":").length - b.route.split(":").length)
 
 /**
- * The read that a target asks for. `undefined` where it is no read, or is not spelled plainly (a query, an escape): the
- * routes decide about those.
+ * The read of a target. `undefined` if the target is no read or is not plainly spelled (it has a query or an escape):
+ * the routes take those.
  */
 export const parse = (target: string): ReadTarget | undefined => {
   for (const { match } of matchers) {
@@ -74,10 +74,10 @@ export const parse = (target: string): ReadTarget | undefined => {
   return undefined
 }
 
-/** Reads repeat: this many targets at least are remembered. */
+/** The number of targets to remember at least. The same reads recur. */
 const remembered = 8192
 
-/** `parse` with a memory of the targets seen last. */
+/** `parse`, memoized for recent targets. */
 export const remembering = (): ((target: string) => ReadTarget | undefined) => {
   let recent = new Map<string, ReadTarget>()
   let older = new Map<string, ReadTarget>()

@@ -19,9 +19,9 @@ const cancelled = { outcome: "refused", code: "Cancelled" } as const
 type WriteError = NotFound | Unauthorized | ClusterUnavailable
 
 /**
- * Sets a replica count through the scaler and takes it into the cache. A write that takes longer than `serveTimeout` fails
- * with `RequestTimeout`. A write that was sent is followed to its end, also when its request has ended, and its outcome is
- * recorded.
+ * Sets a replica count through the scaler and applies it to the cache. A write that takes longer than `serveTimeout`
+ * fails with `RequestTimeout`. A write that was sent runs to its end even if its request has ended; then its outcome is
+ * recorded in the audit log.
  */
 export const make = (serveTimeout: Duration.Duration) =>
   Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** The form of a request: sizes, target and id, checked before it is known what the request is for. */
+/** The form of a request: its sizes, target and id, checked independently of the endpoint. */
 import { Result } from "effect"
 import { randomUUID } from "node:crypto"
 import type { IncomingMessage } from "node:http"
@@ -18,7 +18,7 @@ const acceptableId = /^[A-Za-z0-9._-]{1,128}$/
 export const requestId = (given: string | ReadonlyArray<string> | undefined): string =>
   typeof given === "string" && acceptableId.test(given) ? given : randomUUID()
 
-/** The bytes of a header block as it came over the wire: each field is `name: value` and a line end. */
+/** The size of a header block on the wire: each field is `name: value` and a line end. */
 export const headerBytes = (rawHeaders: ReadonlyArray<string>): number => {
   let bytes = 0
   for (const text of rawHeaders) bytes += text.length + 2
@@ -34,7 +34,7 @@ const hostFields = (rawHeaders: ReadonlyArray<string>): number => {
   return hosts
 }
 
-/** What is wrong with a request's form: its version of HTTP, its Host, the body that it announces. */
+/** The error of a malformed request: by its HTTP version, its Host or the length of its body. */
 export const malformation = (
   incoming: IncomingMessage | Http2ServerRequest,
   limits: RequestLimits
@@ -56,9 +56,9 @@ const routableSegment = (segment: string): string =>
   Result.isSuccess(Result.try(() => decodeURIComponent(segment))) ? segment : segment.replaceAll("%", "%25")
 
 /**
- * A request target as the router should see it. A segment whose percent-encoding is malformed is escaped, so that the
- * request is routed by its other segments and then refused in its turn: the escaped text can be no name. `;` and `#`,
- * which the router would take for the start of the query, are escaped too: in a path they are ordinary characters.
+ * A request target for the router. A segment with malformed percent-encoding is escaped: its other segments still route
+ * the request, and the endpoint then refuses the escaped text, which is no valid name. `;` and `#` are escaped too,
+ * because the router would take them for the start of the query.
  */
 export const routableTarget = (target: string): string => {
   if (!special.test(target)) return target

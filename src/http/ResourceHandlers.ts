@@ -9,7 +9,7 @@ import * as CachedRead from "./CachedRead.ts"
 import * as Permission from "./Permission.ts"
 import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
 
-/** What is said before the first full sync. */
+/** The error before the first full sync. */
 export const notSynced = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
 
 /** The handlers of the cluster's resources. A write that takes longer than `serveTimeout` fails with `RequestTimeout`. */

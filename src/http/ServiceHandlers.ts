@@ -1,4 +1,4 @@
-/** The handlers of what the service tells about itself: probes, metrics and the OpenAPI document. */
+/** The handlers of probes, metrics and the OpenAPI document. */
 import { Clock, Duration, Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, type OpenApi } from "effect/http-api"
@@ -18,8 +18,8 @@ const stale = new NotReady({
 })
 
 /**
- * Liveness and readiness. The instance is ready from the first full sync until shutdown begins, through an outage of the
- * cluster, unless `maxStaleness` is given and the cache is older.
+ * Liveness and readiness. The instance is ready from the first full sync until shutdown begins. It stays ready during
+ * an outage of the cluster, unless the cache becomes older than `maxStaleness`.
  */
 export const probes = (maxStaleness: Duration.Duration | undefined) =>
   HttpApiBuilder.group(

@@ -1,9 +1,10 @@
 /**
- * Verifies a client's certificate against certificate authorities and revocation lists, as OpenSSL does in the handshake.
- * Open connections and resumed TLS sessions are verified again when those files change; OpenSSL would not do it.
+ * Verifies a client's certificate against certificate authorities and revocation lists, as OpenSSL does in the
+ * handshake. Open connections and resumed TLS sessions are verified again when those files change; OpenSSL does not do
+ * that.
  *
- * The check only narrows OpenSSL's verdict. Purpose, path lengths and name constraints, which do not change with the files,
- * are left to OpenSSL. docs/decisions/0001-client-trust.md says why this is not a new handshake instead.
+ * The check only narrows OpenSSL's verdict. Purpose, path lengths and name constraints, which do not change with the
+ * files, are left to OpenSSL. docs/decisions/0001-client-trust.md says why this is not a new handshake instead.
  */
 import { Result } from "effect"
 import type { X509Certificate } from "node:crypto"

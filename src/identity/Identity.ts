@@ -88,9 +88,11 @@ const mostIntermediates = 256
 /**
  * Identifies the client of a connection.
  *
- * - `of` gives the identity at `now` (milliseconds since the epoch), or `undefined` without a valid certificate. An identity
- *   can end during a connection: when its certificate, an authority or a revocation list expires, or the trust changes.
- * - `isOutdated` says whether to close the connection of an unidentified client, because a new handshake may end otherwise.
+ * - `of` gives the identity at `now` (milliseconds since the epoch), or `undefined` without a valid certificate. An
+ *   identity can end during a connection: when its certificate, an authority or a revocation list expires, or the trust
+ *   changes.
+ * - `isOutdated` says whether to close the connection of an unidentified client, because a new handshake may have
+ *   another result.
  * - `connected` must be called for each connection after its handshake.
  */
 export class ClientIdentity extends Context.Service<
@@ -128,7 +130,8 @@ export class ClientIdentity extends Context.Service<
         const certificate = socket.getPeerX509Certificate()
         if (certificate === undefined) return unidentified(false)
         const before = known.get(socket)
-        // OpenSSL's rejection is final for this connection. A new handshake may end otherwise once the trust has changed.
+        // OpenSSL's rejection is final for this connection. A new handshake may have another result once the trust has
+        // changed.
         if (!socket.authorized) return unidentified(before !== undefined && (before.outdated || before.trust !== trust))
         const sent = above(certificate)
         const trusted = trust.judge(certificate, sent.length === 0 ? [...intermediates.values()] : sent, now)

@@ -2,16 +2,17 @@ import { Context } from "effect"
 import type { Identity } from "./Identity.ts"
 
 /**
- * What is known of a request before it is routed.
+ * The properties of a request that are known before routing.
  *
  * - `id`: the caller's `X-Request-Id`, or a new one.
- * - `identity`: who sent it; `undefined` where the client is not identified.
- * - `remoteAddress`: the client's address; `undefined` where the connection is gone.
+ * - `identity`: the caller; `undefined` if the client is unidentified.
+ * - `remoteAddress`: the client's address; `undefined` if the connection is lost.
  * - `method`, `target`: as sent; the target is path and query.
- * - `receivedAt`: milliseconds since the epoch. `startedNanos`: the same moment on the clock that never goes back.
+ * - `receivedAt`: milliseconds since the epoch. `startedNanos`: the same moment on the monotonic clock.
  * - `requestBytes`: size of request target and header block.
- * - `traceId`: the trace that the request belongs to, where there is one.
- * - `isOutdated`: whether the verdict on its connection's certificate no longer holds: a new handshake may end otherwise.
+ * - `traceId`: the trace of the request; `undefined` without one.
+ * - `isOutdated`: whether the verdict on the connection's certificate no longer holds, so that a new handshake may have
+ *   another result.
  */
 export interface RequestContext {
   readonly id: string

@@ -216,8 +216,8 @@ export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
 }
 
 /**
- * How the watch has to be ended by this side, or the milliseconds after which to ask again. `at` and `deadline` are in
- * milliseconds since the watch was requested.
+ * The end that the informer must force on the watch, or the milliseconds after which to ask again. `at` and `deadline`
+ * are in milliseconds since the watch was requested.
  */
 export const overdue = (
   { phase, sendsBookmarks, settings }: State,
@@ -411,7 +411,7 @@ const heard = (state: State): Step<never> => [{ ...state, live: true }, [{ _tag:
 const lost = (state: State): Step<never> =>
   state.live ? [{ ...state, live: false }, [{ _tag: "EmitLost" }]] : unchanged(state)
 
-/** Something went well: a series of failures is over. */
+/** Ends a series of failures after a success. */
 const progress = (state: State): Step<never> => {
   if (state.progressed && state.doubts === 0 && state.trouble === undefined && !state.backedOff) return unchanged(state)
   const actions: Array<Action<never>> = []

@@ -32,7 +32,7 @@ export interface RequestCredentials {
   readonly tls: ClusterTls
 }
 
-/** Where the configuration comes from. */
+/** The source of the configuration. */
 export interface KubeConfigOptions {
   /** `auto`: the pod's service account if there is one, otherwise a kubeconfig. */
   readonly source: "auto" | "in-cluster" | "kubeconfig"

@@ -20,9 +20,9 @@ const queueFull = new ClusterUnavailable({
 })
 
 /**
- * Limits a `DeploymentScaler`: at most `maxClusterWrites` at once, at most `maxQueuedWrites` more in a queue, and
- * `ClusterUnavailable` at once beyond. Users take turns, and none holds more than half of all places. A queued write can be
- * interrupted, also in an uninterruptible region: it has not been sent.
+ * Limits a `DeploymentScaler`: at most `maxClusterWrites` run, and at most `maxQueuedWrites` wait in a queue. A further
+ * write fails immediately with `ClusterUnavailable`. Users take turns, and none holds more than half of all places. A
+ * queued write can be interrupted, also in an uninterruptible region: it has not been sent.
  */
 export const layer = (limits: ClusterWriteLimits) =>
   Layer.effect(

@@ -1,11 +1,11 @@
 import * as AgeQueue from "./AgeQueue.ts"
 
-/** Which limit leaves no room for a new connection: the total, or that of its address. */
+/** The limit that a new connection would exceed: the total, or that of its address. */
 export type Full = "total" | "address"
 
 /**
- * Connections by their worth, each queue ordered by the last progress. `strangers`: in their handshake, or of unidentified
- * clients. `answered`: with a request being answered.
+ * Connections by usefulness. Each queue is ordered by the last progress. `strangers`: in the handshake, or of
+ * unidentified clients. `…Answered`: with a request in progress.
  */
 interface Standing<S> {
   readonly strangers: AgeQueue.AgeQueue<Connection<S>>
@@ -66,7 +66,7 @@ const leastWorth = <S>({ strangers, strangersAnswered, identified }: Standing<S>
 
 /** The open connections, and which one to evict at a limit. Every step takes constant time. */
 export interface ConnectionTable<S> {
-  /** Adds a connection from an address, evicting another if necessary; or gives the limit that prevents it. */
+  /** Adds a connection from an address, evicting another if necessary; returns the limit if there is none to evict. */
   readonly admit: (socket: S, address: string) => Connection<S> | Full
   /** The client presented a valid certificate. */
   readonly identify: (connection: Connection<S>) => void
@@ -74,7 +74,7 @@ export interface ConnectionTable<S> {
   readonly received: (connection: Connection<S>) => void
   /** A response left. */
   readonly answered: (connection: Connection<S>) => void
-  /** Removes a connection; gives whether it was there. */
+  /** Removes a connection; returns whether it was in the table. */
   readonly remove: (connection: Connection<S>) => boolean
   /** The connection of one kind without progress for the longest time. */
   readonly oldest: (kind: Kind) => Connection<S> | undefined

@@ -13,7 +13,7 @@ const shedSeries = (identified: boolean) =>
 const isProbe = (target: string): boolean =>
   probePaths.some((path) => target.startsWith(path) && (target.length === path.length || target[path.length] === "?"))
 
-/** The in-flight share of one client over all of its connections: how many places it may take, and has taken. */
+/** The in-flight share of one client over all of its connections: the maximum and the number of its places. */
 export interface Share {
   readonly subject: string | undefined
   readonly maximum: number
@@ -24,8 +24,8 @@ export interface Share {
 /** The places for requests in flight. A request holds its place until its response has left. */
 export interface InFlight {
   /**
-   * The share of a connection's client, by the subject of its certificate. Clients without a valid one (`undefined`) have
-   * one share together. `leave` gives it back.
+   * The share of a connection's client, by the subject of its certificate. All clients without a valid certificate
+   * (`undefined`) have one share together. `leave` gives it back.
    */
   readonly join: (subject: string | undefined) => Share
   readonly leave: (share: Share) => void
@@ -37,12 +37,12 @@ export interface InFlight {
   readonly release: (requests: number, share: Share) => void
 }
 
-/** One user may take half of the places, so that others find some, however slowly that user reads responses. */
+/** A user may take half of the places, so that one that reads responses slowly leaves places to others. */
 const userPart = 2
 
 /**
- * Clients without a valid certificate may take a sixteenth: they may ask for probes alone, and the event loop should spend
- * its turns on others.
+ * Clients without a valid certificate may take a sixteenth: apart from probes, which take no places, they only get
+ * errors. The event loop should spend its turns on other clients.
  */
 const unidentifiedPart = 16
 

@@ -13,8 +13,8 @@ const limit = Effect.gen(function* () {
 }).pipe(Effect.orElseSucceed(() => undefined))
 
 /**
- * The number of connections that this process may open, at most `maximum`. Each is an open file, so the limit on open files
- * (`ulimit -n`) can allow fewer, which is logged.
+ * The number of connections that this process may open, at most `maximum`. Each is an open file. If the limit on open
+ * files (`ulimit -n`) allows fewer, a warning is logged.
  */
 export const connectionsThatFit = Effect.fnUntraced(function* (maximum: number) {
   const openFiles = yield* limit
@@ -22,7 +22,7 @@ export const connectionsThatFit = Effect.fnUntraced(function* (maximum: number) 
   const room = Math.max(openFiles - reserved, Math.floor(openFiles / 2), 1)
   if (room >= maximum) return maximum
   yield* Effect.logWarning(
-    `${settings.maxConnections.name}=${maximum} does not fit the limit on open files: ${room} is used. Raise the limit (ulimit -n) or lower the setting.`
+    `${settings.maxConnections.name}=${maximum} exceeds the limit on open files: using ${room}. Raise the limit (ulimit -n) or lower the setting.`
   ).pipe(Effect.annotateLogs({ openFiles }))
   return room
 })

@@ -24,9 +24,8 @@ export const rateLimited = Metric.counter("rate_limited_total", {
  * Limits the rate of each client: a token bucket for each user and kind of request, and for each remote address of
  * unidentified clients. Each instance counts for itself.
  *
- * `take` takes a token of `client` (a user or an address) at `nowMillis` since the epoch. It returns the error of the
- * request if there was none. `has` only says whether there is a token. Both are plain functions, because every request
- * calls them.
+ * `take` takes a token of `client` (a user or an address) at `nowMillis` since the epoch. Without a token it returns
+ * the error of the request. `has` only tests for a token. Both are plain functions, because every request calls them.
  */
 export class RateLimit extends Context.Service<
   RateLimit,

@@ -4,7 +4,7 @@ export interface TokenBucketsOptions {
   readonly perSecond: number
   /** Tokens that a full bucket holds. */
   readonly burst: number
-  /** How many keys have a bucket of their own. Further ones share one. */
+  /** The number of keys with a bucket of their own. All further keys share one bucket. */
   readonly keys: number
 }
 
@@ -24,11 +24,11 @@ export interface TokenBuckets {
 const sweepMillis = 1000
 
 /**
- * Implements the generic cell rate algorithm, which keeps one time for each key: when its bucket will be full. A key with a
- * full bucket is forgotten, since it equals a new one. If all places belong to keys whose buckets are not full, further
- * keys share one bucket: forgetting a key would give tokens to clients that make up keys.
+ * Implements the generic cell rate algorithm, which keeps one time for each key: when its bucket will be full. A key
+ * with a full bucket is forgotten, since it equals a new one. If all places belong to keys whose buckets are not full,
+ * further keys share one bucket: forgetting a key would give tokens to clients that make up keys.
  *
- * docs/security.md compares the costs with Effect's `RateLimiter`.
+ * docs/decisions/0005-own-token-buckets.md compares the costs with Effect's `RateLimiter`.
  */
 export const make = ({ burst, keys, perSecond }: TokenBucketsOptions): TokenBuckets => {
   const perToken = 1000 / perSecond

@@ -2,11 +2,12 @@
  * Accepts connections in front of the HTTPS server, so that a refused connection costs no TLS.
  *
  * Node has no hook before the TLS handshake, and a `connection` listener of ours would only run beside Node's own. So a
- * plain server accepts, and emits `connection` on the HTTPS server for what is admitted, which Node documents ("can be
- * explicitly emitted by users to inject connections"). It emits `listening` too: Node starts its checks of `headersTimeout`
- * and `requestTimeout` at that event (setupConnectionsTracking in lib/_http_server.js, Node 26). In return those checks go
- * on while the service shuts down, and Node does not destroy connections whose response is still being sent, as both
- * happen in `close` of a listening HTTPS server.
+ * plain server accepts, and emits `connection` on the HTTPS server for each admitted connection. Node documents this
+ * ("can be explicitly emitted by users to inject connections"). It emits `listening` too: Node starts its checks of
+ * `headersTimeout` and `requestTimeout` at that event (setupConnectionsTracking in lib/_http_server.js, Node 26).
+ *
+ * `close` of a listening HTTPS server would stop those checks, and destroy connections whose response is still being
+ * sent. The HTTPS server does not listen and is closed last, so neither happens during shutdown.
  */
 import { Data, Deferred, Effect, FiberSet, type Scope } from "effect"
 import type { Server as HttpsServer } from "node:https"
@@ -22,7 +23,7 @@ export interface Acceptor {
   readonly close: Effect.Effect<void>
 }
 
-/** Logs errors of a listening server: a connection that could not be accepted. Node ends the process for one unhandled. */
+/** Logs failures to accept a connection. Without a listener for `error`, Node would end the process. */
 export const logAcceptErrors = (server: Server): Effect.Effect<void, never, Scope.Scope> =>
   Effect.map(FiberSet.makeRuntime<never, void, never>(), (fork) => {
     server.on("error", (error) => fork(Effect.logError("A connection could not be accepted", error)))
@@ -43,7 +44,7 @@ const listening = (server: Server, options: { readonly host: string; readonly po
     })
   })
 
-/** Listens. `admit` decides about each connection before its handshake; what it refuses it has destroyed. */
+/** Listens. `admit` decides about each connection before its handshake, and destroys a refused one. */
 export const make = Effect.fnUntraced(function* (
   https: HttpsServer,
   admit: (socket: Socket) => boolean,

@@ -1,7 +1,7 @@
 import { Predicate } from "effect"
 import { SettingError } from "../settings/SettingError.ts"
 
-/** The setting to correct where a port cannot be listened on, by Node's error. */
+/** The error of the setting to correct if the server cannot listen, by Node's error code. */
 export const cannotListen = (
   setting: "PORT" | "METRICS_PORT",
   host: string,

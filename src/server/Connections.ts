@@ -1,6 +1,6 @@
 /**
- * The connection guard: bounds how many connections are open, ends the one of least use where there are too many, and ends
- * those that achieve nothing.
+ * The connection guard: limits the number of open connections, evicts the least useful one at a limit, and ends stalled
+ * ones.
  */
 import { Duration, Effect, Metric } from "effect"
 import * as Metrics from "../observability/Metrics.ts"
@@ -65,12 +65,12 @@ const evictedSeries = (reason: Ending) =>
 
 const shutdownSweepMillis = 200
 
-/** Node adds this to the time that a connection is kept alive. */
+/** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
 
 type Count = (reason: Ending | "refused_total" | "refused_address") => void
 
-/** Counts into the registry of the effect's context. A series exists before its first event: an alert can tell 0 from absent. */
+/** Counts into the registry of the effect's context. Each series begins at 0, so that alerts can tell 0 from absent. */
 const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   const series = {
     refused_total: refusedSeries("total"),
@@ -89,7 +89,7 @@ type Shed = Effect.Success<typeof ShedResponse.make>
 
 /** The connections of one server. */
 export class Connections {
-  // Those in their handshake, by peer: Node does not tell which connection a secured socket came from.
+  // Connections in their handshake, by peer: Node does not link a secured socket to its raw connection.
   private readonly shaking = new Map<string, Connection<Open>>()
   private readonly secured = new WeakMap<Duplex, Connection<Open>>()
   private readonly answered = new WeakSet<Duplex>()
@@ -114,9 +114,9 @@ export class Connections {
     )
   }
 
-  /** Decides about a new connection before its handshake. What it refuses it has destroyed. */
+  /** Decides about a new connection before its handshake, and destroys a refused one. */
   admit(raw: Socket): boolean {
-    // The peer may have gone already.
+    // The peer may have disconnected already.
     if (raw.remoteAddress === undefined) {
       raw.destroy()
       return false
@@ -133,12 +133,12 @@ export class Connections {
     return true
   }
 
-  /** Takes note of a completed handshake. */
+  /** Registers a completed handshake. */
   secure(socket: TLSSocket): void {
     const peer = peerOf(socket)
     const connection = this.shaking.get(peer)
     if (connection === undefined) {
-      // Its peer has gone meanwhile, so that it has no address any more.
+      // The peer has disconnected, so the socket has no address any more.
       socket.destroy()
       return
     }
@@ -149,11 +149,11 @@ export class Connections {
     if (socket.authorized) this.table.identify(connection)
   }
 
-  /** Follows a request until its response has left. `false`: it needs no response, or has had it. */
+  /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
   received(request: IncomingMessage, response: ServerResponse): boolean {
     const connection = this.secured.get(request.socket)
     const share = connection?.socket.share
-    // The rest of the packet for which the connection was ended.
+    // A further request of the packet for which the connection was ended.
     if (connection?.open !== true || share === undefined) return false
     if (connection.unanswered >= this.limits.maxPipelinedRequests) {
       this.evict(connection, "pipelining")
@@ -185,23 +185,23 @@ export class Connections {
     return this.secured.has(socket)
   }
 
-  /** Whether a request on this connection was answered before it had arrived whole: nothing more may be said on it. */
+  /** Whether a request was answered before its body had arrived: no further response may be sent on this connection. */
   wasAnswered(socket: Duplex): boolean {
     return this.answered.has(socket)
   }
 
-  /** Ends the connections that achieve nothing. */
+  /** Ends stalled connections. */
   endStalled(): void {
     const requestMillis = Duration.toMillis(this.limits.requestTimeout)
     const responseMillis = Duration.toMillis(this.limits.responseTimeout)
     const keepAliveMillis = Duration.toMillis(this.limits.keepAliveTimeout)
-    // The request is served, which has its own limit, and then the client reads the response.
+    // The time limit of serving the request, then that of reading the response.
     this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
-    // A client puts Node's own time limits off by sending line ends and no request.
+    // Node's own time limits start anew when a client sends line ends without a request.
     this.evictOlder(["strangers", "identified"], keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
   }
 
-  /** Ends idle connections, again and again, and the others after `withinMillis`. Never succeeds. */
+  /** Ends idle connections repeatedly, and the others after `withinMillis`. Never succeeds. */
   drain(withinMillis: number): Effect.Effect<never> {
     const endAll = (kinds: ReadonlyArray<Kind>) =>
       Effect.sync(() => {
@@ -254,7 +254,7 @@ export class Connections {
 /**
  * Follows the server's connections for as long as the scope is open.
  *
- * A client counts as identified here once TLS has accepted its certificate. Requests are judged more finely.
+ * Here a client counts as identified once TLS has accepted its certificate. `ClientIdentity` decides for each request.
  */
 export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
   const connections = new Connections(limits, inFlight, yield* ShedResponse.make, yield* makeCount)

@@ -1,6 +1,6 @@
 /** Curl lines to paste, for a service at `url` and the development certificates in the folder `pki`. */
 export const text = (url: string, pki: string): string => {
-  // A path with other than plain characters is quoted for the shell.
+  // Quotes the path for the shell if necessary.
   const file = (name: string) =>
     /^[\w./-]+$/.test(pki) ? `${pki}/${name}` : `'${`${pki}/${name}`.replaceAll("'", `'\\''`)}'`
   const as = (client: string) =>

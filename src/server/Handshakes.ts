@@ -1,11 +1,11 @@
-/** Counts TLS handshakes by their end, and client certificates by their verdict. */
+/** Counts TLS handshakes by result, and client certificates by verdict. */
 import { Context, Metric } from "effect"
 import type { Server } from "node:https"
 import type { TLSSocket } from "node:tls"
 
 const handshake = (result: string) =>
   Metric.counter("tls_handshakes_total", {
-    description: "TLS handshakes by their end: ok, or why they failed.",
+    description: "TLS handshakes by result: ok, or the reason of the failure.",
     incremental: true,
     attributes: { result }
   })
@@ -29,7 +29,7 @@ const failures: ReadonlyArray<readonly [pattern: RegExp, result: string]> = [
 ]
 
 const failure = (error: unknown, socket: TLSSocket): string => {
-  // Where a valid certificate is required, Node ends the connection of an invalid one and reports a reset.
+  // With `TLS_CLIENT_AUTH=require`, Node ends a connection with an invalid certificate and reports a reset.
   if (socket.authorizationError) return "certificate"
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   return failures.find(([pattern]) => pattern.test(code))?.[1] ?? "other"

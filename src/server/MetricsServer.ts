@@ -6,7 +6,7 @@ import { createServer } from "node:http"
 import { metricsPage } from "../http/ServiceHandlers.ts"
 import { logAcceptErrors } from "./Acceptor.ts"
 
-/** More than any number of scrapers: a client of the port must not hold connections without end. */
+/** More than scrapers need. Bounds the connections that other clients of the port can hold. */
 const maxConnections = 100
 
 /** The port of the metrics server. */
@@ -25,7 +25,7 @@ const makeServer = () => {
   return server
 }
 
-/** Serves `/metrics`, and nothing else, over plain HTTP. Fails with a `ServeError` where the port cannot be listened on. */
+/** Serves `/metrics`, and nothing else, over plain HTTP. Fails with a `ServeError` if it cannot listen. */
 export const layer = (host: string, port: number) =>
   Layer.effect(
     MetricsServer,

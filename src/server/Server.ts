@@ -27,7 +27,7 @@ import * as Handshakes from "./Handshakes.ts"
 import * as SpentConnection from "./SpentConnection.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
-/** Where the server listens, and its limits, named as the settings. */
+/** The address and limits of the server, named as the settings. */
 export interface ServerSettings extends RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
   readonly host: string
   readonly port: number
@@ -36,11 +36,13 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly tlsHandshakeTimeout: Duration.Duration
   readonly headersTimeout: Duration.Duration
   readonly shutdownTimeout: Duration.Duration
-  /** A watcher serves probes, metrics and its description alone; every other instance the whole API. */
+  /** A watcher serves only probes, metrics and its OpenAPI document; any other instance serves the whole API. */
   readonly role: "all" | "watcher" | "server"
 }
 
-/** Middleware around every route, as `HttpRouter.middleware` makes it with `global: true`. The read path passes it by. */
+/**
+ * Middleware around every route, as `HttpRouter.middleware` makes it with `global: true`. The read path bypasses it.
+ */
 export type Middleware = Layer.Layer<never, never, HttpRouter.HttpRouter>
 
 /** The port that the service listens on. */
@@ -52,7 +54,7 @@ const makeHttps = (tls: TlsMaterial, settings: ServerSettings): NodeHttpsServer 
     IncomingMessage: SpentConnection.Request,
     ServerResponse: SpentConnection.Response,
     requestCert: true,
-    // A client without a valid certificate still reaches the probes, and its refusal in the contract's form.
+    // With `TLS_CLIENT_AUTH=optional`, a client without a valid certificate reaches the probes, and gets 403 elsewhere.
     rejectUnauthorized: tls.requireClientCertificate,
     maxHeaderSize: settings.maxTargetBytes + settings.maxHeaderBytes,
     headersTimeout: Duration.toMillis(settings.headersTimeout),
@@ -63,15 +65,15 @@ const makeHttps = (tls: TlsMaterial, settings: ServerSettings): NodeHttpsServer 
       1,
       Math.min(1000, Math.floor(Duration.toMillis(settings.headersTimeout) / 2))
     ),
-    // Node would answer a request without Host by itself, with no body; the application does it in the contract's form.
+    // Node's own response to a request without Host has no body. The application answers with a problem.
     requireHostHeader: false,
     // Most requests have no body and need no stream for it.
     optimizeEmptyRequests: true,
-    // Nothing is upgraded to: a request that asks for it is one like any other.
+    // The service supports no upgrade: it ignores the `Upgrade` header.
     shouldUpgradeCallback: () => false
   })
 
-/** The routes of a role over their handlers. */
+/** The routes of a role, with their handlers. */
 const routes = (settings: ServerSettings) => {
   const isWatcher = settings.role === "watcher"
   const api = isWatcher
@@ -88,16 +90,16 @@ const routes = (settings: ServerSettings) => {
   )
 }
 
-/** No spelling of a path but its own matches. */
+/** Paths match exactly. */
 const exactPaths = Layer.succeed(HttpRouter.RouterConfig, {
   ignoreTrailingSlash: false,
   ignoreDuplicateSlashes: false,
   caseSensitive: true,
-  // Longer than any target: a name that is too long is refused for what it is, not as an unknown path.
+  // Longer than any target: a name that is too long gets 400, not 404.
   maxParamLength: 65_536
 })
 
-/** Uses each change of the TLS files for handshakes from then on. Open connections stay. */
+/** Applies each change of the TLS files to later handshakes. Open connections stay. */
 const followTls = (server: NodeHttpsServer, created: TlsMaterial) =>
   Effect.flatMap(ServerTls, ({ changes }) =>
     changes.pipe(
@@ -105,14 +107,14 @@ const followTls = (server: NodeHttpsServer, created: TlsMaterial) =>
       Stream.runForEach((material) =>
         Effect.catchCause(
           Effect.sync(() => server.setSecureContext(contextOptions(material))),
-          (cause) => Effect.logError("Changed TLS files could not be put to use; those before stay in use", cause)
+          (cause) => Effect.logError("Cannot apply changed TLS files; the previous files stay in use", cause)
         )
       ),
       Effect.forkScoped
     )
   )
 
-/** The handler of requests that are not traced: neither they nor what the cluster is asked for them make spans. */
+/** The handler of requests that are not traced: neither they nor their requests to the cluster make spans. */
 const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: RequestTracing) =>
   handler.pipe(
     Effect.provideService(Tracer.Tracer, untraced),
@@ -144,7 +146,7 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
         Effect.provide(exactPaths)
       )
       const app = yield* App.make(router, settings)
-      // Closed after the acceptor: a request is interrupted only once its connection has had its time to drain.
+      // Closes after the acceptor, so that requests are interrupted only after their connections have drained.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
       const handler = NodeHttpServer.makeHandler(app, { scope: requests })
       const tracing = yield* RequestTracing
@@ -160,7 +162,7 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
         else if (!answeredFromCache(request, response)) untraced(request, response)
       }
       https.on("request", serve)
-      // The body is never read, so no client is asked to continue; any other expectation is no reason not to answer.
+      // The body is never read, so no `100 Continue` is sent. Other expectations are ignored.
       https.on("checkContinue", serve)
       https.on("checkExpectation", serve)
 

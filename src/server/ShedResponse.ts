@@ -11,7 +11,7 @@ import { RequestObserver } from "../observability/RequestObserver.ts"
 
 const overloaded = new NotReady({ detail: "The instance is answering as many requests as it can." })
 
-/** Whether a request announces a body. One that does not has arrived whole once its headers have. */
+/** Whether a request announces a body. Without one, the request is complete after its headers. */
 export const announcesBody = ({ headers }: IncomingMessage): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
 
@@ -20,8 +20,8 @@ const { method: writeMethod, path: writePath } = Resources.endpoints.setReplicaC
 const writeParams = PathTemplate.matching(writePath)
 
 /**
- * Answers requests beyond the in-flight limit with 503 at the least cost: nothing else of the application runs. Observer
- * and, for a write, audit see them.
+ * Answers requests beyond the in-flight limit with 503 at the least cost: nothing else of the application runs.
+ * Notifies the observer and, for a write, the audit log.
  */
 export const make = Effect.gen(function* () {
   const audit = yield* Audit
@@ -74,7 +74,7 @@ export const make = Effect.gen(function* () {
         })
       )
     }
-    // A body that is still to come is not waited for.
+    // Does not wait for a body that is still to come.
     if (announcesBody(request)) response.shouldKeepAlive = false
     response.writeHead(status, {
       ...headers,

@@ -1,6 +1,6 @@
 /**
- * Answers what Node's HTTP parser refuses before a request exists: a problem of the contract, written straight onto the
- * socket, which is then closed.
+ * Answers input that Node's HTTP parser refuses before a request exists: writes a problem of the contract to the socket
+ * and closes it.
  */
 import { Predicate } from "effect"
 import { Socket } from "node:net"
@@ -22,10 +22,10 @@ const carriageReturn = 13
 const space = 32
 
 /**
- * Whether the parser's buffer overflowed within the request line. `packet` is the last piece that came from the socket
- * and `parsed` how much of it the parser took: the line has not ended if no line end was taken, and the first piece of a
- * request (a method and a space stand at its front) holds it from its start. In a later piece the request target is the
- * only thing that a space and the protocol's version follow.
+ * Whether the parser's buffer overflowed within the request line. `packet` is the last piece from the socket, `parsed`
+ * the number of its bytes that the parser took. If these contain a line end, the request line is over. If they begin
+ * with a method and a space, they begin with the request line. In a later piece, the space and the protocol's version
+ * after the overflow show that it was in the request target.
  */
 export const overflowedInRequestLine = (packet: Uint8Array, parsed: number): boolean => {
   const taken = packet.subarray(0, parsed)
@@ -55,7 +55,7 @@ const problemFor = (error: Error): Problem => {
   }
 }
 
-/** Writes a problem as a whole HTTP response, ends the connection, and tells the observer. */
+/** Writes a problem as a whole HTTP response, ends the connection, and notifies the observer. */
 export const endWith = (
   socket: Duplex,
   problem: Problem,
@@ -93,9 +93,11 @@ export const endWith = (
 }
 
 /**
- * The `clientError` listener. It answers, or only closes a connection that is in its handshake (TLS has reported the fault),
- * that has a request being answered, or whose last request was answered before it had arrived whole: there the client would
- * take the problem for the response to that request.
+ * The `clientError` listener. It answers with a problem, except on these connections, which it only closes:
+ *
+ * - in its handshake: TLS has reported the fault.
+ * - with a request in progress, or answered before its body had arrived: the client would take the problem for the
+ *   response to that request.
  */
 export const onClientError =
   (connections: Connections, observer: RequestObserver) =>
@@ -111,6 +113,6 @@ export const onClientError =
       return
     }
     endWith(socket, problemFor(error), requestId(undefined), observer)
-    // A client that goes on sending must not keep the connection for ever.
+    // A client that keeps sending must not hold the connection open.
     setTimeout(() => socket.destroy(), 1000).unref()
   }

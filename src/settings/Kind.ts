@@ -1,4 +1,4 @@
-/** The kinds of text that a setting takes: what the documentation calls them, and the codec that decodes them. */
+/** The kinds of text that a setting takes: their names in the documentation, and their codecs. */
 import { Duration, type Redacted, Result, Schema, SchemaTransformation } from "effect"
 import { NamespaceName } from "../contract/Names.ts"
 

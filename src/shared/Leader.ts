@@ -31,7 +31,7 @@ const reasons = {
 const reasonOf = (error: Deposed | RedisError) =>
   error._tag === "Deposed" ? reasons[error.because] : SharedRedis.reasonOf(error)
 
-/** The limit of a leader's growing patience with the cluster. */
+/** The maximum time that a leader goes on without a complete view of the cluster. It doubles with each failed term. */
 const longestPatienceMillis = 3_600_000
 /** The longest wait before a candidate asks for the lease again. */
 const askEvery = Duration.seconds(1)
@@ -67,7 +67,7 @@ const decodeEpoch = Schema.decodeUnknownResult(
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
-/** Stands by to lead for ever. Each term runs `source` anew. */
+/** Stands by to lead, without end. Each term runs `source` anew. */
 export const stand = Effect.fnUntraced(function* <R>(
   options: SharedCacheOptions,
   source: Stream.Stream<ClusterEvent, never, R>
@@ -183,7 +183,7 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
       sawAllAt = now
       yield* Ref.set(patience, Duration.toMillis(patienceOf(options)))
     } else if (now - sawAllAt >= limit) {
-      // A list can take longer than that. With constant patience the candidates would begin it in turns for ever.
+      // A list can take longer than that. With constant patience the candidates would begin it in turns, without end.
       yield* Ref.set(patience, Math.min(2 * limit, longestPatienceMillis))
       return yield* new Deposed({ because: "watch" })
     }
@@ -240,7 +240,7 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
     return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
   })
 
-/** Fills a new hash, and then puts it in the place of the one in use. */
+/** Fills a new hash, and then replaces the one in use with it. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
   const heardAt = yield* monotonic

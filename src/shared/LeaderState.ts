@@ -1,4 +1,4 @@
-/** What a leader knows: the lists that it wrote, the liveness of its watches, and its position in the log. */
+/** The state of a leader: the lists that it wrote, the liveness of its watches, and its position in the log. */
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import { metaFields } from "./Keys.ts"
@@ -7,7 +7,7 @@ import * as SharedLog from "./SharedLog.ts"
 import { changeOf, type ListEvent } from "./SharedObject.ts"
 import { type WatchScope, watchScopeNameOf } from "./WatchScope.ts"
 
-/** What a leader knows of one scope. */
+/** A leader's state of one scope. */
 export interface LedScope {
   readonly scope: WatchScope
   /** The key of this leader's last list, and the version that events have brought it to. */
@@ -102,7 +102,7 @@ const moved = (scope: LedScope, version: ResourceVersion | undefined): LedScope 
 
 const noFields: ReadonlyMap<string, string | undefined> = new Map()
 
-/** What a heartbeat changes: the age and the liveness of every scope. */
+/** The changes of a heartbeat: the age and the liveness of every scope. */
 export const beatChanges = ({ scopes }: State, now: number): ReadonlyArray<ScopeChange> =>
   scopes.flatMap((scope) => changeTo(scope, noFields, now))
 

@@ -1,4 +1,4 @@
-/** What an entry of the shared log changes of the reader's state. */
+/** Applies entries of the shared log to the reader's state. */
 import { Chunk } from "effect"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Liveness from "./ReaderLiveness.ts"

@@ -36,7 +36,7 @@ export const loaded = (scope: ScopeState, { generation, heardAt, live }: Head, l
 export const resumed = (scope: ScopeState, head: Head, look: Look): ScopeState =>
   loaded(scope, { ...head, heardAt: Math.max(scope.heardAt ?? 0, head.heardAt) }, look)
 
-/** A living leader wrote something when it last renewed its lease. */
+/** A leader writes an entry with each renewal of its lease, so the rest of the lease tells when it last wrote. */
 export const foundLeader = (state: State, look: Look): State => {
   const renewedAt = look.now - Math.max(0, state.silenceMillis - look.leaseLeft)
   return leaderOf(look) === undefined ? state : { ...state, spokeAt: Math.max(state.spokeAt, renewedAt) }
@@ -63,7 +63,7 @@ export const report = (state: State, now: Moment): State => {
 
 const reportOf = (state: State, scope: ScopeState, now: Moment): ScopeState => {
   const { heardAt, reported, shown } = scope
-  // Before the first list there is nothing to be of any age.
+  // Without a list there is no age.
   if (shown === undefined) return scope
   const isComplete =
     scope.stale === undefined && state.foreign === undefined && shown.generation.epoch === state.position?.epoch

@@ -1,9 +1,10 @@
 /**
- * The reader's protocol, without I/O. The state names the one request whose reply the reader awaits, so it is never stuck. A
- * step takes the reply, and returns the next state and the actions to perform before its request.
+ * The reader's protocol, without I/O. The state names the one request whose reply the reader awaits, so it is never
+ * stuck. A step takes the reply, and returns the next state and the actions to perform before its request.
  *
- * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. It shows a
- * snapshot once it has read the log to the end that it had after the load. A failure never removes what is shown: it ages.
+ * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. It
+ * shows a snapshot once it has read the log to the end that it had after the load. A failure never removes the shown
+ * lists: they age.
  */
 import { Chunk, Result } from "effect"
 import { takeEntry } from "./ReaderEntries.ts"
@@ -119,7 +120,7 @@ const follow = (state: State, from: SharedLog.LogId, now: Moment): State => {
   return { ...state, request: { _tag: "ReadLog", from, blockMillis: Math.ceil(Math.max(1, block)) } }
 }
 
-/** What is shown stays, and ages until the next session. */
+/** The shown lists stay, and age until the next session. */
 const disconnected = (state: State, reason: string, now: Moment): State => {
   const { connectedAt, silenceMillis, trouble } = state
   const lost = mapScopes(Liveness.noneLive(state), (scope) => ({ ...scope, loading: undefined }))
@@ -158,7 +159,10 @@ const looked = (state: State, why: LookFor, found: Look, now: Moment): State => 
   }
 }
 
-/** Moves to the end of a log that ends before the position: Redis lost entries, so the shown lists may be none of its. */
+/**
+ * Moves to the end of a log that ends before the position: Redis lost entries, so it may not hold the shown lists any
+ * more.
+ */
 const rewind = (state: State, last: SharedLog.LogId): State => {
   if (state.position === undefined) return { ...state, position: last }
   return SharedLog.isAfter(state.position, last) ? markAllStale({ ...state, position: last }, "behind") : state

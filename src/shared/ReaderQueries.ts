@@ -1,4 +1,4 @@
-/** The queries by which a reader's requests are answered. */
+/** The Redis queries that answer a reader's requests. */
 import { Duration, Effect, Result, Schema, SchemaTransformation } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
@@ -10,7 +10,7 @@ import { metaPrefix, noObjects, type Objects, takeField } from "./SharedObject.t
 import * as SharedRedis from "./SharedRedis.ts"
 import type { WatchScope } from "./WatchScope.ts"
 
-/** Where to read. */
+/** The source of the reader's queries. */
 export interface Source {
   readonly redis: Redis["Service"]
   readonly keys: Keys
@@ -64,7 +64,7 @@ export const ask = (
 const send = ({ commandTimeout, redis }: Source, command: string, ...words: ReadonlyArray<string>) =>
   SharedRedis.within(commandTimeout)(redis.send(command, ...words))
 
-/** Parses an id. One that no leader writes is as bad as any other unreadable reply. */
+/** Parses an id. An id that no leader writes fails as unreadable. */
 const idOf = (text: string) => Effect.fromOption(SharedLog.parseId(text), () => SharedRedis.unreadable)
 
 const look = Effect.fnUntraced(function* ({ keys, redis }: Source) {

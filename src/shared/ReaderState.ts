@@ -1,4 +1,4 @@
-/** The words of the reader's protocol: its state, its one request to Redis, the inputs and the actions. */
+/** The types of the reader's protocol: its state, its one request to Redis, the inputs and the actions. */
 import { Chunk, Duration, type Result } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
@@ -26,7 +26,7 @@ export interface Loading extends ListState {
   readonly events: Chunk.Chunk<ToldEvent>
 }
 
-/** What the reader knows of one scope. `ReaderLiveness` alone changes the last four fields. */
+/** The reader's state of one scope. `ReaderLiveness` alone changes the last four fields. */
 export interface ScopeState {
   readonly scope: WatchScope
   /** The list that the cache shows. */
@@ -75,7 +75,7 @@ export interface ReadEntry {
   readonly content: { readonly at: number; readonly entry: LogEntry } | undefined
 }
 
-/** Why the reader looks, and so how it goes on. */
+/** The reason of a `Look`, which determines the next step. */
 export type LookFor =
   | { readonly _tag: "Resume" }
   | { readonly _tag: "Load" }
@@ -83,7 +83,7 @@ export type LookFor =
   /** The clocks may have drifted apart. `read`: the entries to observe once they are compared. */
   | { readonly _tag: "Compare"; readonly read: { readonly entries: number; readonly at: number } | undefined }
 
-/** What the reader waits for. */
+/** The request whose reply the reader awaits. */
 export type Request =
   /** Wait and connect. `afresh`: the last connection held, so begin at the shortest wait. */
   | { readonly _tag: "Connect"; readonly afresh: boolean }
@@ -137,7 +137,7 @@ export type Action =
   | { readonly _tag: "ObserveLoadFailed" }
   | { readonly _tag: "ObserveRead"; readonly entries: number; readonly lagMillis: number }
 
-/** All that the reader knows. */
+/** The state of a reader. */
 export interface State {
   readonly settings: {
     readonly perNamespace: boolean
@@ -162,7 +162,7 @@ export interface State {
   readonly clockAhead: number
   /** When the leader wrote its last entry, by Redis' clock. */
   readonly spokeAt: number
-  /** How long after that the leader is gone. */
+  /** The silence after which the leader counts as gone. */
   readonly silenceMillis: number
   /** The scopes of a leader that watches other ones than this reader. */
   readonly foreign: string | undefined
@@ -170,13 +170,13 @@ export interface State {
   readonly trouble: string | undefined
   /** Whether an undecodable entry was logged since the last load. */
   readonly loggedUndecodable: boolean
-  /** What the next `Emit` carries. */
+  /** The content of the next `Emit`. */
   readonly outbox: Chunk.Chunk<Emission>
   /** The actions of the step so far; none between two steps. */
   readonly actions: ReadonlyArray<Action>
 }
 
-/** The state of a reader that knows nothing. */
+/** The initial state. */
 export const initial = (options: SharedCacheOptions): State => {
   const { first, longest } = backoffOf(options)
   const scopes = watchScopesOf(options.namespaces)

@@ -73,7 +73,7 @@ export const connect = Effect.fnUntraced(function* ({
     yield* Effect.addFinalizer(() => Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy()))
     return services
   })
-  // Interrupted while connecting, the layer's finalizer would wait for ever. The socket's timeouts bound the wait.
+  // Interrupted while connecting, the layer's finalizer would wait without end. The socket's timeouts bound the wait.
   const services = yield* Effect.uninterruptible(opened)
   const redis = Context.get(services, Redis)
   const limited = within(commandTimeout)
