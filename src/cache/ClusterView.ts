@@ -129,7 +129,7 @@ export const namespacesBody = (view: ClusterView): Body => {
   ))
 }
 
-/** Where a namespace and a deployment were last found, for repeated lookups. */
+/** The positions at which a namespace and a deployment were last found, for repeated lookups. */
 export interface Spots {
   readonly namespace: Spot
   readonly deployment: Spot

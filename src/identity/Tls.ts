@@ -25,7 +25,7 @@ export interface Expiry {
   readonly expiresAt: number
 }
 
-/** What the HTTPS server is created with: checked PEM texts, and the trust in client certificates. */
+/** The material of the HTTPS server: checked PEM texts, and the trust in client certificates. */
 export interface TlsMaterial {
   readonly cert: string
   readonly key: string

@@ -6,7 +6,7 @@ import { KubeApi } from "./KubeApi.ts"
 import { deployments, deploymentsIn, namespaces } from "./KubeWire.ts"
 import * as NamespacePoll from "./NamespacePoll.ts"
 
-/** What to watch, and how. */
+/** Options of the watch. */
 export interface KubeWatchOptions extends Informer.InformerOptions, NamespacePoll.NamespacePollOptions {
   /**
    * Limits the service to these namespaces, each with a watch that a Role in it permits. Default: the whole cluster.

@@ -1,4 +1,4 @@
-/** Metrics, request log and traces, put together from the settings. */
+/** Metrics, request log and traces, as the settings select. */
 import { Context, Effect, Layer, References } from "effect"
 import * as LogLevel from "effect/LogLevel"
 import type { Writable } from "node:stream"
@@ -18,13 +18,13 @@ import * as SharedCacheMetrics from "./SharedCacheMetrics.ts"
 import { Authorization } from "../authorization/Authorization.ts"
 import { SharedCacheObserver, unobserved } from "../shared/SharedCacheObserver.ts"
 
-/** What to observe and where to tell it; the words are those of the settings. */
+/** Settings of metrics, logs and traces. */
 export interface ObservabilitySettings extends LoggingSettings, RequestLog.RequestLogSettings, Tracing.TracingSettings {
-  /** With `redis` there are metrics of the shared cache. */
+  /** `redis` adds the metrics of the shared cache. */
   readonly cache?: "memory" | "redis" | undefined
 }
 
-/** Where the request log goes. `terminal`: whether a person reads it. */
+/** The destination of the request log. `terminal`: whether it is a terminal. */
 export interface Output {
   readonly stream: Writable
   readonly terminal: boolean
@@ -68,8 +68,8 @@ const observers = (settings: ObservabilitySettings, output: Output) =>
   )
 
 /**
- * The observers and, where there is a collector, the tracer: to be provided to the server, the cache and the informers.
- * The request log is written out before its scope closes.
+ * The observers of the server, the cache and the informers and, with a collector, the tracer. The request log is flushed
+ * before the scope closes.
  */
 export const layer = (settings: ObservabilitySettings, output: Output) =>
   Layer.mergeAll(
@@ -80,7 +80,7 @@ export const layer = (settings: ObservabilitySettings, output: Output) =>
       : Tracing.layer({ ...settings, otlpEndpoint: settings.otlpEndpoint })
   )
 
-/** What decides, with its decisions counted and, where there is a collector, traced. */
+/** The authorizer, with its decisions counted and, with a collector, traced. */
 export const authorization = <E, R>(
   settings: ObservabilitySettings,
   decides: Layer.Layer<Authorization, E, R>
