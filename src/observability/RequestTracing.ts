@@ -1,8 +1,8 @@
 import { Context, type Tracer } from "effect"
 
-/** How requests are traced. */
+/** The tracers of requests. */
 export interface RequestTracing {
-  /** Whether a request makes spans: its caller's trace decides that, and without one a random draw. */
+  /** Whether a request makes spans: always with a `traceparent`, otherwise at the sampling ratio. */
   readonly isTraced: (traceparent: string | ReadonlyArray<string> | undefined) => boolean
   /** The tracer of traced requests. */
   readonly traced: Tracer.Tracer
@@ -10,7 +10,7 @@ export interface RequestTracing {
   readonly untraced: Tracer.Tracer
 }
 
-/** How requests are traced; `undefined` where none is. A traced request takes the routes, which make its spans. */
+/** The tracers; `undefined` without a collector. A traced request takes the routes, which make its spans. */
 export const RequestTracing: Context.Reference<RequestTracing | undefined> = Context.Reference<
   RequestTracing | undefined
 >("kube-resource-api/observability/RequestTracing", { defaultValue: () => undefined })
