@@ -57,7 +57,7 @@ check: setup ## Check types, lint and format
 format: setup ## Format every file
 	npm run --silent format
 
-test: check ## Check, then run every test
+test: check ## Check, then run the tests of the program
 	npm test --silent
 
 check-deploy: setup ## Test image, chart, alert rules and dashboard with buildah, Helm, promtool and Prometheus
