@@ -117,7 +117,7 @@ export interface Parts {
   readonly audit: Layer.Layer<Audit>
   /** Log, metrics and traces. */
   readonly observability: Layer.Layer<never>
-  /** HTTP middleware around every route. */
+  /** HTTP middleware around the application. The read path bypasses it. */
   readonly middleware: Server.Middleware
 }
 
@@ -136,7 +136,7 @@ export const parts = (settings: Settings, output: Observability.Output): Parts =
   rateLimit: RateLimit.layer(settings),
   audit: Audit.layerLog,
   observability: Observability.layer(settings, output),
-  middleware: Layer.empty
+  middleware: (application) => application
 })
 
 /** Cluster → informers → cache, and the way back for writes and access reviews. */

@@ -28,7 +28,7 @@ export class ClusterCache extends Context.Service<
   {
     /** The current view. */
     readonly current: () => View.ClusterView
-    /** The current view, then every later one. A slow consumer misses none. */
+    /** The current view, then later ones. A slow consumer gets the newest one; no other is retained for it. */
     readonly changes: Stream.Stream<View.ClusterView>
     /** Whether the first full sync, of namespaces and of deployments, is done. */
     readonly isSynced: () => boolean
@@ -122,7 +122,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
     take,
     cache: {
       current,
-      changes: SubscriptionRef.changes(views),
+      changes: Stream.buffer(SubscriptionRef.changes(views), { capacity: 1, strategy: "sliding" }),
       isSynced: () => View.isSynced(current()),
       awaitSynced: Deferred.await(synced),
       age: (nowMillis: number) => freshness.age(nowMillis),

@@ -148,9 +148,10 @@ export class Probes extends HttpApiGroup.make("probes", { topLevel: true })
 /** The description of the contract. */
 export class Description extends HttpApiGroup.make("description", { topLevel: true })
   .add(
-    HttpApiEndpoint.get("openapi", "/openapi.json", { success: Schema.Unknown, error: always }).annotateMerge(
-      describeOperation("Get the OpenAPI document", "The OpenAPI description of this API.")
-    )
+    HttpApiEndpoint.get("openapi", "/openapi.json", {
+      success: Schema.Unknown,
+      error: [...always, NotReady]
+    }).annotateMerge(describeOperation("Get the OpenAPI document", "The OpenAPI description of this API."))
   )
   .annotateMerge(OpenApi.annotations({ title: "Description", description: "The description of this API." }))
   .middleware(Identified)
@@ -161,7 +162,7 @@ export class Metrics extends HttpApiGroup.make("metrics", { topLevel: true })
   .add(
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: metricsContentType })),
-      error: permitted
+      error: [...permitted, NotReady]
     }).annotateMerge(
       describeOperation("Get metrics", "Prometheus' text format, for callers that are permitted to `get metrics`.")
     )
@@ -194,6 +195,9 @@ export class WatcherApi extends HttpApi.make("kube-resource-api")
       "An instance that watches the cluster for the instances that serve clients: probes and metrics alone."
     )
   ) {}
+
+/** The path of the metrics. */
+export const metricsPath = Metrics.endpoints.metrics.path
 
 /** The paths of the probes: they need no identity and no in-flight place. */
 export const probePaths: ReadonlyArray<string> = Object.values(Probes.endpoints).map(({ path }) => path)

@@ -1,5 +1,5 @@
 /** Turns the result of a request into its response. Log and metrics receive an error as a value. */
-import { Cause, Clock, Effect, Exit, Layer } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Completed } from "../contract/Middleware.ts"
 import { Internal, isProblem, type Problem } from "../contract/Problems.ts"
@@ -93,11 +93,15 @@ export const layer = Layer.effect(
     make,
     (complete) => (handled) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const context = yield* RequestContext
-          const { params, route } = yield* HttpRouter.RouteContext
-          const exit = yield* Effect.exit(restore(handled))
-          return yield* complete(exit, context, { route: route.path, params })
+        // Few steps: every request of the routes takes them.
+        Effect.contextWith((services: Context.Context<HttpRouter.RouteContext>) => {
+          const context = Context.get(services, RequestContext)
+          const { params, route } = Context.get(services, HttpRouter.RouteContext)
+          const match = { route: route.path, params }
+          return Effect.matchCauseEffect(restore(handled), {
+            onSuccess: (response) => complete(Exit.succeed(response), context, match),
+            onFailure: (cause) => complete(Exit.failCause(cause), context, match)
+          })
         })
       )
   )

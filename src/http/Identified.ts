@@ -1,4 +1,4 @@
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -33,16 +33,16 @@ export const layer = (requestLimits: RequestLimits) =>
       const checked = Effect.catch(handled, (error) =>
         Effect.fail(HttpApiError.HttpApiSchemaError.is(error) ? badParameter(error) : error)
       )
-      return Effect.gen(function* () {
-        const { identity, receivedAt, remoteAddress } = yield* RequestContext
-        if (identity === undefined) {
-          return yield* rates.take("unidentified", clientAddress(remoteAddress), receivedAt) ?? unidentified
-        }
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const refused =
-          rates.take(budget, identity.user, receivedAt) ??
-          malformation(NodeHttpServerRequest.toIncomingMessage(request), requestLimits)
-        return refused === undefined ? yield* checked : yield* refused
+      return Effect.contextWith((services: Context.Context<HttpServerRequest.HttpServerRequest>) => {
+        const { identity, receivedAt, remoteAddress } = Context.get(services, RequestContext)
+        const incoming = NodeHttpServerRequest.toIncomingMessage(
+          Context.get(services, HttpServerRequest.HttpServerRequest)
+        )
+        const problem =
+          identity === undefined
+            ? (rates.take("unidentified", clientAddress(remoteAddress), receivedAt) ?? unidentified)
+            : (rates.take(budget, identity.user, receivedAt) ?? malformation(incoming, requestLimits))
+        return Effect.andThen(problem === undefined ? Effect.void : Effect.fail(problem), checked)
       })
     })
   )

@@ -56,7 +56,6 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
       return false
     }
     rates.take("reads", identity.user, now)
-    observer.received()
     const id = requestId(headers["x-request-id"])
     response.writeHead(200, {
       age: String(cache.age(now)),
@@ -66,6 +65,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     })
     // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
     response.end(body, "latin1")
+    observer.received()
     observer.completed({
       id,
       identity,

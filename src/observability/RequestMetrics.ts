@@ -4,6 +4,7 @@
  */
 import { Clock, type Context, Effect, Metric, type Scope } from "effect"
 import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
+import { Resources } from "../contract/Api.ts"
 import type { Identity } from "../identity/Identity.ts"
 import * as DistinctUsers from "./DistinctUsers.ts"
 import * as Metrics from "./Metrics.ts"
@@ -60,7 +61,9 @@ const useSeries = (kind: UserKind, access: "read" | "write") =>
     attributes: { user_kind: kind, access }
   })
 
-const isUse = (route: string): boolean => route.startsWith("/namespaces")
+const resources: ReadonlySet<string> = new Set(Object.values(Resources.endpoints).map(({ path }) => path))
+
+const isUse = (route: string): boolean => resources.has(route)
 
 /** The update functions of the series of an endpoint, method and status. */
 const counting = (route: string, method: string, status: number, context: Context.Context<never>) => {

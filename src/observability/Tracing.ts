@@ -3,12 +3,12 @@
  * makes no spans.
  */
 import { Clock, Context, Effect, Exit, Layer, Option, Random, type Scope, Tracer } from "effect"
-import { HttpMiddleware } from "effect/http"
+import { Headers, HttpMiddleware, HttpTraceContext } from "effect/http"
 import { OtlpExporter, OtlpSerialization, OtlpTracer } from "effect/observability"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { hostname } from "node:os"
 import packageJson from "../../package.json" with { type: "json" }
-import { Api } from "../contract/Api.ts"
+import { Api, metricsPath, probePaths } from "../contract/Api.ts"
 import * as PathTemplate from "../contract/PathTemplate.ts"
 import { RequestTracing } from "./RequestTracing.ts"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
@@ -80,6 +80,10 @@ export const informerObserver: Effect.Effect<InformerObserver, never, Scope.Scop
   }
 })
 
+/** Whether a `traceparent` names a trace. A malformed one is ignored, as W3C Trace Context asks. */
+const isValid = (traceparent: string | ReadonlyArray<string> | undefined): boolean =>
+  typeof traceparent === "string" && Option.isSome(HttpTraceContext.w3c(Headers.fromInput({ traceparent })))
+
 /** The exporting tracers. Sampling draws once for each request. */
 const tracers = (settings: TracingSettings & { readonly otlpEndpoint: string }) =>
   Layer.effectContext(
@@ -98,7 +102,7 @@ const tracers = (settings: TracingSettings & { readonly otlpEndpoint: string }) 
       const draw = () => random.nextDoubleUnsafe()
       return Context.make(Tracer.Tracer, sampled(tracer, ratio, draw)).pipe(
         Context.add(RequestTracing, {
-          isTraced: (traceparent) => traceparent !== undefined || draw() < ratio,
+          isTraced: (traceparent) => isValid(traceparent) || draw() < ratio,
           traced: tracer,
           untraced: sampled(tracer, 0, draw)
         })
@@ -111,7 +115,7 @@ export const layer = (settings: TracingSettings & { readonly otlpEndpoint: strin
   Layer.mergeAll(
     tracers(settings),
     Layer.succeed(HttpMiddleware.SpanNameGenerator, (request) => spanName(request.method, request.url)),
-    HttpMiddleware.layerTracerDisabledForUrls(["/livez", "/readyz", "/metrics"])
+    HttpMiddleware.layerTracerDisabledForUrls([...probePaths, metricsPath])
   ).pipe(
     Layer.provide(OtlpExporter.layerFlusher),
     Layer.provide(

@@ -3,6 +3,7 @@ import { HttpRouter, HttpServer } from "effect/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { NetAddress } from "effect/net"
 import { createServer } from "node:http"
+import { metricsPath } from "../contract/Api.ts"
 import { metricsPage } from "../http/ServiceHandlers.ts"
 import { logAcceptErrors } from "./Acceptor.ts"
 
@@ -31,7 +32,7 @@ export const layer = (host: string, port: number) =>
     MetricsServer,
     Effect.gen(function* () {
       const server = makeServer()
-      const served = HttpRouter.serve(HttpRouter.add("GET", "/metrics", metricsPage), {
+      const served = HttpRouter.serve(HttpRouter.add("GET", metricsPath, metricsPage), {
         disableLogger: true,
         disableListenLog: true
       }).pipe(Layer.provideMerge(NodeHttpServer.layer(() => server, { host, port, gracefulShutdownTimeout: 1000 })))

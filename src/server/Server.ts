@@ -1,5 +1,5 @@
 import { Clock, Context, Duration, Effect, Layer, Scope, Stream, Tracer } from "effect"
-import { HttpMiddleware, HttpRouter } from "effect/http"
+import { HttpMiddleware, HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type { IncomingMessage, ServerResponse } from "node:http"
@@ -40,10 +40,15 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly role: "all" | "watcher" | "server"
 }
 
-/**
- * Middleware around every route, as `HttpRouter.middleware` makes it with `global: true`. The read path bypasses it.
- */
-export type Middleware = Layer.Layer<never, never, HttpRouter.HttpRouter>
+/** The HTTP application: every request that the read path does not answer. */
+export type Application<E = never> = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  E,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
+
+/** Middleware around the whole application. Log, metrics and audit are inside and see what it may hide. */
+export type Middleware = <E>(application: Application<E>) => Application<E>
 
 /** The port that the service listens on. */
 export class Server extends Context.Service<Server, { readonly port: number }>()("kube-resource-api/server/Server") {}
@@ -121,6 +126,12 @@ const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: Re
     Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
   )
 
+/** Handlers run with the tracer of their construction: it samples nothing by itself, and follows the span of a request. */
+const routerOf = (settings: ServerSettings, tracing: RequestTracing | undefined) => {
+  const router = HttpRouter.toHttpEffect(routes(settings)).pipe(Effect.provide(exactPaths))
+  return tracing === undefined ? router : Effect.provideService(router, Tracer.Tracer, tracing.untraced)
+}
+
 /** Serves the API over HTTPS for as long as its scope is open. Fails with a `ListenError`. */
 export const layer = (settings: ServerSettings, middleware: Middleware) =>
   Layer.effect(
@@ -142,14 +153,12 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
       })
       yield* followTls(https, tls)
 
-      const router = yield* HttpRouter.toHttpEffect(Layer.merge(routes(settings), middleware)).pipe(
-        Effect.provide(exactPaths)
-      )
-      const app = yield* App.make(router, settings)
+      const tracing = yield* RequestTracing
+      const router = yield* routerOf(settings, tracing)
+      const app = middleware(yield* App.make(router, settings))
       // Closes after the acceptor, so that requests are interrupted only after their connections have drained.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
       const handler = NodeHttpServer.makeHandler(app, { scope: requests })
-      const tracing = yield* RequestTracing
       const traced =
         tracing === undefined ? yield* handler : yield* Effect.provideService(handler, Tracer.Tracer, tracing.traced)
       const untraced = tracing === undefined ? traced : yield* withoutSpans(handler, tracing)

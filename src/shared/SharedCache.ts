@@ -23,7 +23,7 @@ export const eventsOf = <R>(
 /** Fails if the CA file of Redis cannot be used. */
 export const checkCaFile = Effect.fnUntraced(function* ({ caFile }: SharedCacheOptions) {
   if (caFile === undefined) return
-  const text = yield* readPem(settings.redisCaFile, caFile)
+  const text = yield* readPem(settings.redisCaFile, caFile, "Name a PEM file with the CAs of the Redis server.")
   if (!text.includes("-----BEGIN CERTIFICATE-----")) {
     return yield* settings.redisCaFile.error(caFile, "the file holds no certificate", "Name a PEM file with one.")
   }

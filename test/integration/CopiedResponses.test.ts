@@ -1,26 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
+import { HttpServerResponse } from "effect/http"
 import { PassThrough } from "node:stream"
 import { Authorization } from "../../src/authorization/Authorization.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import type { AuditRecord } from "../../src/observability/Audit.ts"
+import type { Middleware } from "../../src/server/Server.ts"
 import { send } from "../support/Https.ts"
 import { metrics, observed, sum } from "../support/Observed.ts"
 import { TestService } from "../support/TestService.ts"
 
 /** Replaces every response by a copy of its status, header fields and body. */
-const copying = HttpRouter.middleware(
-  (httpEffect) =>
-    Effect.map(httpEffect, (response) =>
-      HttpServerResponse.setHeader(
-        HttpServerResponse.fromWeb(HttpServerResponse.toWeb(response)),
-        "x-copied",
-        String(response.status)
-      )
-    ),
-  { global: true }
-)
+const copying: Middleware = (application) =>
+  Effect.map(application, (response) =>
+    HttpServerResponse.setHeader(
+      HttpServerResponse.fromWeb(HttpServerResponse.toWeb(response)),
+      "x-copied",
+      String(response.status)
+    )
+  )
 
 const nginx = "/namespaces/personal/deployments/nginx/replica_count"
 const absent = "/namespaces/personal/deployments/absent/replica_count"

@@ -53,6 +53,7 @@ const names = [
   "Personal",
   "a..b",
   "%61ny",
+  "%41NY",
   ""
 ]
 const Target = Schema.Struct({

@@ -119,6 +119,35 @@ describe("tracing", () => {
     assert.deepStrictEqual(kept, [true, false, true, false])
   })
 
+  it.live("draws the sampling ratio once for a request, also for one with a malformed traceparent", () =>
+    Effect.gen(function* () {
+      const collected = yield* collector
+      const requests = 40
+      yield* Effect.gen(function* () {
+        const { port } = yield* TestService
+        for (let count = 0; count < requests; count++) {
+          yield* send(port, {
+            client: "admin",
+            method: "PUT",
+            path: `/namespaces/personal/deployments/nginx/replica_count/${count}`,
+            headers: { traceparent: "malformed" }
+          })
+        }
+      }).pipe(Effect.provide(traced(collected.url, 0.5)))
+      // The informers' own requests to the cluster are roots too.
+      const spans = collected.spans.filter(({ name }) => !name.startsWith("relist ") && name !== "GET")
+      const roots = spans.filter(({ parentSpanId }) => parentSpanId === undefined || parentSpanId === "")
+      assert.isAbove(roots.length, 0)
+      assert.isBelow(roots.length, requests)
+      // The spans of authorizer and cluster belong to the span of a request.
+      assert.deepStrictEqual(
+        roots.filter(({ name }) => !name.startsWith("PUT /")),
+        []
+      )
+      assert.isAbove(spans.length, roots.length)
+    })
+  )
+
   it("names spans by method and path template, or by the method alone for an unknown path", () => {
     assert.strictEqual(spanName("GET", "/namespaces?x=1"), "GET /namespaces")
     assert.strictEqual(spanName("GET", `${count}`), "GET /namespaces/:namespace/deployments/:deployment/replica_count")
