@@ -8,6 +8,8 @@
  *
  * A namespace exists while its Namespace object is known. Namespaces and deployments are watched separately, so
  * deployments can arrive before their namespace and outlive it. They are kept, but not shown without it.
+ *
+ * One file: every operation must keep the same invariants of the persistent structure.
  */
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"

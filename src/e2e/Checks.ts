@@ -1,6 +1,8 @@
 /**
  * The contract, as a client can check it on any instance and any cluster. The order matters: the check of rate limits is
  * last, because the client is refused after it.
+ *
+ * One file: a row for each row of the contract.
  */
 import { Effect, Schema } from "effect"
 import { type Check, eventually, expect, expectSame, LeftOut } from "./Check.ts"

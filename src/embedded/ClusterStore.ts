@@ -1,6 +1,8 @@
 /**
  * The state of the embedded cluster: objects as small records, one version counter, and for each resource the history
  * that watches resume from. Synchronous, without clock or I/O. `KubeObjects` renders the objects.
+ *
+ * One file: all writers of the one store, which must agree on versions and watches.
  */
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 

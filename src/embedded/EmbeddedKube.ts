@@ -1,3 +1,4 @@
+/** One file: the server and its lifetime; requests, watches and storage have files of their own. */
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"

@@ -1,6 +1,8 @@
 /**
  * Serves the requests of the embedded cluster: faults, then authentication, authorization and the resource, in the
  * order of kube-apiserver's filters.
+ *
+ * One file: every verb that the embedded API server serves.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Cause, Clock, Duration, Effect, Schema } from "effect"

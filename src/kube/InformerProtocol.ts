@@ -5,6 +5,8 @@
  * Three actions are operations: `ListPage`, `OpenWatch` and `Wait`. Exactly one operation is under way at any time. An
  * input that ends it yields the next operation as its last action. So may any other input: the new operation replaces
  * the old one.
+ *
+ * One file: states, inputs and transitions are read together, and each transition names the others.
  */
 import { type Duration, pipe } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"

@@ -1,5 +1,7 @@
 /**
  * The requests of this service to the Kubernetes API.
+ *
+ * One file: every request that the service makes of the Kubernetes API.
  */
 import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"

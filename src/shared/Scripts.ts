@@ -27,9 +27,6 @@ end
 /** Expiry of keys that no leader renews. Until then an instance that starts can show the last known state. */
 const weekMillis = 7 * 24 * 3_600_000
 
-/** The outcome of a leader's write: done, or the condition that no longer holds. */
-export type Outcome = "done" | "lease" | "log" | "lists"
-
 /**
  * Acquires the lease and begins an epoch if the lease is free, or if the caller holds it by its earlier token. Returns the
  * epoch, or nil.
