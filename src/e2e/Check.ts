@@ -6,7 +6,7 @@ export class Mismatch extends Data.TaggedError("Mismatch")<{ readonly message: s
 /** The check cannot run here; the message says why. */
 export class LeftOut extends Data.TaggedError("LeftOut")<{ readonly message: string }> {}
 
-/** A statement of the contract. `row` is the number of the endpoint, a status, or a word for the part of the contract. */
+/** A check of one row of the contract. `row`: the endpoint's number in the suite, a status, or a topic. */
 export interface Check<R = never> {
   readonly row: string
   readonly says: string

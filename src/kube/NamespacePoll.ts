@@ -27,8 +27,8 @@ const noVersion = ResourceVersion.make("0")
 
 /**
  * The namespaces of these names that exist. `NamespacesReplaced` follows the first response for each name, and any
- * change. `Heard` follows a round in which all requests succeeded, `Lost` the first in which one failed. A namespace
- * whose request fails keeps its state. The stream neither fails nor ends.
+ * change. `Heard` follows a round in which all requests succeeded, `Lost` the first in which one failed. If the
+ * request for a namespace fails, its last known state stays. The stream neither fails nor ends.
  */
 export const make = (
   names: ReadonlyArray<NamespaceName>,

@@ -62,7 +62,7 @@ const splitter = (limit: number) => {
   }
 }
 
-/** Splits bytes into lines. An error is the last element. */
+/** Splits bytes into lines. A failure is emitted as the last element. */
 export const watchLines =
   (limit: number = maxLineBytes) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Line, E, R> =>

@@ -83,7 +83,7 @@ const counting = (route: string, method: string, status: number, context: Contex
   }
 }
 
-/** The kind of an identity, which lives as long as its connection, and the hour in which it was last counted. */
+/** The kind of an identity and the hour in which it was last counted. An identity lives as long as its connection. */
 interface Known {
   readonly kind: UserKind
   hour: number

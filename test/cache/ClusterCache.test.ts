@@ -46,6 +46,26 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
   )
 
+  it.effect("emits the current view and the later ones, the newest one to a slow subscriber", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const seen: Array<number | undefined> = []
+      const reached = Stream.runForEachWhile(cache.changes, (view) =>
+        Effect.sync(() => {
+          seen.push(View.getDeployment(view, { namespace: ns("ns"), name: dep("x") })?.replicas)
+          return seen.at(-1) !== 50
+        })
+      )
+      const following = yield* Effect.forkChild(reached, { startImmediately: true })
+      yield* TestClock.adjust(0)
+      for (let replicas = 4; replicas <= 50; replicas++) yield* cache.written(deployment("ns/x", replicas, replicas))
+      yield* Fiber.join(following)
+      expect(seen[0]).toBe(3)
+      expect(seen.at(-1)).toBe(50)
+      expect(seen).toEqual([...seen].sort((a, b) => (a ?? 0) - (b ?? 0)))
+    }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
+  )
+
   it.effect("has an age of 0 while both watches are live, then of the seconds since the last event", () =>
     Effect.gen(function* () {
       expect(yield* age).toBe(0)
