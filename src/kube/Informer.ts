@@ -10,7 +10,7 @@ import { InformerObserver, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 import * as Protocol from "./InformerProtocol.ts"
-import type { ResourceKind } from "./KubeWire.ts"
+import type { ResourceKind } from "./wire/ResourceKind.ts"
 
 type Versioned = { readonly resourceVersion: ResourceVersion }
 
@@ -135,7 +135,7 @@ const performer = <A extends Versioned>(
         return Effect.void
       case "EmitReplaced":
         // Cleared last: an interrupted action is performed again.
-        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion)), () => list.clear())
+        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion, new Set())), () => list.clear())
       case "EmitApplied":
         return emit(kind.applied(action.object))
       case "EmitDeleted":

@@ -13,7 +13,7 @@ import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
 import type { KubeDecodeError, KubeError } from "./KubeErrors.ts"
-import type { KubeListPage, WatchEvent } from "./KubeWire.ts"
+import type { KubeListPage, WatchEvent } from "./wire/KubeCodec.ts"
 
 /** The settings of the protocol. */
 export interface Settings {

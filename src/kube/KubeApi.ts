@@ -3,7 +3,7 @@
  *
  * One file: every request that the service makes of the Kubernetes API.
  */
-import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
+import { Array, Cause, Context, Duration, Effect, Layer, Option, Pull, Result, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { AccessQuestion } from "../model/AccessReviewer.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
@@ -14,22 +14,19 @@ import type { KubeConfigError } from "./KubeConfig.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "./KubeErrors.ts"
 import { KubeHttp } from "./KubeHttp.ts"
 import { type KubeVerb, measured } from "./KubeMetrics.ts"
-import { watchLines } from "./WatchLines.ts"
-import {
-  type AccessDecision,
-  type Decoded,
-  decodeAccessReview,
-  decodeJson,
-  decodeListPage,
-  decodeNamespace,
-  decodeScale,
-  decodeStatus,
-  decodeWatchEvent,
-  type KubeListPage,
-  type ResourceKind,
-  type Status,
-  type WatchEvent
-} from "./KubeWire.ts"
+import { acceptList, acceptWatch, codecFor, type ContentType } from "./wire/ContentType.ts"
+import { decodeJson } from "./wire/Json.ts"
+import type {
+  KubeListPage,
+  PageReader,
+  Progress,
+  Status,
+  WatchEvent,
+  WatchFailure,
+  WatchReader
+} from "./wire/KubeCodec.ts"
+import type { Decoded, ResourceKind } from "./wire/ResourceKind.ts"
+import { type AccessDecision, decodeAccessReview, decodeNamespace, decodeScale } from "./wire/SmallObjects.ts"
 
 /** A page of a consistent list. */
 export interface ListPageRequest {
@@ -77,7 +74,7 @@ export interface KubeEvent {
   readonly reportingInstance: string
 }
 
-/** Timeouts of the requests. `openTimeout` limits the opening of a watch. */
+/** Options of the requests: timeouts and encoding. `openTimeout` limits the opening of a watch. */
 export interface KubeApiOptions {
   /** Default: 30 seconds. */
   readonly listTimeout?: Duration.Input | undefined
@@ -89,6 +86,8 @@ export interface KubeApiOptions {
   readonly reviewTimeout?: Duration.Input | undefined
   /** Default: 5 seconds. */
   readonly eventTimeout?: Duration.Input | undefined
+  /** The encoding of lists and watches that is asked for. The server may answer in JSON anyway. Default: `protobuf`. */
+  readonly contentType?: ContentType | undefined
 }
 
 /** The field manager of writes, and the name of this service in requests. */
@@ -136,6 +135,69 @@ const statusError = (
   })
 }
 
+type Versioned = { readonly resourceVersion: ResourceVersion }
+
+/** Reads a page while its bytes arrive. */
+const readPage = <A>(
+  operation: string,
+  page: PageReader<A>,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<KubeListPage<A>, KubeError> =>
+  Stream.runForEach(response.stream, (chunk) => {
+    const failure = page.push(chunk)
+    return failure === undefined ? Effect.void : Effect.fail(new KubeDecodeError({ operation, message: failure }))
+  }).pipe(
+    Effect.catchTag("HttpClientError", (error) => Effect.fail(unreachable(operation)(error))),
+    Effect.andThen(Effect.suspend(() => decoded(operation)(page.end())))
+  )
+
+/** Reads the events of a watch, in the chunks in which they arrive. */
+const readWatch = <A>(
+  operation: string,
+  watch: WatchReader<A>,
+  response: HttpClientResponse.HttpClientResponse
+): Stream.Stream<WatchEvent<A>, KubeError> => {
+  const errorOf = (failure: WatchFailure): KubeError =>
+    typeof failure === "string"
+      ? new KubeDecodeError({ operation, message: failure })
+      : statusError(operation, failure, { code: failure.code ?? 500, inStream: true })
+  type Pulled = Pull.Pull<Array.NonEmptyReadonlyArray<WatchEvent<A>>, KubeError>
+  return Stream.transformPull(response.stream, (pull) =>
+    Effect.sync(() => {
+      // A failure follows the events before it.
+      let last: Pulled | undefined
+      const emit = (steps: ReadonlyArray<Progress<WatchEvent<A>, WatchFailure>>): Pulled => {
+        const failure = steps.at(-1)?.failure
+        if (failure !== undefined) last = Effect.fail(errorOf(failure))
+        const events = steps.length === 1 ? (steps[0]?.complete ?? []) : steps.flatMap(({ complete }) => complete)
+        return Array.isReadonlyArrayNonEmpty(events) ? Effect.succeed(events) : next
+      }
+      const push = (chunks: ReadonlyArray<Uint8Array>) => {
+        const steps: Array<Progress<WatchEvent<A>, WatchFailure>> = []
+        for (const chunk of chunks) {
+          const step = watch.push(chunk)
+          steps.push(step)
+          if (step.failure !== undefined) break
+        }
+        return emit(steps)
+      }
+      const next: Pulled = Effect.suspend(
+        () =>
+          last ??
+          pull.pipe(
+            Effect.mapError((error) => (Cause.isDone(error) ? error : unreachable(operation)(error))),
+            Effect.flatMap(push),
+            Pull.catchDone(() => {
+              last = Cause.done()
+              return emit([watch.end()])
+            })
+          )
+      )
+      return next
+    })
+  )
+}
+
 const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const client = HttpClient.withScope(yield* KubeHttp)
   const listTimeout = options.listTimeout ?? "30 seconds"
@@ -143,6 +205,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const scaleTimeout = options.scaleTimeout ?? "10 seconds"
   const reviewTimeout = options.reviewTimeout ?? "5 seconds"
   const eventTimeout = options.eventTimeout ?? "5 seconds"
+  const contentType = options.contentType ?? "protobuf"
 
   /** Sends a request. A status other than 2xx fails with `KubeStatusError`. The scope holds the response. */
   const send = (verb: KubeVerb, operation: string, request: HttpClientRequest.HttpClientRequest) =>
@@ -153,17 +216,15 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
     request: HttpClientRequest.HttpClientRequest
   ): Effect.fn.Return<HttpClientResponse.HttpClientResponse, KubeError, Scope.Scope> {
     const response = yield* Effect.mapError(
-      client.execute(
-        request.pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeader("user-agent", fieldManager))
-      ),
+      client.execute(HttpClientRequest.setHeader(request, "user-agent", fieldManager)),
       unreachable(operation)
     )
     if (response.status >= 200 && response.status < 300) {
       return response
     }
-    const text = yield* Effect.mapError(response.text, unreachable(operation))
+    const body = yield* Effect.mapError(response.arrayBuffer, unreachable(operation))
     // The response of a proxy or an overloaded server may be no Status.
-    const status = Result.getOrElse(Result.flatMap(decodeJson(text), decodeStatus), (): Status => ({}))
+    const status = Result.getOrElse(codecFor(response.headers).status(new Uint8Array(body)), (): Status => ({}))
     return yield* statusError(operation, status, {
       code: response.status,
       retryAfter: response.headers["retry-after"],
@@ -178,7 +239,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
     limit: Duration.Input,
     decode: (input: unknown) => Decoded<A>
   ): Effect.Effect<A, KubeError> =>
-    send(verb, operation, request).pipe(
+    send(verb, operation, HttpClientRequest.acceptJson(request)).pipe(
       Effect.flatMap((response) => Effect.mapError(response.text, unreachable(operation))),
       Effect.flatMap((text) => decoded(operation)(Result.flatMap(decodeJson(text), decode))),
       Effect.scoped,
@@ -186,21 +247,24 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
     )
 
   return KubeApi.of({
-    listPage: (kind, page) =>
-      ask(
+    listPage: (kind, page) => {
+      const operation = `list ${kind.resource}`
+      return send(
         "list",
-        `list ${kind.resource}`,
+        operation,
         HttpClientRequest.get(kind.path(page.namespace), {
-          urlParams: { limit: page.limit, continue: page.continue }
-        }),
-        listTimeout,
-        (input) => decodeListPage(kind, input)
-      ),
+          urlParams: { limit: page.limit, continue: page.continue },
+          headers: { accept: acceptList(contentType) }
+        })
+      ).pipe(
+        Effect.flatMap((response) => readPage(operation, codecFor(response.headers).page(kind), response)),
+        Effect.scoped,
+        timedOut(operation, listTimeout)
+      )
+    },
 
-    watch: <A extends { readonly resourceVersion: ResourceVersion }>(kind: ResourceKind<A>, watch: WatchRequest) => {
+    watch: <A extends Versioned>(kind: ResourceKind<A>, watch: WatchRequest) => {
       const operation = `watch ${kind.resource}`
-      const decode = (line: Decoded<string>) =>
-        decoded(operation)(Result.flatMap(Result.flatMap(line, decodeJson), (input) => decodeWatchEvent(kind, input)))
       const open = send(
         "watch",
         operation,
@@ -213,23 +277,14 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
             ...(watch.sendInitialEvents
               ? { sendInitialEvents: "true", resourceVersionMatch: "NotOlderThan" }
               : undefined)
-          }
+          },
+          headers: { accept: acceptWatch(contentType) }
         })
       ).pipe(timedOut(operation, openTimeout))
       const opened: WatchEvent<A> = { _tag: "Opened" }
       return Stream.unwrap(
         Effect.map(open, (response) =>
-          response.stream.pipe(
-            Stream.mapError(unreachable(operation)),
-            watchLines(),
-            Stream.mapEffect(decode),
-            Stream.mapEffect((event): Effect.Effect<WatchEvent<A>, KubeStatusError> =>
-              event._tag === "Failed"
-                ? Effect.fail(statusError(operation, event.status, { code: event.status.code ?? 500, inStream: true }))
-                : Effect.succeed(event)
-            ),
-            (events) => Stream.concat(Stream.succeed(opened), events)
-          )
+          Stream.concat(Stream.succeed(opened), readWatch(operation, codecFor(response.headers).watch(kind), response))
         )
       )
     },
@@ -296,7 +351,7 @@ export class KubeApi extends Context.Service<
   KubeApi,
   {
     /** A page of the current list (a consistent read). */
-    readonly listPage: <A extends { readonly resourceVersion: ResourceVersion }>(
+    readonly listPage: <A extends Versioned>(
       kind: ResourceKind<A>,
       page: ListPageRequest
     ) => Effect.Effect<KubeListPage<A>, KubeError>
@@ -304,7 +359,7 @@ export class KubeApi extends Context.Service<
      * A watch, from `Opened` until the server closes it. An ERROR event fails the stream with a `KubeStatusError` that
      * is `inStream`. Closing the scope of the stream closes the connection.
      */
-    readonly watch: <A extends { readonly resourceVersion: ResourceVersion }>(
+    readonly watch: <A extends Versioned>(
       kind: ResourceKind<A>,
       watch: WatchRequest
     ) => Stream.Stream<WatchEvent<A>, KubeError>

@@ -3,7 +3,7 @@ import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 import * as Informer from "./Informer.ts"
 import { KubeApi } from "./KubeApi.ts"
-import { deployments, deploymentsIn, namespaces } from "./KubeWire.ts"
+import { deployments, deploymentsIn, namespaces } from "./wire/ResourceKind.ts"
 import * as NamespacePoll from "./NamespacePoll.ts"
 
 /** Options of the watch. */

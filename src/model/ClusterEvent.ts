@@ -12,7 +12,8 @@ export type WatchedResource = "namespaces" | "deployments"
  * A change of the known state of the cluster.
  *
  * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list at `resourceVersion`, which replaces the known one in one
- *   step; with a `namespace`, the list of that namespace.
+ *   step; with a `namespace`, the list of that namespace. `held`: the keys of listed objects that could not be decoded,
+ *   by `name` or `namespace/name`. Their last known state stays.
  * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
  * - `NamespaceDeleted`, `DeploymentDeleted`: deleted at `resourceVersion`.
  * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived).
@@ -26,11 +27,13 @@ export type ClusterEvent =
       readonly _tag: "NamespacesReplaced"
       readonly items: ReadonlyArray<NamespaceObject>
       readonly resourceVersion: ResourceVersion
+      readonly held?: ReadonlySet<string> | undefined
     }
   | {
       readonly _tag: "DeploymentsReplaced"
       readonly items: ReadonlyArray<DeploymentObject>
       readonly resourceVersion: ResourceVersion
+      readonly held?: ReadonlySet<string> | undefined
       readonly namespace?: NamespaceName | undefined
     }
   | { readonly _tag: "NamespaceApplied"; readonly object: NamespaceObject }

@@ -69,7 +69,12 @@ const object = (version: number): NamespaceObject => ({ name: ns(`n${version % 4
 const pageInput = ({ error, pick, version }: Choice): Input => {
   const failure = errors[error] ?? unreachable
   if (pick < 4) return { _tag: "ListFailed", error: failure }
-  const page = { items: [object(version)], resourceVersion: rv(version), continue: pick < 7 ? "more" : undefined }
+  const page = {
+    items: [object(version)],
+    undecodable: [],
+    resourceVersion: rv(version),
+    continue: pick < 7 ? "more" : undefined
+  }
   return { _tag: "PageListed", page }
 }
 
@@ -369,7 +374,10 @@ describe("InformerProtocol", () => {
         const reply: Record<Protocol.Phase["_tag"], Input> = {
           Idle: started,
           Waiting: { _tag: "Waited" },
-          Listing: { _tag: "PageListed", page: { items: [], resourceVersion: rv(20), continue: undefined } },
+          Listing: {
+            _tag: "PageListed",
+            page: { items: [], undecodable: [], resourceVersion: rv(20), continue: undefined }
+          },
           Opening: watched({ _tag: "Opened" }, at),
           StreamingList: watched({ _tag: "Bookmark", resourceVersion: rv(20), initialEventsEnd: true }, at),
           Watching: watched({ _tag: "Bookmark", resourceVersion: rv(30), initialEventsEnd: false }, at)

@@ -5,7 +5,7 @@ import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
-import { deployments, namespaces } from "../../src/kube/KubeWire.ts"
+import { deployments, namespaces } from "../../src/kube/wire/ResourceKind.ts"
 import { json, kubeApi, serve } from "./HttpCluster.ts"
 
 const ref = { namespace: NamespaceName.make("personal"), name: DeploymentName.make("nginx") }
@@ -48,6 +48,7 @@ describe("listPage", () => {
           { namespace: "personal", name: "kafka", replicas: 1, resourceVersion: "7" },
           { namespace: "personal", name: "zoo", replicas: 1, resourceVersion: "7" }
         ],
+        undecodable: [],
         resourceVersion: "42",
         continue: "next"
       })
@@ -106,10 +107,29 @@ describe("listPage", () => {
     Effect.gen(function* () {
       const page = yield* failing((_, response) => void response.writeHead(200).end("<h1>Log in</h1>"))
       assert.strictEqual(page._tag, "KubeDecodeError")
-      const item = yield* failing((_, response) =>
-        json(response, 200, { metadata: { resourceVersion: "1" }, items: [{ metadata: { name: "Not_A_Name" } }] })
+    })
+  )
+
+  it.live("reports an object that cannot be decoded by its key, and reads the others", () =>
+    Effect.gen(function* () {
+      const { url } = yield* serve((_, response) =>
+        json(response, 200, {
+          metadata: { resourceVersion: "1" },
+          items: [deployment("nginx", { replicas: -1 }), {}, deployment("kafka", { replicas: 3 })]
+        })
       )
-      assert.strictEqual(item._tag, "KubeDecodeError")
+      const page = yield* Effect.provide(
+        Effect.flatMap(KubeApi, (api) => api.listPage(deployments, {})),
+        kubeApi(url)
+      )
+      assert.deepStrictEqual(page.undecodable, [
+        { key: "personal/nginx", message: "an invalid or absent replicas" },
+        { key: undefined, message: "an invalid or absent namespace" }
+      ])
+      assert.deepStrictEqual(
+        page.items.map(({ name }) => String(name)),
+        ["kafka"]
+      )
     })
   )
 

@@ -5,7 +5,7 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import * as KubeApi from "../../src/kube/KubeApi.ts"
 import * as KubeConfig from "../../src/kube/KubeConfig.ts"
 import * as KubeHttp from "../../src/kube/KubeHttp.ts"
-import { namespaces } from "../../src/kube/KubeWire.ts"
+import { namespaces } from "../../src/kube/wire/ResourceKind.ts"
 import { pem } from "../support/Pki.ts"
 import { kubeApi, serve } from "./HttpCluster.ts"
 

@@ -8,13 +8,9 @@ import * as Informer from "../../src/kube/Informer.ts"
 import { InformerObserver, unobserved } from "../../src/kube/InformerObserver.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
 import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "../../src/kube/KubeErrors.ts"
-import {
-  decodeListPage,
-  decodeWatchEvent,
-  namespaces,
-  type ResourceKind,
-  type WatchEvent
-} from "../../src/kube/KubeWire.ts"
+import { decodeListPage, decodeWatchEvent } from "../../src/kube/wire/JsonCodec.ts"
+import type { WatchEvent } from "../../src/kube/wire/KubeCodec.ts"
+import { namespaces, type ResourceKind } from "../../src/kube/wire/ResourceKind.ts"
 
 /** The response to a watch: its events in turn (a number is a pause in seconds), and its end. */
 export interface WatchAnswer {

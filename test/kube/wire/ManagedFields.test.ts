@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { withoutManagedFields } from "../../src/kube/ManagedFields.ts"
+import { withoutManagedFields } from "../../../src/kube/wire/ManagedFields.ts"
 
 const opening = '"managedFields":['
 

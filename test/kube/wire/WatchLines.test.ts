@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Schema, Stream } from "effect"
-import { type Line, watchLines } from "../../src/kube/WatchLines.ts"
+import { Effect, Result, Schema } from "effect"
+import { watchLines } from "../../../src/kube/wire/WatchLines.ts"
 
 const cutInto = (bytes: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
   const chunks: Array<Uint8Array> = []
@@ -12,8 +12,18 @@ const cutInto = (bytes: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray
   return [...chunks, bytes.subarray(from)]
 }
 
-const read = (chunks: ReadonlyArray<Uint8Array>, limit?: number): Effect.Effect<ReadonlyArray<Line>> =>
-  Stream.runCollect(Stream.fromIterable(chunks).pipe(watchLines(limit)))
+/** The lines, and the failure that ends them. */
+const read = (chunks: ReadonlyArray<Uint8Array>, limit?: number) =>
+  Effect.sync(() => {
+    const lines = watchLines(limit)
+    const found: Array<Result.Result<string, string>> = []
+    for (const next of [...chunks.map((chunk) => () => lines.push(chunk)), () => lines.end()]) {
+      const { complete, failure } = next()
+      for (const line of complete) found.push(Result.succeed(line))
+      if (failure !== undefined) return [...found, Result.fail(failure)]
+    }
+    return found
+  })
 
 const encode = (text: string) => new TextEncoder().encode(text)
 

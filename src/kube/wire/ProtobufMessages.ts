@@ -1,0 +1,308 @@
+/**
+ * The messages of Kubernetes protobuf, as far as they are read. The field numbers are those of `generated.proto` in
+ * k8s.io/api and k8s.io/apimachinery. All other fields are skipped, unread.
+ */
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire"
+import { Result } from "effect"
+import type { WatchedResource } from "../../model/ClusterEvent.ts"
+import { initialEventsEnd, type Status } from "./KubeCodec.ts"
+import type { Decoded, ObjectFields } from "./ResourceKind.ts"
+
+/** The bytes before every object that stands alone, in front of its `Unknown`. */
+export const magic: Uint8Array = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
+
+/** The numbers of the fields that are read. */
+export const numbers = {
+  unknown: { raw: 2, contentEncoding: 3 },
+  watchEvent: { type: 1, object: 2 },
+  rawExtension: { raw: 1 },
+  list: { metadata: 1, items: 2 },
+  listMeta: { resourceVersion: 2, continue: 3 },
+  object: { metadata: 1, spec: 2 },
+  objectMeta: { name: 1, namespace: 3, resourceVersion: 6, annotations: 12 },
+  mapEntry: { key: 1, value: 2 },
+  deploymentSpec: { replicas: 1 },
+  status: { message: 3, reason: 4, details: 5, code: 6 },
+  statusDetails: { causes: 4, retryAfterSeconds: 5 },
+  statusCause: { reason: 1 }
+} as const
+
+/**
+ * Walks the fields of nested messages. It throws on malformed bytes, so that reading has no intermediate results;
+ * `reading` turns what it throws into a value.
+ */
+export class MessageReader extends BinaryReader {
+  private field = 0
+  private wireType: WireType = WireType.Varint
+
+  /**
+   * The number of the next field of the message that ends at `end`; 0 at its end. Its value must be read or passed before
+   * the next call.
+   */
+  next(end: number): number {
+    if (this.pos >= end) {
+      if (this.pos > end) throw new RangeError("a field beyond the end of its message")
+      return 0
+    }
+    const tag = this.uint32()
+    this.field = tag >>> 3
+    this.wireType = tag & 7
+    if (this.field === 0) throw new RangeError("a field of number 0")
+    return this.field
+  }
+
+  /** Skips the value. */
+  pass(): void {
+    if (this.wireType === WireType.LengthDelimited) this.pos = this.message()
+    else this.skip(this.wireType, this.field)
+  }
+
+  /** Moves to the start of the message or the bytes that are the value. Returns where they end. */
+  message(): number {
+    this.expect(WireType.LengthDelimited)
+    const end = this.uint32() + this.pos
+    if (end > this.len) throw new RangeError("a length beyond the end")
+    return end
+  }
+
+  text(): string {
+    this.expect(WireType.LengthDelimited)
+    return this.string(true)
+  }
+
+  integer(): number {
+    this.expect(WireType.Varint)
+    return this.int32()
+  }
+
+  private expect(wireType: WireType): void {
+    if (this.wireType !== wireType) throw new RangeError(`field ${this.field} of wire type ${this.wireType}`)
+  }
+}
+
+/** The result of reading `bytes`, or why they are malformed. */
+export const reading = <A>(bytes: Uint8Array, read: (reader: MessageReader) => A): Decoded<A> =>
+  Result.try({
+    try: () => read(new MessageReader(bytes)),
+    catch: (error) => (error instanceof Error ? error.message : String(error))
+  })
+
+/**
+ * Moves from the start of an object that stands alone to its message in the `Unknown`, up to `end`. Returns where the
+ * message ends.
+ */
+const unwrap = (reader: MessageReader, buffer: Uint8Array, end: number): number => {
+  if (end - reader.pos < magic.length || magic.some((byte, index) => buffer[reader.pos + index] !== byte)) {
+    throw new RangeError("no Kubernetes object")
+  }
+  reader.pos += magic.length
+  let start = end
+  let rawEnd = end
+  for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+    switch (field) {
+      case numbers.unknown.raw:
+        rawEnd = reader.message()
+        start = reader.pos
+        reader.pos = rawEnd
+        break
+      case numbers.unknown.contentEncoding: {
+        const encoding = reader.text()
+        if (encoding !== "") throw new RangeError("an unknown content encoding")
+        break
+      }
+      default:
+        reader.pass()
+    }
+  }
+  reader.pos = start
+  return rawEnd
+}
+
+/** The fields of an object, filled while it is read. */
+class Fields implements ObjectFields {
+  name: string | undefined
+  namespace: string | undefined
+  resourceVersion: string | undefined
+  replicas: number | undefined
+}
+
+const readObjectMeta = (reader: MessageReader, end: number, fields: Fields): void => {
+  for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+    switch (field) {
+      case numbers.objectMeta.name:
+        fields.name = reader.text()
+        break
+      case numbers.objectMeta.namespace:
+        fields.namespace = reader.text()
+        break
+      case numbers.objectMeta.resourceVersion:
+        fields.resourceVersion = reader.text()
+        break
+      default:
+        reader.pass()
+    }
+  }
+}
+
+const readDeploymentSpec = (reader: MessageReader, end: number, fields: Fields): void => {
+  for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+    if (field === numbers.deploymentSpec.replicas) fields.replicas = reader.integer()
+    else reader.pass()
+  }
+}
+
+const readFields = (reader: MessageReader, end: number, resource: WatchedResource, fields: Fields): void => {
+  for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+    if (field === numbers.object.metadata) readObjectMeta(reader, reader.message(), fields)
+    else if (field === numbers.object.spec && resource === "deployments") {
+      readDeploymentSpec(reader, reader.message(), fields)
+    } else reader.pass()
+  }
+}
+
+/** The fields of an object, and why the rest of it is malformed, if it is. */
+export interface ReadObject {
+  readonly fields: ObjectFields
+  readonly malformed: string | undefined
+}
+
+const readObject = (bytes: Uint8Array, resource: WatchedResource, standsAlone: boolean): ReadObject => {
+  const fields = new Fields()
+  const read = reading(bytes, (reader) =>
+    readFields(reader, standsAlone ? unwrap(reader, bytes, bytes.length) : bytes.length, resource, fields)
+  )
+  return { fields, malformed: Result.isFailure(read) ? read.failure : undefined }
+}
+
+/** Reads an item of a list. */
+export const readItem = (bytes: Uint8Array, resource: WatchedResource): ReadObject => readObject(bytes, resource, false)
+
+/** Reads the object of a watch event. */
+export const readEventObject = (bytes: Uint8Array, resource: WatchedResource): ReadObject =>
+  readObject(bytes, resource, true)
+
+/** Reads a `WatchEvent`: its type and the bytes of its object. */
+export const readWatchEvent = (bytes: Uint8Array): Decoded<{ readonly type: string; readonly object: Uint8Array }> =>
+  reading(bytes, (reader) => {
+    let type = ""
+    let object = bytes.subarray(0, 0)
+    for (let field = reader.next(bytes.length); field > 0; field = reader.next(bytes.length)) {
+      if (field === numbers.watchEvent.type) type = reader.text()
+      else if (field === numbers.watchEvent.object) {
+        const end = reader.message()
+        for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+          if (field === numbers.rawExtension.raw) {
+            const rawEnd = reader.message()
+            object = bytes.subarray(reader.pos, rawEnd)
+            reader.pos = rawEnd
+          } else reader.pass()
+        }
+      } else reader.pass()
+    }
+    return { type, object }
+  })
+
+/** The `ListMeta` of a page. */
+export interface ListMeta {
+  resourceVersion: string | undefined
+  continue: string | undefined
+}
+
+/** Reads a `ListMeta` into `meta`. */
+export const readListMeta = (bytes: Uint8Array, meta: ListMeta): Decoded<void> =>
+  reading(bytes, (reader) => {
+    for (let field = reader.next(bytes.length); field > 0; field = reader.next(bytes.length)) {
+      if (field === numbers.listMeta.resourceVersion) meta.resourceVersion = reader.text()
+      else if (field === numbers.listMeta.continue) meta.continue = reader.text()
+      else reader.pass()
+    }
+  })
+
+const readAnnotation = (reader: MessageReader, end: number): readonly [key: string, value: string] => {
+  let key = ""
+  let value = ""
+  for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+    if (field === numbers.mapEntry.key) key = reader.text()
+    else if (field === numbers.mapEntry.value) value = reader.text()
+    else reader.pass()
+  }
+  return [key, value]
+}
+
+/** The part of a bookmark's object that is read. */
+export interface BookmarkObject {
+  readonly resourceVersion: string
+  readonly endsInitialEvents: boolean
+}
+
+/** Reads the object of a BOOKMARK event. */
+export const readBookmark = (bytes: Uint8Array): Decoded<BookmarkObject> =>
+  reading(bytes, (reader) => {
+    let resourceVersion = ""
+    let endsInitialEvents = false
+    const end = unwrap(reader, bytes, bytes.length)
+    for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+      if (field !== numbers.object.metadata) {
+        reader.pass()
+        continue
+      }
+      const metadataEnd = reader.message()
+      for (let field = reader.next(metadataEnd); field > 0; field = reader.next(metadataEnd)) {
+        if (field === numbers.objectMeta.resourceVersion) resourceVersion = reader.text()
+        else if (field === numbers.objectMeta.annotations) {
+          const [key, value] = readAnnotation(reader, reader.message())
+          if (key === initialEventsEnd) endsInitialEvents = value === "true"
+        } else reader.pass()
+      }
+    }
+    return { resourceVersion, endsInitialEvents }
+  })
+
+/** Reads a `Status` that stands alone. */
+export const readStatus = (bytes: Uint8Array): Decoded<Status> =>
+  reading(bytes, (reader) => {
+    let message = ""
+    let reason = ""
+    let code = 0
+    let retryAfterSeconds = 0
+    const causes: Array<{ reason: string }> = []
+    const readDetails = (end: number) => {
+      for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+        if (field === numbers.statusDetails.retryAfterSeconds) retryAfterSeconds = reader.integer()
+        else if (field === numbers.statusDetails.causes) {
+          const cause = { reason: "" }
+          const causeEnd = reader.message()
+          for (let field = reader.next(causeEnd); field > 0; field = reader.next(causeEnd)) {
+            if (field === numbers.statusCause.reason) cause.reason = reader.text()
+            else reader.pass()
+          }
+          causes.push(cause)
+        } else reader.pass()
+      }
+    }
+    const end = unwrap(reader, bytes, bytes.length)
+    for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+      switch (field) {
+        case numbers.status.message:
+          message = reader.text()
+          break
+        case numbers.status.reason:
+          reason = reader.text()
+          break
+        case numbers.status.code:
+          code = reader.integer()
+          break
+        case numbers.status.details:
+          readDetails(reader.message())
+          break
+        default:
+          reader.pass()
+      }
+    }
+    return {
+      message,
+      reason,
+      ...(code === 0 ? undefined : { code }),
+      details: { causes, ...(retryAfterSeconds === 0 ? undefined : { retryAfterSeconds }) }
+    }
+  })
