@@ -51,8 +51,8 @@ const events: EventEncoding = {
   error: (status) => frame("ERROR", statusType, (writer) => writeStatus(writer, status))
 }
 
-const itemOf = (object: StoredObject): Uint8Array =>
-  new MessageWriter().message(2, (writer) => writeObject(writer, object)).finish()
+const writeItem = (list: MessageWriter, object: StoredObject): MessageWriter =>
+  list.message(2, (item) => writeObject(item, object))
 
 /** Renders each item twice: the length of the list precedes its items, and all of them would take too much memory. */
 function* list(
@@ -61,34 +61,29 @@ function* list(
   start: number,
   end: number
 ): Generator<Uint8Array> {
-  const metadata = new MessageWriter()
-    .message(1, (writer) =>
-      writeListMeta(writer, { resourceVersion: String(resourceVersion), continueToken, remainingItemCount })
+  const writer = new MessageWriter()
+  const metadata = writer
+    .message(1, (meta) =>
+      writeListMeta(meta, { resourceVersion: String(resourceVersion), continueToken, remainingItemCount })
     )
     .finish()
-  let length = metadata.length
-  for (let index = start; index < end; index += 1) {
-    const object = items[index]
-    if (object !== undefined) length += itemOf(object).length
-  }
+  const page = items.slice(start, end)
+  const lengths = page.map((object) => writeItem(writer, object).finish().length)
+  const length = lengths.reduce((sum, item) => sum + item, metadata.length)
   const { apiVersion, kind } = typeOf(resource)
-  const chunk = new MessageWriter().raw(magic)
-  messageTag(beginUnknown(chunk, { apiVersion, kind: `${kind}List` }), 2)
+  messageTag(beginUnknown(writer.raw(magic), { apiVersion, kind: `${kind}List` }), 2)
     .uint32(length)
     .raw(metadata)
   let pending = 0
-  for (let index = start; index < end; index += 1) {
-    const object = items[index]
-    if (object === undefined) continue
-    const item = itemOf(object)
-    chunk.raw(item)
-    pending += item.length
+  for (const [index, object] of page.entries()) {
+    writeItem(writer, object)
+    pending += lengths[index] ?? 0
     if (pending >= chunkSize) {
-      yield chunk.finish()
+      yield writer.finish()
       pending = 0
     }
   }
-  yield endUnknown(chunk).finish()
+  yield endUnknown(writer).finish()
 }
 
 /** The protobuf encoding. */
