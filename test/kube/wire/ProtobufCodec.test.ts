@@ -216,7 +216,7 @@ describe("a watch in protobuf", () => {
   it.each([
     ["a length beyond the limit", Uint8Array.of(0x7f, 0xff, 0xff, 0xff), "an event of more than 8388608 bytes"],
     ["a frame that is no message", frame(Uint8Array.of(0x0a, 0x7f, 1)), "premature EOF"],
-    ["field number 0", frame(Uint8Array.of(0, 0)), "a field of number 0"],
+    ["field number 0", frame(Uint8Array.of(0, 0)), "illegal tag: field no 0 wire type 0"],
     ["an unknown type", change("RENAMED", deployment("nginx", 12)), "an event of unknown type"],
     ["a type that is a number", frame(message(integer(1, 3))), "field 1 of wire type 0"],
     ["text that is not UTF-8", frame(message(bytes(1, Uint8Array.of(0xff, 0xfe)))), undefined],
