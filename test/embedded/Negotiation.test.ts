@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { RequestVerb } from "../../src/embedded/KubeRoute.ts"
 import { json } from "../../src/embedded/wire/JsonEncoding.ts"
-import { negotiate } from "../../src/embedded/wire/Negotiation.ts"
+import { encodingsOf, negotiate } from "../../src/embedded/wire/Negotiation.ts"
 import { protobuf } from "../../src/embedded/wire/ProtobufEncoding.ts"
 
 const type = "application/vnd.kubernetes.protobuf"
@@ -44,12 +44,12 @@ const named = { json, protobuf, none: undefined }
 
 describe("content negotiation", () => {
   it.each(cases)("%s with Accept: %s is answered in %s", (verb, accept, chosen) => {
-    assert.strictEqual(negotiate(accept, verb, true), named[chosen])
+    assert.strictEqual(negotiate(accept, verb, encodingsOf(verb, true)), named[chosen])
   })
 
   it("without protobuf is answered in JSON or not at all", () => {
-    assert.strictEqual(negotiate(`${type},application/json`, "list", false), json)
-    assert.strictEqual(negotiate(`${watched},*/*`, "watch", false), json)
-    assert.isUndefined(negotiate(type, "list", false))
+    assert.strictEqual(negotiate(`${type},application/json`, "list", encodingsOf("list", false)), json)
+    assert.strictEqual(negotiate(`${watched},*/*`, "watch", encodingsOf("watch", false)), json)
+    assert.isUndefined(negotiate(type, "list", encodingsOf("list", false)))
   })
 })
