@@ -17,7 +17,8 @@ type FieldType = "string" | "bytes" | "int32" | "int64" | "bool" | "map" | Messa
 /** The number and the type of a field. `map` is a map of strings. */
 type Field = readonly [number: number, type: FieldType, label?: "repeated"]
 
-type MessageName =
+/** The messages. */
+export type MessageName =
   | "Container"
   | "Deployment"
   | "DeploymentList"
@@ -47,7 +48,11 @@ type MessageName =
   | "Unknown"
   | "WatchEvent"
 
-const messages: Readonly<Record<MessageName, Readonly<Record<string, Field>>>> = {
+/** The fields of some messages. */
+export type Messages = Readonly<Record<string, Readonly<Record<string, Field>>>>
+
+/** All messages that the embedded cluster writes. */
+export const messages = {
   TypeMeta: { apiVersion: [1, "string"], kind: [2, "string"] },
   Unknown: {
     typeMeta: [1, "TypeMeta"],
@@ -143,7 +148,7 @@ const messages: Readonly<Record<MessageName, Readonly<Record<string, Field>>>> =
   },
   Deployment: { metadata: [1, "ObjectMeta"], spec: [2, "DeploymentSpec"], status: [3, "DeploymentStatus"] },
   DeploymentList: { metadata: [1, "ListMeta"], items: [2, "Deployment", "repeated"] }
-}
+} satisfies Readonly<Record<MessageName, Readonly<Record<string, Field>>>>
 
 const scalars: Readonly<Record<string, Type>> = {
   string: Type.STRING,
@@ -176,26 +181,33 @@ const entryOf = (name: string) => ({
 })
 
 // In edition 2023 a field may be absent, as in the proto2 of Kubernetes, and strings have to be UTF-8.
-const registry = createFileRegistry(
-  create(FileDescriptorProtoSchema, {
-    name: "kubernetes.proto",
-    package: packageName,
-    syntax: "editions",
-    edition: Edition.EDITION_2023,
-    messageType: Object.entries(messages).map(([name, fields]) => ({
-      name,
-      field: Object.entries(fields).map(([field, declared]) => fieldOf(name, field, declared)),
-      nestedType: Object.entries(fields).flatMap(([field, [, type]]) => (type === "map" ? [entryOf(field)] : []))
-    }))
-  }),
-  () => undefined
-)
+const registryOf = (declared: Messages) =>
+  createFileRegistry(
+    create(FileDescriptorProtoSchema, {
+      name: "kubernetes.proto",
+      package: packageName,
+      syntax: "editions",
+      edition: Edition.EDITION_2023,
+      messageType: Object.entries(declared).map(([name, fields]) => ({
+        name,
+        field: Object.entries(fields).map(([field, declared]) => fieldOf(name, field, declared)),
+        nestedType: Object.entries(fields).flatMap(([field, [, type]]) => (type === "map" ? [entryOf(field)] : []))
+      }))
+    }),
+    () => undefined
+  )
 
-const schemaOf = (name: MessageName): DescMessage => {
-  const schema = registry.getMessage(`${packageName}.${name}`)
-  if (schema === undefined) throw new Error(`no message ${name}`)
-  return schema
+/** The schema of each of these messages by its name. A field that is not declared is unknown to it. */
+export const schemaIn = (declared: Messages): ((name: MessageName) => DescMessage) => {
+  const registry = registryOf(declared)
+  return (name) => {
+    const schema = registry.getMessage(`${packageName}.${name}`)
+    if (schema === undefined) throw new Error(`no message ${name}`)
+    return schema
+  }
 }
+
+const schemaOf = schemaIn(messages)
 
 /** The messages that stand alone or that others are read from. */
 export const schemas = {
