@@ -348,6 +348,16 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(View.apply(wrote, namespaces(101, "personal", "later")))).toBe(true)
   })
 
+  it("is not changed by what is known of an earlier namespace of this name", () => {
+    const earlier = [
+      namespaceApplied("later", 60),
+      namespaces(70, "personal", "later"),
+      namespaceDeleted("later", 80),
+      namespaces(90, "personal")
+    ]
+    expect(isShown(earlier.reduce(View.apply, wrote))).toBe(true)
+  })
+
   it("is forgotten once a newer event or list confirms the namespace", () => {
     for (const confirmation of [namespaceApplied("later", 101), namespaces(101, "personal", "later")]) {
       const confirmed = View.apply(wrote, confirmation)
