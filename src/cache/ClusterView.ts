@@ -14,12 +14,30 @@
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
-import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import { isOlder, type ResourceVersion, unversioned } from "../model/ResourceVersion.ts"
 import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
-import { type DeploymentEntry, deploymentsRendering, entryOf } from "./DeploymentEntry.ts"
+import { type DeploymentEntry, entryOf } from "./DeploymentEntry.ts"
 import * as DeploymentsByName from "./DeploymentsByName.ts"
 import * as History from "./History.ts"
-import { namespaceEntry, type NamespaceEntry, noDeployments, pushCounts, pushNames } from "./NamespaceEntry.ts"
+import {
+  isShown,
+  namespaceEntry,
+  type NamespaceEntry,
+  type Namespaces,
+  noDeployments,
+  pushCounts,
+  pushNames,
+  type ShownNamespace,
+  withDeployments
+} from "./NamespaceEntry.ts"
+import {
+  afterDeployments,
+  afterNamespaces,
+  type DeploymentList,
+  type Entries,
+  type NamespaceList,
+  sortedByName
+} from "./NewList.ts"
 import { anySpot, SortedBlocks, type Spot, untexted } from "./SortedBlocks.ts"
 
 /** The state of the cluster. The functions below read it; its parts are private to this module. */
@@ -34,7 +52,7 @@ export interface ClusterView {
   readonly namespaceCount: number
   /** The number of deployments in existing namespaces. */
   readonly deploymentCount: number
-  readonly namespaces: SortedBlocks<NamespaceEntry, undefined>
+  readonly namespaces: Namespaces
   readonly byName: DeploymentsByName.DeploymentsByName
   readonly namespaceHistory: History.History
   /** The history of deployments, if the whole cluster is watched. */
@@ -43,6 +61,8 @@ export interface ClusterView {
   readonly namespaceHistories: ReadonlyMap<NamespaceName, History.History>
   readonly bodies: Bodies
 }
+
+type Heard = Extract<ClusterEvent, { readonly _tag: "Heard" }>
 
 interface Bodies {
   readonly namespaces: BodyMemo
@@ -79,14 +99,14 @@ export const isSynced = (view: ClusterView): boolean => view.namespacesSynced &&
 
 /**
  * The view after `event`. It never goes back: an event that is older than the view, or repeats it, returns `view` itself,
- * as do `Heard` and `Lost`. Versions that are not decimal do not compare, and count as newer.
+ * as do `Lost` and, unless it ends a round of a poll, `Heard`. Versions that are not decimal do not compare, and count as newer.
  */
 export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
   switch (event._tag) {
     case "NamespacesReplaced":
-      return replaceNamespaces(view, event.items, event.resourceVersion)
+      return replaceNamespaces(view, event)
     case "DeploymentsReplaced":
-      return replaceDeployments(view, event.items, event.resourceVersion, event.namespace)
+      return replaceDeployments(view, event)
     case "NamespaceApplied":
       return applyNamespace(view, event.object)
     case "DeploymentApplied":
@@ -96,6 +116,7 @@ export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
     case "DeploymentDeleted":
       return deleteDeployment(view, event.ref, event.resourceVersion)
     case "Heard":
+      return endsRound(view, event) ? missUnconfirmed(view) : view
     case "Lost":
       return view
   }
@@ -104,6 +125,10 @@ export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
 /**
  * The view after a write of this service that the cluster accepted. The write is visible at once. Neither an older event nor
  * a list from before the write reverts it. It does not revert a newer version or a later deletion.
+ *
+ * The write proves that its namespace exists. An unknown namespace is shown until a newer event or list of namespaces says
+ * otherwise; the versions of all objects of a cluster come from one counter. If namespaces are polled, there is no version
+ * to compare: then the second complete round that misses it does, because the first may have begun before the write.
  */
 export const written = (view: ClusterView, object: DeploymentObject): ClusterView => {
   const held = heldDeployment(view, object)
@@ -111,7 +136,7 @@ export const written = (view: ClusterView, object: DeploymentObject): ClusterVie
     held === undefined
       ? !History.isPast(historyOf(view, object), keyOf(object), object.resourceVersion)
       : held.resourceVersion !== object.resourceVersion && !isOlder(object.resourceVersion, held.resourceVersion)
-  return isNews ? putDeployment(view, entryOf(object, true, held), held) : view
+  return writtenIn(isNews ? putDeployment(view, entryOf(object, true, held), held) : view, object)
 }
 
 /** Whether the namespace exists. */
@@ -172,13 +197,13 @@ export const allReplicaCountsBody = (view: ClusterView): Body =>
 export const replicaCountEverywhereBody = (view: ClusterView, deployment: DeploymentName): Body | undefined =>
   DeploymentsByName.body(view.byName, deployment)
 
-const shown = (view: ClusterView, name: NamespaceName, spots?: Spots): NamespaceEntry | undefined => {
+const shown = (view: ClusterView, name: NamespaceName, spots?: Spots): ShownNamespace | undefined => {
   const namespace = view.namespaces.get(name, spots?.namespace)
-  return namespace?.resourceVersion === undefined ? undefined : namespace
+  return namespace === undefined || !isShown(namespace) ? undefined : namespace
 }
 
-function* existing({ namespaces }: Pick<ClusterView, "namespaces">): Generator<NamespaceEntry> {
-  for (const namespace of namespaces) if (namespace.resourceVersion !== undefined) yield namespace
+function* existing({ namespaces }: Pick<ClusterView, "namespaces">): Generator<ShownNamespace> {
+  for (const namespace of namespaces) if (isShown(namespace)) yield namespace
 }
 
 function* deploymentsOf(namespaces: Iterable<NamespaceEntry>): Generator<DeploymentEntry> {
@@ -236,7 +261,7 @@ const applyDeployment = (view: ClusterView, object: DeploymentObject): ClusterVi
 
 const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: DeploymentEntry | undefined): ClusterView => {
   const namespace = view.namespaces.get(entry.namespace) ?? namespaceEntry(entry.namespace, undefined, noDeployments)
-  const isShown = namespace.resourceVersion !== undefined
+  const exists = isShown(namespace)
   const namesChanged = held === undefined
   const countsChanged = namesChanged || held.replicas !== entry.replicas
   return {
@@ -247,10 +272,10 @@ const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: Deployme
       namesBody: namesChanged ? emptyMemo() : namespace.namesBody,
       countsBody: countsChanged ? emptyMemo() : namespace.countsBody
     }),
-    byName: isShown ? DeploymentsByName.set(view.byName, entry) : view.byName,
-    deploymentCount: view.deploymentCount + (isShown && namesChanged ? 1 : 0),
+    byName: exists ? DeploymentsByName.set(view.byName, entry) : view.byName,
+    deploymentCount: view.deploymentCount + (exists && namesChanged ? 1 : 0),
     bodies:
-      isShown && countsChanged
+      exists && countsChanged
         ? {
             namespaces: view.bodies.namespaces,
             names: namesChanged ? emptyMemo() : view.bodies.names,
@@ -269,18 +294,18 @@ const deleteDeployment = (view: ClusterView, ref: DeploymentRef, resourceVersion
   const buried = withHistory(view, ref.namespace, History.buried(history, keyOf(ref), resourceVersion))
   if (namespace === undefined || held === undefined) return buried
   const deployments = namespace.deployments.remove(ref.name)
-  if (namespace.resourceVersion === undefined) {
+  if (!isShown(namespace)) {
     return {
       ...buried,
       namespaces:
         deployments.size === 0
           ? view.namespaces.remove(namespace.name)
-          : view.namespaces.set(namespaceEntry(namespace.name, undefined, deployments))
+          : view.namespaces.set(withDeployments(namespace, deployments))
     }
   }
   return {
     ...buried,
-    namespaces: view.namespaces.set(namespaceEntry(namespace.name, namespace.resourceVersion, deployments)),
+    namespaces: view.namespaces.set(withDeployments(namespace, deployments)),
     byName: DeploymentsByName.remove(view.byName, ref),
     deploymentCount: view.deploymentCount - 1,
     bodies: { namespaces: view.bodies.namespaces, names: emptyMemo(), counts: emptyMemo() }
@@ -288,19 +313,64 @@ const deleteDeployment = (view: ClusterView, ref: DeploymentRef, resourceVersion
 }
 
 const applyNamespace = (view: ClusterView, { name, resourceVersion }: NamespaceObject): ClusterView => {
-  const held = view.namespaces.get(name)
-  if (held?.resourceVersion === undefined) {
+  const held = shown(view, name)
+  if (held === undefined) {
     if (History.isPast(view.namespaceHistory, name, resourceVersion)) return view
-  } else if (held.resourceVersion === resourceVersion || isOlder(resourceVersion, held.resourceVersion)) {
+  } else if (isOlder(resourceVersion, held.resourceVersion)) {
+    return view
+  } else if (held.resourceVersion === resourceVersion && held.graceRounds === 0) {
     return view
   }
-  const namespace = held ?? namespaceEntry(name, undefined, noDeployments)
-  const next = {
-    ...view,
-    namespaceHistory: History.told(view.namespaceHistory, resourceVersion),
-    namespaces: view.namespaces.set({ ...namespace, resourceVersion })
+  const told = { ...view, namespaceHistory: History.told(view.namespaceHistory, resourceVersion) }
+  return showNamespace(told, name, resourceVersion, 0)
+}
+
+const deleteNamespace = (view: ClusterView, name: NamespaceName, resourceVersion: ResourceVersion): ClusterView => {
+  const held = shown(view, name)
+  if (held === undefined && History.isPast(view.namespaceHistory, name, resourceVersion)) return view
+  if (held !== undefined && isOlder(resourceVersion, held.resourceVersion)) return view
+  const buried = { ...view, namespaceHistory: History.buried(view.namespaceHistory, name, resourceVersion) }
+  return held === undefined ? buried : hideNamespace(buried, held)
+}
+
+/** Shows the namespace of a write, unless a list or an event has. */
+const writtenIn = (view: ClusterView, { namespace, resourceVersion }: DeploymentObject): ClusterView => {
+  const held = shown(view, namespace)
+  if (held === undefined) {
+    return History.isPast(view.namespaceHistory, namespace, resourceVersion)
+      ? view
+      : showNamespace(view, namespace, resourceVersion, 2)
   }
-  if (namespace.resourceVersion !== undefined) return next
+  if (held.graceRounds === 0) return view
+  const latest = isOlder(resourceVersion, held.resourceVersion) ? held.resourceVersion : resourceVersion
+  const isSame = latest === held.resourceVersion && held.graceRounds === 2
+  return isSame ? view : showNamespace(view, namespace, latest, 2)
+}
+
+/** Whether a sign of life ends a complete round of a poll of the namespaces. */
+const endsRound = ({ namespaceHistory }: ClusterView, { agoMillis, resource }: Heard): boolean =>
+  namespaceHistory.floor === unversioned && resource === "namespaces" && agoMillis === undefined
+
+/** The view after a complete round of a poll that found no namespace which only a write has shown. */
+const missUnconfirmed = (view: ClusterView): ClusterView => {
+  let next = view
+  for (const namespace of existing(view)) {
+    const { graceRounds, name, resourceVersion } = namespace
+    if (graceRounds === 1) next = hideNamespace(next, namespace)
+    else if (graceRounds === 2) next = showNamespace(next, name, resourceVersion, 1)
+  }
+  return next
+}
+
+const showNamespace = (
+  view: ClusterView,
+  name: NamespaceName,
+  resourceVersion: ResourceVersion,
+  graceRounds: NamespaceEntry["graceRounds"]
+): ClusterView => {
+  const namespace = view.namespaces.get(name) ?? namespaceEntry(name, undefined, noDeployments)
+  const next = { ...view, namespaces: view.namespaces.set({ ...namespace, resourceVersion, graceRounds }) }
+  if (isShown(namespace)) return next
   let { byName } = view
   for (const entry of namespace.deployments) byName = DeploymentsByName.set(byName, entry)
   return {
@@ -312,20 +382,16 @@ const applyNamespace = (view: ClusterView, { name, resourceVersion }: NamespaceO
   }
 }
 
-const deleteNamespace = (view: ClusterView, name: NamespaceName, resourceVersion: ResourceVersion): ClusterView => {
-  const namespace = shown(view, name)
-  if (namespace === undefined && History.isPast(view.namespaceHistory, name, resourceVersion)) return view
-  if (namespace?.resourceVersion !== undefined && isOlder(resourceVersion, namespace.resourceVersion)) return view
-  const buried = { ...view, namespaceHistory: History.buried(view.namespaceHistory, name, resourceVersion) }
-  if (namespace === undefined) return buried
+/** Hides the namespace. Its deployments stay known: they have events of their own. */
+const hideNamespace = (view: ClusterView, namespace: NamespaceEntry): ClusterView => {
   let { byName } = view
   for (const entry of namespace.deployments) byName = DeploymentsByName.remove(byName, entry)
   return {
-    ...buried,
+    ...view,
     namespaces:
       namespace.deployments.size === 0
-        ? view.namespaces.remove(name)
-        : view.namespaces.set({ ...namespace, resourceVersion: undefined }),
+        ? view.namespaces.remove(namespace.name)
+        : view.namespaces.set({ ...namespace, resourceVersion: undefined, graceRounds: 0 }),
     byName,
     namespaceCount: view.namespaceCount - 1,
     deploymentCount: view.deploymentCount - namespace.deployments.size,
@@ -333,92 +399,20 @@ const deleteNamespace = (view: ClusterView, name: NamespaceName, resourceVersion
   }
 }
 
-const replaceNamespaces = (
-  view: ClusterView,
-  items: ReadonlyArray<NamespaceObject>,
-  resourceVersion: ResourceVersion
-): ClusterView => {
-  const versions = new Map(items.map((item) => [item.name, item.resourceVersion]))
-  const next = new Map<NamespaceName, NamespaceEntry>()
-  for (const held of view.namespaces) {
-    const version = versions.get(held.name)
-    if (version === held.resourceVersion) next.set(held.name, held)
-    else if (version !== undefined || held.deployments.size > 0) {
-      next.set(held.name, { ...held, resourceVersion: version })
-    }
-  }
-  for (const [name, version] of versions) {
-    if (!next.has(name)) next.set(name, namespaceEntry(name, version, noDeployments))
-  }
+const replaceNamespaces = (view: ClusterView, list: NamespaceList): ClusterView => {
+  const wentBack = History.wentBack(view.namespaceHistory, list.resourceVersion)
   return {
-    ...withNamespaces(view, next),
+    ...withNamespaces(view, afterNamespaces(view.namespaces, list, wentBack)),
     namespacesSynced: true,
-    namespaceHistory: History.listed(resourceVersion)
+    namespaceHistory: History.listed(list.resourceVersion)
   }
 }
 
-type Listed = Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>
-
-const put = (listed: Listed, entry: DeploymentEntry): void => {
-  const names = listed.get(entry.namespace)
-  if (names === undefined) listed.set(entry.namespace, new Map([[entry.name, entry]]))
-  else names.set(entry.name, entry)
-}
-
-/** The entries of a list, by namespace and name. Reuses the entries of the view that have not changed. */
-const entriesOf = (view: ClusterView, items: ReadonlyArray<DeploymentObject>): Listed => {
-  const listed: Listed = new Map()
-  for (const item of items) {
-    // A paged list can contain an object twice.
-    const before = listed.get(item.namespace)?.get(item.name)
-    if (before !== undefined && isOlder(item.resourceVersion, before.resourceVersion)) continue
-    const held = heldDeployment(view, item)
-    const isHeld = held?.resourceVersion === item.resourceVersion && held.replicas === item.replicas && !held.written
-    put(listed, isHeld ? held : entryOf(item, false, held))
-  }
-  return listed
-}
-
-/** The namespaces of the view with the listed deployments, in all of them or in `only` one. */
-const withListed = (
-  view: ClusterView,
-  listed: Listed,
-  only: NamespaceName | undefined
-): ReadonlyMap<NamespaceName, NamespaceEntry> => {
-  const next = new Map<NamespaceName, NamespaceEntry>()
-  for (const held of view.namespaces) {
-    const names = listed.get(held.name)
-    if (only !== undefined && held.name !== only) next.set(held.name, held)
-    else if (names !== undefined) {
-      const entries = sortedByName(names)
-      next.set(held.name, isSame(held, entries) ? held : withDeployments(held.name, held.resourceVersion, entries))
-    } else if (held.resourceVersion !== undefined) {
-      const isEmpty = held.deployments.size === 0
-      next.set(held.name, isEmpty ? held : namespaceEntry(held.name, held.resourceVersion, noDeployments))
-    }
-  }
-  for (const [name, names] of listed) {
-    if (!next.has(name)) next.set(name, withDeployments(name, undefined, sortedByName(names)))
-  }
-  return next
-}
-
-const replaceDeployments = (
-  view: ClusterView,
-  items: ReadonlyArray<DeploymentObject>,
-  resourceVersion: ResourceVersion,
-  only: NamespaceName | undefined
-): ClusterView => {
-  const listed = entriesOf(view, items)
+const replaceDeployments = (view: ClusterView, list: DeploymentList): ClusterView => {
+  const { namespace: only, resourceVersion } = list
   const history = only === undefined ? view.deploymentHistory : historyOf(view, { namespace: only })
-  if (!History.wentBack(history, resourceVersion)) {
-    const before = only === undefined ? deploymentsOf(view.namespaces) : (view.namespaces.get(only)?.deployments ?? [])
-    for (const held of before) {
-      // The list does not contain this write yet.
-      if (held.written && isOlder(resourceVersion, held.resourceVersion)) put(listed, held)
-    }
-  }
-  const replaced = withNamespaces(view, withListed(view, listed, only))
+  const wentBack = History.wentBack(history, resourceVersion)
+  const replaced = withNamespaces(view, afterDeployments(view.namespaces, list, wentBack))
   if (only === undefined) {
     return { ...replaced, deploymentsSynced: true, deploymentHistory: History.listed(resourceVersion) }
   }
@@ -431,26 +425,8 @@ const replaceDeployments = (
   }
 }
 
-const isSame = ({ deployments }: NamespaceEntry, entries: ReadonlyArray<DeploymentEntry>): boolean => {
-  if (deployments.size !== entries.length) return false
-  let index = 0
-  for (const entry of deployments) if (entry !== entries[index++]) return false
-  return true
-}
-
-const withDeployments = (
-  name: NamespaceName,
-  resourceVersion: ResourceVersion | undefined,
-  entries: ReadonlyArray<DeploymentEntry>
-): NamespaceEntry => namespaceEntry(name, resourceVersion, SortedBlocks.from(entries, deploymentsRendering))
-
-const sortedByName = <A>(byName: ReadonlyMap<string, A>): ReadonlyArray<A> =>
-  Array.from(byName)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, value]) => value)
-
 /** The view with other namespaces; `view` itself if they are the same. */
-const withNamespaces = (view: ClusterView, next: ReadonlyMap<NamespaceName, NamespaceEntry>): ClusterView => {
+const withNamespaces = (view: ClusterView, next: Entries): ClusterView => {
   let same = next.size === view.namespaces.size
   for (const held of view.namespaces) same &&= next.get(held.name) === held
   if (same) return view

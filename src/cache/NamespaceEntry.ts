@@ -12,10 +12,26 @@ export interface NamespaceEntry {
   readonly name: NamespaceName
   /** The version of the Namespace object; `undefined` if only deployments of it are known, which are not shown. */
   readonly resourceVersion: ResourceVersion | undefined
+  /**
+   * 0 unless only a write of this service has shown that the namespace exists, whose version is then `resourceVersion`.
+   * Otherwise the number of complete rounds of a poll that must miss the namespace before it counts as gone.
+   */
+  readonly graceRounds: 0 | 1 | 2
   readonly deployments: Deployments
   readonly namesBody: BodyMemo
   readonly countsBody: BodyMemo
 }
+
+/** All namespaces of a view. */
+export type Namespaces = SortedBlocks<NamespaceEntry, undefined>
+
+/** A namespace that exists. */
+export interface ShownNamespace extends NamespaceEntry {
+  readonly resourceVersion: ResourceVersion
+}
+
+/** Whether the namespace exists. */
+export const isShown = (entry: NamespaceEntry): entry is ShownNamespace => entry.resourceVersion !== undefined
 
 /** No deployments. */
 export const noDeployments: Deployments = SortedBlocks.from([], deploymentsRendering)
@@ -25,7 +41,22 @@ export const namespaceEntry = (
   name: NamespaceName,
   resourceVersion: ResourceVersion | undefined,
   deployments: Deployments
-): NamespaceEntry => ({ name, resourceVersion, deployments, namesBody: emptyMemo(), countsBody: emptyMemo() })
+): NamespaceEntry => ({
+  name,
+  resourceVersion,
+  graceRounds: 0,
+  deployments,
+  namesBody: emptyMemo(),
+  countsBody: emptyMemo()
+})
+
+/** The same namespace with other deployments. */
+export const withDeployments = (entry: NamespaceEntry, deployments: Deployments): NamespaceEntry => ({
+  ...entry,
+  deployments,
+  namesBody: emptyMemo(),
+  countsBody: emptyMemo()
+})
 
 /** Appends the list of the namespace's deployments to `pieces`. */
 export const pushNames = (pieces: Array<string>, { name, deployments }: NamespaceEntry): void => {

@@ -5,7 +5,7 @@ import { Duration, Effect, Option, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { NamespaceName } from "../contract/Names.ts"
 import type { NamespaceObject } from "../model/ReadModel.ts"
-import { ResourceVersion } from "../model/ResourceVersion.ts"
+import { unversioned } from "../model/ResourceVersion.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { InformerObserver } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
@@ -22,8 +22,8 @@ export interface NamespacePollOptions {
 /** Concurrent requests. */
 const concurrency = 4
 
-// There is no list that it could be the version of, and no watch event to compare it with.
-const noVersion = ResourceVersion.make("0")
+/** Denials in a row after which a permission seems to be missing. An API server that starts denies every request. */
+const lastingDenials = 5
 
 /**
  * The namespaces of these names that exist. `NamespacesReplaced` follows the first response for each name, and any
@@ -38,6 +38,15 @@ export const make = (
     bufferSize: 64,
     strategy: "suspend"
   })
+
+const isDenial = (error: KubeError): boolean => error._tag === "KubeStatusError" && error.isForbidden
+
+const messageOf = ({ operation }: KubeError, denials: number): string => {
+  if (denials === 0) return `Cannot ${operation}: retrying`
+  return denials < lastingDenials
+    ? `The cluster denies this service to ${operation}: retrying`
+    : `The cluster does not permit this service to ${operation}: grant it the verb get on this namespace`
+}
 
 const run = Effect.fnUntraced(function* (
   names: ReadonlyArray<NamespaceName>,
@@ -55,18 +64,16 @@ const run = Effect.fnUntraced(function* (
   const pollMillis = Duration.toMillis(options.pollEvery ?? "15 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", Duration.millis(pollMillis))
   const known = new Map<NamespaceName, Option.Option<NamespaceObject>>()
-  const failing = new Set<NamespaceName>()
+  /** The names whose last request failed, and how many requests the cluster has denied in a row. */
+  const failing = new Map<NamespaceName, number>()
   let emitted: string | undefined
   let live = false
 
   const failed = (name: NamespaceName, error: KubeError) => {
-    const repeated = failing.has(name)
-    failing.add(name)
-    const text =
-      error._tag === "KubeStatusError" && error.isForbidden
-        ? `The cluster does not permit this service to ${error.operation}: grant it the verb get on this namespace`
-        : `Cannot ${error.operation}: retrying`
-    return Effect.logWithLevel(repeated ? "Debug" : "Warn")(text).pipe(
+    const denials = isDenial(error) ? (failing.get(name) ?? 0) + 1 : 0
+    const isNews = !failing.has(name) || denials === lastingDenials
+    failing.set(name, denials)
+    return Effect.logWithLevel(isNews ? "Warn" : "Debug")(messageOf(error, denials)).pipe(
       Effect.annotateLogs({ resource: "namespaces", namespace: name, error: error.message }),
       Effect.as(false)
     )
@@ -88,12 +95,12 @@ const run = Effect.fnUntraced(function* (
     const existing = [...known.values()].flatMap(Option.toArray)
     const versions = existing.map(({ name, resourceVersion }) => `${name}@${resourceVersion}`).join()
     if (known.size === names.length && versions !== emitted) {
-      yield* emit({ _tag: "NamespacesReplaced", items: existing, resourceVersion: noVersion })
+      yield* emit({ _tag: "NamespacesReplaced", items: existing, resourceVersion: unversioned })
       emitted = versions
     }
     if (answered.every((one) => one)) {
       yield* live ? Effect.void : observer.watchStarted("namespaces")
-      yield* observer.bookmark("namespaces", noVersion)
+      yield* observer.bookmark("namespaces", unversioned)
       live = true
       yield* emit({ _tag: "Heard", resource: "namespaces" })
       yield* backoff.reset

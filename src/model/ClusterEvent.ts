@@ -16,7 +16,7 @@ export type WatchedResource = "namespaces" | "deployments"
  *   by `name` or `namespace/name`. Their last known state stays.
  * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
  * - `NamespaceDeleted`, `DeploymentDeleted`: deleted at `resourceVersion`.
- * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived).
+ * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived); of a poll, it has completed a round.
  * - `Lost`: the watch ended, so the known state of this resource begins to age.
  *
  * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `agoMillis`: the time since the

@@ -14,7 +14,7 @@ import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 import { encode, type ToldEvent } from "./SharedLog.ts"
-import { appliedOf, changeOf, type ListEvent } from "./SharedObject.ts"
+import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 import { watchScopesOf } from "./WatchScope.ts"
 
@@ -65,6 +65,7 @@ const decodeEpoch = Schema.decodeUnknownResult(
   Schema.NullOr(Schema.String.check(Schema.isPattern(/^[1-9][0-9]{0,14}$/)))
 )
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
+const decodeTexts = Schema.decodeUnknownResult(Schema.Array(Schema.NullOr(Schema.String)))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
 /** Stands by to lead, without end. Each term runs `source` anew. */
@@ -240,7 +241,7 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
     return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
   })
 
-/** Fills a new hash, and then replaces the one in use with it. */
+/** Fills a new hash, and then replaces the one in use with it. Held objects are copied from that one. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
   const heardAt = yield* monotonic
@@ -249,7 +250,8 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   if (scope === undefined) return
   const { name } = scope.scope
   const generation = keys.generation(name, state.last.epoch, state.lists)
-  const objects = appliedOf(event)
+  const held = yield* readHeld(term, scope, heldFields(event))
+  const objects = appliedOf(withHeld(event, held))
   for (let at = 0; at < objects.length; at += objectsAtOnce) {
     const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
     const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
@@ -272,4 +274,21 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
       ]
     })
   ])
+})
+
+/** Reads objects from the hash in use. Those that it does not have, or that cannot be decoded, are left out. */
+const readHeld = Effect.fnUntraced(function* (
+  { options, redis }: Term,
+  { inUse, scope }: LeaderState.LedScope,
+  fields: ReadonlyArray<string>
+) {
+  const objects = noObjects(scope)
+  if (inUse === undefined) return objects
+  for (let at = 0; at < fields.length; at += objectsAtOnce) {
+    const asked = fields.slice(at, at + objectsAtOnce)
+    const reply = yield* SharedRedis.within(beatEvery(options))(redis.send("HMGET", inUse, ...asked))
+    const texts = yield* SharedRedis.readable(decodeTexts(reply))
+    for (const [index, text] of texts.entries()) if (text !== null) takeField(objects, asked[index] ?? "", text)
+  }
+  return objects
 })

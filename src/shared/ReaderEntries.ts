@@ -60,7 +60,7 @@ const takeEvents = (state: State, epoch: number, at: number, events: ReadonlyArr
     const index = indexes.get(watchScopeNameOf(event, perNamespace)) ?? -1
     const scope = scopes[index]
     if (scope === undefined) continue
-    const next = takeEvent(scope, epoch, at, event)
+    const next = takeEvent(Liveness.told(scope, at, event, state.readTo === undefined), epoch, event)
     scopes[index] = next
     if (next.shown !== scope.shown) emitted.push(event)
   }
@@ -68,10 +68,9 @@ const takeEvents = (state: State, epoch: number, at: number, events: ReadonlyArr
 }
 
 /** Takes an event into the loaded snapshot, or else into the shown list. A stale list waits for its snapshot. */
-const takeEvent = (scope: ScopeState, epoch: number, at: number, event: SharedLog.ToldEvent): ScopeState => {
-  const told = Liveness.told(scope, at, event)
+const takeEvent = (told: ScopeState, epoch: number, event: SharedLog.ToldEvent): ScopeState => {
   if (event._tag === "Heard" || event._tag === "Lost") return told
-  const { loading, shown, stale } = scope
+  const { loading, shown, stale } = told
   const list = loading ?? (stale === undefined ? shown : undefined)
   // The list of a later leader already holds the event.
   if (list?.generation.epoch !== epoch) return told

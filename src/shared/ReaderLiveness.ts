@@ -4,14 +4,21 @@
  */
 import { Chunk } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { unversioned } from "../model/ResourceVersion.ts"
 import { type Head, leaderOf, type Look, mapScopes, type Moment, type ScopeState, type State } from "./ReaderState.ts"
 import type { LogEntry, ToldEvent } from "./SharedLog.ts"
 
 type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
 
-/** The watch is lost on `Lost`; any other event proves that it is live. */
-export const told = (scope: ScopeState, at: number, event: ToldEvent): ScopeState =>
-  event._tag === "Lost" ? { ...scope, live: false } : { ...scope, live: true, heardAt: at }
+/**
+ * The watch is lost on `Lost`; any other event proves that it is live. A `Heard` of a list without a version ends a round of
+ * the leader's poll, `isNew` unless the reader is catching up.
+ */
+export const told = (scope: ScopeState, at: number, event: ToldEvent, isNew: boolean): ScopeState => {
+  if (event._tag === "Lost") return { ...scope, live: false }
+  const polled = scope.polled || (isNew && event._tag === "Heard" && scope.shown?.version === unversioned)
+  return { ...scope, live: true, heardAt: at, polled }
+}
 
 /** A new list: the cluster answered, but does not yet watch. */
 export const listed = (scope: ScopeState, at: number): ScopeState => ({ ...scope, heardAt: at })
@@ -52,12 +59,13 @@ export const redisNow = (state: State, { millis }: Moment): number => millis + s
 export const isSilent = (state: State, now: Moment): boolean =>
   redisNow(state, now) - state.spokeAt >= state.silenceMillis
 
-/** Puts a `Heard` or a `Lost` of each scope whose liveness or age changed into the outbox. */
+/** Puts a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled, into the outbox. */
 export const report = (state: State, now: Moment): State => {
   const scopes = state.scopes.map((scope) => reportOf(state, scope, now))
-  const signs = scopes
-    .filter(({ reported }, index) => reported !== state.scopes[index]?.reported)
-    .map((scope) => signOf(state, scope, now))
+  const signs = scopes.flatMap((scope, index) => {
+    const before = state.scopes[index]
+    return scope.reported === before?.reported ? [] : [signOf(state, scope, now, before?.polled === true)]
+  })
   return { ...state, scopes, outbox: Chunk.appendAll(state.outbox, Chunk.fromIterable(signs)) }
 }
 
@@ -71,14 +79,21 @@ const reportOf = (state: State, scope: ScopeState, now: Moment): ScopeState => {
   const live = isComplete && scope.live && !isSilent(state, now)
   // The cache takes any event of an object as a sign of life, even one from before the watch was lost.
   const isNews =
-    reported?.live !== live || (!live && (reported.heardAt !== shownHeardAt || Chunk.isNonEmpty(state.outbox)))
-  if (isNews) return { ...scope, shownHeardAt, reported: { live, heardAt: shownHeardAt } }
+    reported?.live !== live ||
+    (live ? scope.polled : reported.heardAt !== shownHeardAt || Chunk.isNonEmpty(state.outbox))
+  if (isNews) return { ...scope, shownHeardAt, reported: { live, heardAt: shownHeardAt }, polled: false }
   return shownHeardAt === scope.shownHeardAt ? scope : { ...scope, shownHeardAt }
 }
 
-const signOf = (state: State, { reported, scope, shownHeardAt }: ScopeState, now: Moment): ClusterEvent => ({
-  _tag: reported?.live === true ? "Heard" : "Lost",
-  resource: scope.resource,
-  ...(scope.namespace === undefined ? {} : { namespace: scope.namespace }),
-  ...(shownHeardAt === undefined ? {} : { agoMillis: Math.max(0, redisNow(state, now) - shownHeardAt) })
-})
+/** `polled`: the leader completed a round just now, which a `Heard` without an age says. */
+const signOf = (
+  state: State,
+  { reported, scope, shownHeardAt }: ScopeState,
+  now: Moment,
+  polled: boolean
+): ClusterEvent => {
+  const of = { resource: scope.resource, ...(scope.namespace === undefined ? {} : { namespace: scope.namespace }) }
+  if (reported?.live === true && polled) return { _tag: "Heard", ...of }
+  const age = shownHeardAt === undefined ? {} : { agoMillis: Math.max(0, redisNow(state, now) - shownHeardAt) }
+  return { _tag: reported?.live === true ? "Heard" : "Lost", ...of, ...age }
+}

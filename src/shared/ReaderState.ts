@@ -26,7 +26,7 @@ export interface Loading extends ListState {
   readonly events: Chunk.Chunk<ToldEvent>
 }
 
-/** The reader's state of one scope. `ReaderLiveness` alone changes the last four fields. */
+/** The reader's state of one scope. `ReaderLiveness` alone changes the last five fields. */
 export interface ScopeState {
   readonly scope: WatchScope
   /** The list that the cache shows. */
@@ -47,6 +47,8 @@ export interface ScopeState {
   readonly shownHeardAt: number | undefined
   /** The last emitted `Heard` or `Lost` of the shown list. */
   readonly reported: { readonly live: boolean; readonly heardAt: number | undefined } | undefined
+  /** Whether the leader has completed a round of its poll since the last report. */
+  readonly polled: boolean
 }
 
 /** The content of Redis at one moment. */
@@ -199,7 +201,8 @@ export const initial = (options: SharedCacheOptions): State => {
       live: false,
       heardAt: undefined,
       shownHeardAt: undefined,
-      reported: undefined
+      reported: undefined,
+      polled: false
     })),
     connectedAt: undefined,
     isConnected: false,

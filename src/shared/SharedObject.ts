@@ -57,6 +57,31 @@ export const changeOf = (event: ClusterEvent): FieldChange | undefined => {
 /** A whole list. */
 export type ListEvent = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
+/** The fields of the objects that the list holds and does not contain. */
+export const heldFields = (list: ListEvent): ReadonlyArray<string> => {
+  const { held = new Set<string>() } = list
+  const fields =
+    list._tag === "NamespacesReplaced" ? list.items.map(({ name }) => name) : list.items.map(deploymentField)
+  return [...held.difference(new Set<string>(fields))]
+}
+
+/**
+ * The list with the last known state of objects that it holds. None is newer than the list: if the cluster was restored from
+ * a backup, their next events must count as newer.
+ */
+export const withHeld = (list: ListEvent, known: Objects): ListEvent => {
+  const { resourceVersion } = list
+  if (list._tag === "NamespacesReplaced") {
+    const kept = known.resource === "namespaces" ? [...known.items.values()] : []
+    return { ...list, items: [...list.items, ...kept.map((object) => atMost(resourceVersion, object))] }
+  }
+  const kept = known.resource === "deployments" ? [...known.items.values()] : []
+  return { ...list, items: [...list.items, ...kept.map((object) => atMost(resourceVersion, object))] }
+}
+
+const atMost = <A extends { readonly resourceVersion: ResourceVersion }>(limit: ResourceVersion, object: A): A =>
+  isOlder(limit, object.resourceVersion) ? { ...object, resourceVersion: limit } : object
+
 /** The objects of a list, each once, as events that add them. */
 export const appliedOf = (list: ListEvent): ReadonlyArray<ClusterEvent> => {
   if (list._tag === "NamespacesReplaced") {

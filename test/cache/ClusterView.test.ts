@@ -10,6 +10,7 @@ import {
   deleted,
   deployment,
   deployments,
+  holding,
   namespaceApplied,
   namespaceDeleted,
   namespaces,
@@ -294,5 +295,190 @@ describe("read-your-writes", () => {
     const view = View.written(example, deployment("personal/new", 3, 100))
     expect(replicas(view, "personal/new")).toBe(3)
     expect(View.written(example, deployment("personal/old", 3, 19))).toBe(example)
+  })
+})
+
+describe("read-your-writes in a namespace that is not known yet", () => {
+  const wrote = View.written(example, deployment("later/web", 7, 100))
+  const isShown = (view: View.ClusterView) => View.hasNamespace(view, ns("later"))
+  const heard: ClusterEvent = { _tag: "Heard", resource: "namespaces" }
+
+  it("shows the namespace in every body and count", () => {
+    expect(text(View.namespacesBody(wrote))).toBe('{"namespaces":["empty","kube-system","later","personal"]}')
+    expect(text(View.deploymentsBody(wrote, ns("later")))).toBe('{"namespace":"later","deployments":["web"]}')
+    expect(text(View.replicaCountsBody(wrote, ns("later")))).toBe(
+      '{"namespace":"later","deployments":[{"deployment":"web","replica_count":7}]}'
+    )
+    const one = '{"namespace":"later","deployment":"web","replica_count":7}'
+    expect(View.replicaCountBody(wrote, ns("later"), dep("web"))).toBe(one)
+    expect(text(View.replicaCountEverywhereBody(wrote, dep("web")))).toBe(`[${one}]`)
+    expect(text(View.allDeploymentsBody(wrote))).toContain('{"namespace":"later","deployments":["web"]}')
+    expect(text(View.allReplicaCountsBody(wrote))).toContain('{"namespace":"later",')
+    expect([wrote.namespaceCount, wrote.deploymentCount]).toEqual([4, 6])
+  })
+
+  it("shows the other deployments that are known of it", () => {
+    const known = View.apply(example, applied("later/old", 2, 30))
+    const view = View.written(known, deployment("later/web", 7, 100))
+    expect(text(View.deploymentsBody(view, ns("later")))).toBe('{"namespace":"later","deployments":["old","web"]}')
+    expect(view.deploymentCount).toBe(7)
+  })
+
+  it("shows it also if the watch of deployments was faster than the response to the write", () => {
+    const faster = View.apply(example, applied("later/web", 7, 100))
+    expect(isShown(faster)).toBe(false)
+    expect(isShown(View.written(faster, deployment("later/web", 7, 100)))).toBe(true)
+  })
+
+  it("does not show a namespace that was deleted after the write", () => {
+    const gone = View.apply(example, namespaceDeleted("later", 101))
+    expect(isShown(View.written(gone, deployment("later/web", 7, 100)))).toBe(false)
+    expect(
+      isShown(View.written(View.apply(example, namespaces(101, "personal")), deployment("later/web", 7, 100)))
+    ).toBe(false)
+    expect(isShown(View.written(gone, deployment("later/web", 7, 102)))).toBe(true)
+  })
+
+  it("is not changed by older events or by an older list, but by newer ones", () => {
+    expect(View.apply(wrote, namespaceApplied("later", 99))).toBe(wrote)
+    expect(View.apply(wrote, namespaceDeleted("later", 99))).toBe(wrote)
+    expect(isShown(View.apply(wrote, namespaces(99, "personal")))).toBe(true)
+    expect(isShown(View.apply(wrote, namespaceDeleted("later", 101)))).toBe(false)
+    expect(isShown(View.apply(wrote, namespaces(101, "personal")))).toBe(false)
+    expect(isShown(View.apply(wrote, namespaces(101, "personal", "later")))).toBe(true)
+  })
+
+  it("is not changed by what is known of an earlier namespace of this name", () => {
+    const earlier = [
+      namespaceApplied("later", 60),
+      namespaces(70, "personal", "later"),
+      namespaceDeleted("later", 80),
+      namespaces(90, "personal")
+    ]
+    expect(isShown(earlier.reduce(View.apply, wrote))).toBe(true)
+  })
+
+  it("is forgotten once a newer event or list confirms the namespace", () => {
+    for (const confirmation of [namespaceApplied("later", 101), namespaces(101, "personal", "later")]) {
+      const confirmed = View.apply(wrote, confirmation)
+      expect(isShown(confirmed)).toBe(true)
+      // As old as the last known version, so the cluster was restored.
+      expect(isShown(View.apply(confirmed, namespaces(99, "personal")))).toBe(false)
+    }
+  })
+
+  it("does not outlive a restore from a backup", () => {
+    const later = View.apply(wrote, namespaceApplied("other", 1000))
+    expect(isShown(View.apply(later, namespaces(90, "personal")))).toBe(false)
+  })
+
+  it("takes a version that is not decimal for newer", () => {
+    expect(isShown(View.apply(wrote, namespaces("opaque", "personal")))).toBe(false)
+    expect(isShown(View.apply(wrote, namespaceDeleted("later", "opaque")))).toBe(false)
+  })
+
+  describe("if namespaces are polled", () => {
+    const polled = View.apply(View.emptyOf([ns("personal"), ns("later")]), namespaces(0, "personal"))
+    const polledWrote = View.written(polled, deployment("later/web", 7, 100))
+
+    it("ends with the second complete round that misses the namespace: the first may have begun before the write", () => {
+      expect(isShown(polledWrote)).toBe(true)
+      const first = View.apply(View.apply(polledWrote, namespaces(0, "personal")), heard)
+      expect(isShown(first)).toBe(true)
+      const second = View.apply(first, heard)
+      expect(isShown(second)).toBe(false)
+      expect([second.namespaceCount, second.deploymentCount]).toEqual([1, 0])
+      expect(View.replicaCountEverywhereBody(second, dep("web"))).toBe(undefined)
+      expect(View.apply(second, heard)).toBe(second)
+    })
+
+    it("begins anew with each write", () => {
+      const again = View.written(View.apply(polledWrote, heard), deployment("later/web", 7, 100))
+      expect(isShown(View.apply(again, heard))).toBe(true)
+      expect(isShown(View.apply(View.apply(again, heard), heard))).toBe(false)
+    })
+
+    it("yields to a round that finds the namespace", () => {
+      const found = View.apply(polledWrote, namespaces(0, "later", "personal"))
+      expect(isShown([heard, heard, heard].reduce(View.apply, found))).toBe(true)
+      expect(isShown(View.apply(found, namespaces(0, "personal")))).toBe(false)
+    })
+
+    it("does not count a sign of life from before", () => {
+      const old: ClusterEvent = { ...heard, agoMillis: 5 }
+      expect([old, old, old].reduce(View.apply, polledWrote)).toBe(polledWrote)
+    })
+  })
+
+  it("does not end with signs of life of a watch", () => {
+    expect([heard, heard, heard].reduce(View.apply, wrote)).toBe(wrote)
+  })
+})
+
+describe("a list with objects that cannot be decoded", () => {
+  const count = (view: View.ClusterView) => replicas(view, "personal/nginx")
+  const list = holding(deployments(40, ["personal/kafka", 3, 4]), "personal/nginx")
+  const held = View.apply(example, list)
+
+  it("keeps their last known state, also for several lists in a row", () => {
+    expect(count(held)).toBe(12)
+    expect(replicas(held, "personal/resource-access")).toBe(undefined)
+    expect(text(View.deploymentsBody(held, ns("personal")))).toBe(
+      '{"namespace":"personal","deployments":["kafka","nginx"]}'
+    )
+    const again = View.apply(
+      View.apply(held, holding(deployments(50), "personal/nginx")),
+      holding(deployments(60), "personal/nginx")
+    )
+    expect(count(again)).toBe(12)
+    expect(count(View.apply(again, deployments(70)))).toBe(undefined)
+  })
+
+  it("shows nothing of an object that was not known before", () => {
+    const view = View.apply(example, holding(deployments(40), "personal/unknown", "unknown/nginx"))
+    expect(replicas(view, "personal/unknown")).toBe(undefined)
+    expect(view.deploymentCount).toBe(0)
+  })
+
+  it("still takes later events of them", () => {
+    expect(count(View.apply(held, applied("personal/nginx", 4, 41)))).toBe(4)
+    expect(count(View.apply(held, deleted("personal/nginx", 41)))).toBe(undefined)
+  })
+
+  it("keeps a write, also one that is older than the list", () => {
+    const wrote = View.written(example, deployment("personal/nginx", 50, 30))
+    expect(count(View.apply(wrote, list))).toBe(50)
+    expect(count(View.apply(View.written(example, deployment("personal/nginx", 50, 45)), list))).toBe(50)
+  })
+
+  it("of one namespace keeps those of that namespace", () => {
+    const view = [
+      namespaces(0, "a", "b"),
+      Given.deploymentsOf("a", 5, ["a/x", 3, 1], ["a/y", 4, 1]),
+      holding(Given.deploymentsOf("a", 9), "a/x")
+    ].reduce(View.apply, View.emptyOf([ns("a"), ns("b")]))
+    expect([replicas(view, "a/x"), replicas(view, "a/y")]).toEqual([3, undefined])
+  })
+
+  it("keeps namespaces, with their deployments", () => {
+    const view = View.apply(example, holding(namespaces(40, "empty"), "personal", "unknown"))
+    expect(text(View.namespacesBody(view))).toBe('{"namespaces":["empty","personal"]}')
+    expect(count(view)).toBe(12)
+    expect(View.hasNamespace(View.apply(view, namespaceDeleted("personal", 41)), ns("personal"))).toBe(false)
+    expect(View.hasNamespace(View.apply(view, namespaces(50, "empty")), ns("personal"))).toBe(false)
+  })
+
+  it("of a cluster restored from a backup lets them change again", () => {
+    const newer = View.apply(
+      View.apply(example, applied("personal/nginx", 20, 1000)),
+      namespaceApplied("personal", 1001)
+    )
+    const restored = View.apply(
+      View.apply(newer, holding(deployments(500), "personal/nginx")),
+      holding(namespaces(500), "personal")
+    )
+    expect(count(restored)).toBe(20)
+    expect(count(View.apply(restored, applied("personal/nginx", 7, 501)))).toBe(7)
+    expect(count(View.apply(restored, namespaceDeleted("personal", 501)))).toBe(undefined)
   })
 })

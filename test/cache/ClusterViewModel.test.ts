@@ -17,28 +17,38 @@ const Versions = Schema.Union([
   Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 25 })),
   Schema.Literals(["opaque", "08"])
 ])
+// A poll lists namespaces without a version.
+const NamespacesVersions = Schema.Union([Versions, Schema.Literals(["0", "0", "0"])])
 const Counts = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
 const Item = Schema.Struct({ path: Paths, replicas: Counts })
 
 const Step = Schema.Union([
-  Schema.TaggedStruct("namespaces", { names: Schema.Array(NamespaceNames), version: Versions }),
-  Schema.TaggedStruct("deployments", { items: Schema.Array(Item), version: Versions }),
+  Schema.TaggedStruct("namespaces", {
+    names: Schema.Array(NamespaceNames),
+    version: NamespacesVersions,
+    held: Schema.Array(NamespaceNames)
+  }),
+  Schema.TaggedStruct("deployments", { items: Schema.Array(Item), version: Versions, held: Schema.Array(Paths) }),
   Schema.TaggedStruct("namespaceApplied", { name: NamespaceNames, version: Versions }),
   Schema.TaggedStruct("namespaceDeleted", { name: NamespaceNames, version: Versions }),
   Schema.TaggedStruct("applied", { ...Item.fields, version: Versions }),
   Schema.TaggedStruct("deleted", { path: Paths, version: Versions }),
-  Schema.TaggedStruct("written", { ...Item.fields, version: Versions })
+  Schema.TaggedStruct("written", { ...Item.fields, version: Versions }),
+  Schema.TaggedStruct("heard", { agoMillis: Schema.UndefinedOr(Schema.Literals([5])) })
 ])
 type Step = typeof Step.Type
 
 const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEvent => {
   switch (step._tag) {
     case "namespaces":
-      return Given.namespaces(step.version, ...step.names)
+      return Given.holding(Given.namespaces(step.version, ...step.names), ...step.held)
     case "deployments":
-      return Given.deployments(
-        step.version,
-        ...new Map(step.items.map(({ path, replicas }) => [path, [path, replicas, step.version] as const])).values()
+      return Given.holding(
+        Given.deployments(
+          step.version,
+          ...new Map(step.items.map(({ path, replicas }) => [path, [path, replicas, step.version] as const])).values()
+        ),
+        ...step.held
       )
     case "namespaceApplied":
       return Given.namespaceApplied(step.name, step.version)
@@ -48,6 +58,8 @@ const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEven
       return Given.applied(step.path, step.replicas, step.version)
     case "deleted":
       return Given.deleted(step.path, step.version)
+    case "heard":
+      return { _tag: "Heard", resource: "namespaces", agoMillis: step.agoMillis }
   }
 }
 
@@ -111,7 +123,8 @@ describe("ClusterView", () => {
       let view = View.empty
       for (const step of steps) {
         view = next(view, step)
-        if (step._tag !== "namespaces" && step._tag !== "deployments") expect(next(view, step)).toBe(view)
+        if (step._tag !== "namespaces" && step._tag !== "deployments" && step._tag !== "heard")
+          expect(next(view, step)).toBe(view)
       }
     },
     { arbitrary: { runs: 100, size: 40 } }
@@ -135,8 +148,12 @@ describe("ClusterView", () => {
             )
             // Each namespace has a list of its own. One that is not in this step keeps its state.
             if (items.size === 0 && step.items.length > 0) continue
-            view = View.apply(view, Given.deploymentsOf(namespace, step.version, ...items.values()))
-            model.apply(Given.deployments(step.version, ...items.values()))
+            const held = step.held.filter(isHere)
+            view = View.apply(
+              view,
+              Given.holding(Given.deploymentsOf(namespace, step.version, ...items.values()), ...held)
+            )
+            model.apply(Given.holding(Given.deployments(step.version, ...items.values()), ...held))
             listed.add(namespace)
           } else if (step._tag === "written") {
             if (isHere(step.path)) model.written(Given.deployment(step.path, step.replicas, step.version))

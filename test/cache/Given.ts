@@ -34,6 +34,10 @@ export const deployments = (
   resourceVersion: rv(version)
 })
 
+/** A list, with the keys of objects in it that could not be decoded. */
+export const holding = (list: ClusterEvent, ...held: ReadonlyArray<string>): ClusterEvent =>
+  list._tag === "NamespacesReplaced" || list._tag === "DeploymentsReplaced" ? { ...list, held: new Set(held) } : list
+
 /** The list of a namespace that is watched by itself. */
 export const deploymentsOf = (
   namespace: string,

@@ -1,6 +1,6 @@
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type { DeploymentObject } from "../../src/model/ReadModel.ts"
-import { isOlder, type ResourceVersion } from "../../src/model/ResourceVersion.ts"
+import { isOlder, type ResourceVersion, unversioned } from "../../src/model/ResourceVersion.ts"
 
 interface Past {
   highest: ResourceVersion | undefined
@@ -15,36 +15,69 @@ export class NaiveModel {
   readonly namespaces = new Map<string, ResourceVersion>()
   readonly deployments = new Map<string, DeploymentObject>()
   private readonly unconfirmed = new Map<string, ResourceVersion>()
+  /** The namespaces that only a write has shown, and the rounds of a poll that may still miss them. */
+  private readonly unconfirmedNamespaces = new Map<string, number>()
   private namespacesPast = past()
   private deploymentsPast = past()
 
   apply(event: ClusterEvent): void {
     switch (event._tag) {
       case "NamespacesReplaced": {
+        const wentBack = precedes(event.resourceVersion, this.namespacesPast.highest)
+        const items = new Map(event.items.map(({ name, resourceVersion }) => [String(name), resourceVersion]))
+        const rounds = new Map(this.unconfirmedNamespaces)
+        const before = new Map(this.namespaces)
         this.namespaces.clear()
-        for (const { name, resourceVersion } of event.items) this.namespaces.set(name, resourceVersion)
+        this.unconfirmedNamespaces.clear()
+        for (const [name, version] of items) this.namespaces.set(name, version)
+        for (const [name, version] of before) {
+          const left = rounds.get(name)
+          const isHeld = event.held?.has(name) === true && !items.has(name)
+          const isLater =
+            left !== undefined &&
+            !wentBack &&
+            (event.resourceVersion === unversioned ? !items.has(name) : precedes(event.resourceVersion, version))
+          if (!isHeld && !isLater) continue
+          const isLowered = wentBack && isOlder(event.resourceVersion, version)
+          this.namespaces.set(name, isLowered ? event.resourceVersion : version)
+          if (left !== undefined && !isLowered) this.unconfirmedNamespaces.set(name, left)
+        }
         this.namespacesPast = past(event.resourceVersion)
         return
       }
       case "DeploymentsReplaced": {
-        const { highest } = this.deploymentsPast
-        const wentBack = highest !== undefined && isOlder(event.resourceVersion, highest)
+        const wentBack = precedes(event.resourceVersion, this.deploymentsPast.highest)
+        const before = new Map(this.deployments)
         const kept: Array<[string, DeploymentObject]> = []
         for (const [key, version] of this.unconfirmed) {
           const object = this.deployments.get(key)
           if (object !== undefined && !wentBack && isOlder(event.resourceVersion, version)) kept.push([key, object])
-          else this.unconfirmed.delete(key)
+          else if (event.held?.has(key) !== true) this.unconfirmed.delete(key)
         }
         this.deployments.clear()
-        for (const item of event.items) this.deployments.set(`${item.namespace}/${item.name}`, item)
+        for (const key of event.held ?? []) {
+          const object = before.get(key)
+          if (object === undefined) continue
+          const isLowered = wentBack && isOlder(event.resourceVersion, object.resourceVersion)
+          this.deployments.set(key, isLowered ? { ...object, resourceVersion: event.resourceVersion } : object)
+          if (isLowered) this.unconfirmed.delete(key)
+        }
+        for (const item of event.items) {
+          const key = `${item.namespace}/${item.name}`
+          this.deployments.set(key, item)
+          if (!kept.some(([other]) => other === key)) this.unconfirmed.delete(key)
+        }
         for (const [key, object] of kept) this.deployments.set(key, object)
         this.deploymentsPast = past(event.resourceVersion)
         return
       }
       case "NamespaceApplied": {
         const { name, resourceVersion } = event.object
-        if (!isNews(this.namespaces.get(name), this.namespacesPast, name, resourceVersion)) return
+        const held = this.namespaces.get(name)
+        const confirms = held === resourceVersion && this.unconfirmedNamespaces.has(name)
+        if (!confirms && !isNews(held, this.namespacesPast, name, resourceVersion)) return
         this.namespaces.set(name, resourceVersion)
+        this.unconfirmedNamespaces.delete(name)
         tell(this.namespacesPast, resourceVersion)
         return
       }
@@ -68,6 +101,7 @@ export class NaiveModel {
       case "NamespaceDeleted": {
         if (bury(this.namespaces.get(event.name), this.namespacesPast, event.name, event.resourceVersion)) {
           this.namespaces.delete(event.name)
+          this.unconfirmedNamespaces.delete(event.name)
         }
         return
       }
@@ -80,17 +114,38 @@ export class NaiveModel {
         }
         return
       }
-      case "Heard":
+      case "Heard": {
+        const ofPoll = event.resource === "namespaces" && this.namespacesPast.floor === unversioned
+        if (!ofPoll || event.agoMillis !== undefined) return
+        for (const [name, left] of this.unconfirmedNamespaces) {
+          if (left > 1) this.unconfirmedNamespaces.set(name, left - 1)
+          else {
+            this.unconfirmedNamespaces.delete(name)
+            this.namespaces.delete(name)
+          }
+        }
+        return
+      }
       case "Lost":
         return
     }
   }
 
   written(object: DeploymentObject): void {
+    this.#showNamespace(object)
     const key = `${object.namespace}/${object.name}`
     if (!isNews(this.deployments.get(key)?.resourceVersion, this.deploymentsPast, key, object.resourceVersion)) return
     this.deployments.set(key, object)
     this.unconfirmed.set(key, object.resourceVersion)
+  }
+
+  #showNamespace({ namespace, resourceVersion }: DeploymentObject): void {
+    const held = this.namespaces.get(namespace)
+    if (held === undefined) {
+      if (wasDeleted(this.namespacesPast, namespace, resourceVersion)) return
+    } else if (!this.unconfirmedNamespaces.has(namespace)) return
+    this.namespaces.set(namespace, held !== undefined && isOlder(resourceVersion, held) ? held : resourceVersion)
+    this.unconfirmedNamespaces.set(namespace, 2)
   }
 
   bodies(
@@ -132,6 +187,9 @@ export class NaiveModel {
     return bodies
   }
 }
+
+const precedes = (version: ResourceVersion, other: ResourceVersion | undefined): boolean =>
+  other !== undefined && isOlder(version, other)
 
 const tell = (told: Past, version: ResourceVersion): void => {
   if (told.highest === undefined || !isOlder(version, told.highest)) told.highest = version

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Random, Stream } from "effect"
+import { Effect, Logger, Option, Random, References, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type { KubeError } from "../../src/kube/KubeErrors.ts"
@@ -10,6 +10,7 @@ import { status, told, unreachable, stubKubeApi } from "./ScriptedKube.ts"
 /** Polls namespaces `a` and `b`. `answers` has the response for each: a version, `absent`, or an error. */
 const polling = Effect.fnUntraced(function* (answers: Record<string, number | "absent" | KubeError>) {
   const events: Array<ClusterEvent> = []
+  const logged: Array<string> = []
   let asked = 0
   const api = stubKubeApi({
     getNamespace: (name) =>
@@ -24,9 +25,17 @@ const polling = Effect.fnUntraced(function* (answers: Record<string, number | "a
   })
   yield* Stream.runForEach(NamespacePoll.make([ns("a"), ns("b")]), (event) =>
     Effect.sync(() => events.push(event))
-  ).pipe(Effect.provide(api), Random.withSeed("poll"), Effect.forkScoped)
+  ).pipe(
+    Effect.provide([
+      api,
+      Logger.layer([Logger.make(({ logLevel, message }) => void logged.push(`${logLevel} ${String(message)}`))])
+    ]),
+    Effect.provideService(References.MinimumLogLevel, "Debug"),
+    Random.withSeed("poll"),
+    Effect.forkScoped
+  )
   yield* TestClock.adjust(1)
-  return { events: () => events.map(told), asked: () => asked }
+  return { events: () => events.map(told), asked: () => asked, logged }
 })
 
 describe("NamespacePoll", () => {
@@ -74,6 +83,41 @@ describe("NamespacePoll", () => {
       answers["b"] = 6
       yield* TestClock.adjust("18 seconds")
       assert.deepStrictEqual(events().slice(4, 5), ["heard"])
+    })
+  )
+
+  it.effect("asks for the permission only once the denial lasts: an API server that starts denies everything", () =>
+    Effect.gen(function* () {
+      const forbidden = status(403, { reason: "Forbidden" })
+      const answers: Record<string, number | KubeError> = { a: 5, b: forbidden }
+      const { logged } = yield* polling(answers)
+      const warnings = () => logged.filter((line) => line.startsWith("Warn"))
+      const denied = "Warn The cluster denies this service to ask: retrying"
+      assert.deepStrictEqual(warnings(), [denied])
+      // A success and another failure each begin a new series.
+      answers["b"] = 6
+      yield* TestClock.adjust("30 seconds")
+      answers["b"] = unreachable
+      yield* TestClock.adjust("18 seconds")
+      answers["b"] = forbidden
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(warnings(), [
+        denied,
+        "Warn Cannot watch namespaces: retrying",
+        "Warn The cluster does not permit this service to ask: grant it the verb get on this namespace"
+      ])
+      assert.isAbove(logged.filter((line) => line.startsWith("Debug")).length, 5)
+    })
+  )
+
+  it.effect("asks for the permission at the fifth denial in a row", () =>
+    Effect.gen(function* () {
+      const { asked, logged } = yield* polling({ a: 5, b: status(403, { reason: "Forbidden" }) })
+      const isAsking = () => logged.some((line) => line.startsWith("Warn") && line.includes("grant it the verb get"))
+      while (asked() < 8) yield* TestClock.adjust("1 second")
+      assert.isFalse(isAsking())
+      while (asked() < 10) yield* TestClock.adjust("1 second")
+      assert.isTrue(isAsking())
     })
   )
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Logger, Stream } from "effect"
+import { Duration, Effect, Exit, Logger, Queue, Stream } from "effect"
+import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
@@ -30,6 +31,42 @@ describe("a shared cache", () => {
       assert.strictEqual(countOf(cache.current(), "a/x"), 99)
       cluster.tell(Given.applied("a/x", 5, 1001))
       yield* untilCount(cache, "a/x", 5)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
+  it.live("shows the unknown namespace of a write until two rounds of the leader's poll have missed it", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      // A leader that is held up must not lose the lease, for the next one would list again.
+      const settings = { ...options(redis, ["keep", "later"]), lease: Duration.seconds(30) }
+      const queue = yield* Queue.unbounded<ClusterEvent>()
+      const heard: ClusterEvent = { _tag: "Heard", resource: "namespaces" }
+      yield* Queue.offerAll(queue, [
+        Given.namespaces(0, "keep"),
+        heard,
+        Given.deploymentsOf("keep", 5, ["keep/always", 3, 4]),
+        Given.deploymentsOf("later", 5)
+      ])
+      yield* following(SharedCache.eventsOf(settings, Stream.fromQueue(queue)), settings)
+      const { cache } = yield* following(SharedCache.events(settings), settings)
+      yield* cache.awaitSynced
+      let count = 3
+      /** Ends a round, and waits until the cache has applied it. */
+      const round = Effect.gen(function* () {
+        yield* Queue.offerAll(queue, [heard, Given.applied("keep/always", ++count, count + 100)])
+        yield* untilCount(cache, "keep/always", count)
+      })
+      yield* round
+      const generation = yield* redis.command("HGET", keysOf("test").scopes, "namespaces")
+      const isShown = () => View.hasNamespace(cache.current(), Given.ns("later"))
+      yield* cache.written(Given.deployment("later/web", 7, 1000))
+      yield* round
+      assert.isTrue(isShown())
+      assert.strictEqual(countOf(cache.current(), "later/web"), 7)
+      yield* round
+      assert.isFalse(isShown())
+      // The rounds changed nothing, so the list was not written again.
+      assert.strictEqual(yield* redis.command("HGET", keysOf("test").scopes, "namespaces"), generation)
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
