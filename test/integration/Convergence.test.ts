@@ -79,8 +79,21 @@ const makeWatcher = () => {
   }
 }
 
+/** How the cluster answers. Without `protobuf`, in JSON, whatever it is asked for. */
+interface Wire {
+  readonly protobuf: boolean
+  readonly streamingLists: boolean
+}
+
+const wires: ReadonlyArray<readonly [how: string, Wire]> = [
+  ["streaming lists in protobuf", { protobuf: true, streamingLists: true }],
+  ["paged lists in protobuf", { protobuf: true, streamingLists: false }],
+  ["streaming lists in JSON", { protobuf: false, streamingLists: true }],
+  ["paged lists in JSON", { protobuf: false, streamingLists: false }]
+]
+
 /** The cache of an embedded cluster, with short timeouts and backoffs. */
-const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolean) => {
+const service = (watcher: ReturnType<typeof makeWatcher>, { protobuf, streamingLists }: Wire) => {
   const bookmarks = { namespaces: 0, deployments: 0 }
   const bookmark = (resource: WatchedResource) => Effect.sync(() => void bookmarks[resource]++)
   return Layer.effectDiscard(
@@ -119,6 +132,7 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
       EmbeddedKube.layer({
         seed: { alpha: { web: 1 }, keep: { always: 1 } },
         bookmarkInterval: Duration.millis(50),
+        protobuf,
         streamingLists
       })
     ),
@@ -131,6 +145,10 @@ const faults = [
   "stallWatches",
   "cutMidEvent",
   "garbageEvent",
+  "oversizedEvent",
+  "wrongMagic",
+  "emptyObject",
+  "unknownFields",
   "goneNow",
   "closeWatchesCleanly",
   "duplicate",
@@ -150,6 +168,10 @@ const run = (fault: (typeof faults)[number]) =>
       case "stallWatches":
       case "cutMidEvent":
       case "garbageEvent":
+      case "oversizedEvent":
+      case "wrongMagic":
+      case "emptyObject":
+      case "unknownFields":
       case "goneNow":
       case "closeWatchesCleanly":
         return yield* kube.faults[fault]()
@@ -208,11 +230,9 @@ const step = Arbitrary.all([
 ])
 
 describe("the cache converges to the cluster after faults", () => {
-  for (const streamingLists of [true, false]) {
-    const how = streamingLists ? "with streaming lists" : "with paged lists"
-
+  for (const [how, wire] of wires) {
     for (const fault of faults) {
-      it.live(`after ${fault}, ${how}: equals the cluster, and was never empty or older in between`, () => {
+      it.live(`after ${fault}, with ${how}: equals the cluster, and was never empty or older in between`, () => {
         const watcher = makeWatcher()
         return Effect.gen(function* () {
           const kube = yield* EmbeddedKube
@@ -224,12 +244,12 @@ describe("the cache converges to the cluster after faults", () => {
           yield* change("beta", "", "namespace")
           yield* converged(fault)
           assert.deepStrictEqual(watcher.violations, [])
-        }).pipe(Effect.provide(service(watcher, streamingLists)))
+        }).pipe(Effect.provide(service(watcher, wire)))
       })
     }
 
     it.live(
-      `after each of 100 random sequences of faults and changes, ${how}`,
+      `after each of 100 random sequences of faults and changes, with ${how}`,
       () => {
         const watcher = makeWatcher()
         return Effect.gen(function* () {
@@ -243,7 +263,7 @@ describe("the cache converges to the cluster after faults", () => {
             yield* converged(JSON.stringify(sequence))
             assert.deepStrictEqual(watcher.violations, [], JSON.stringify(sequence))
           }
-        }).pipe(Effect.provide(service(watcher, streamingLists)))
+        }).pipe(Effect.provide(service(watcher, wire)))
       },
       120_000
     )
