@@ -1,5 +1,5 @@
 /** The measured programs, each in a process of its own that ends with the scope. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -13,10 +13,9 @@ export interface Server {
   readonly pid: number
 }
 
-/** An embedded cluster: the URLs of its API and of the server that changes it. */
+/** The URL of the API of an embedded or an encoded cluster. */
 export interface Cluster {
   readonly url: string
-  readonly control: string
 }
 
 /** `namespaces` namespaces `load-00000` and up with `each` deployments of more than 4 kB of JSON. */
@@ -33,10 +32,40 @@ export const startCluster = Effect.fnUntraced(function* ({ each, namespaces, siz
     { NAMESPACES: String(namespaces), EACH: String(each), SIZED: sized.join(",") },
     "bench/ClusterProcess.ts"
   )
-  yield* instance.printed('"control"')
-  const { control, url }: Cluster = JSON.parse(instance.output())
-  return { url, control }
+  yield* instance.printed('"url"')
+  const { url }: Cluster = JSON.parse(instance.output())
+  return { url }
 })
+
+/** An encoded cluster. `jsonUrl` answers in JSON whatever is asked for, `control` is the server that changes it. */
+export interface EncodedCluster extends Cluster {
+  readonly jsonUrl: string
+  readonly control: string
+}
+
+/** Starts an encoded cluster of so many deployments, `each` (100) in a namespace. */
+export const startEncodedCluster = Effect.fnUntraced(function* (deployments: number, each = 100) {
+  const instance = yield* start({ DEPLOYMENTS: String(deployments), EACH: String(each) }, "bench/EncodedCluster.ts")
+  yield* instance.printed('"control"')
+  const { control, jsonUrl, url }: EncodedCluster = JSON.parse(instance.output())
+  return { url, jsonUrl, control }
+})
+
+const decodeChanged = Schema.decodeUnknownEffect(
+  Schema.Struct({ count: Schema.Number, probed: Schema.Array(Schema.Number), bytes: Schema.Number })
+)
+
+/** Changes deployments of an encoded cluster, as its control server describes. */
+export const changeDeployments = ({ control }: EncodedCluster, perSecond: number, seconds: number, from: number) =>
+  Effect.promise(() =>
+    fetch(`${control}/?perSecond=${perSecond}&seconds=${seconds}&from=${from}`, { method: "POST" }).then((answer) =>
+      answer.json()
+    )
+  ).pipe(Effect.flatMap(decodeChanged), Effect.orDie)
+
+/** The bytes of all lists and watches of an encoded cluster since its start. */
+export const bytesSent = (cluster: EncodedCluster) =>
+  Effect.map(changeDeployments(cluster, 1, 0, 0), ({ bytes }) => bytes)
 
 /** Writes a temporary file. */
 const temporaryFile = (name: string, text: string): string => {
