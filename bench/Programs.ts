@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { kubeconfig } from "../test/support/Kubeconfig.ts"
 import { demoSettings, start } from "../test/support/Process.ts"
+import { cpuMicros, residentMegabytes } from "./ProcessUsage.ts"
 
 /** A process that serves over mutual TLS. */
 export interface Server {
@@ -97,6 +98,21 @@ export const startServer = Effect.fnUntraced(function* (
   // Read the log, as a supervisor would, but do not keep it.
   instance.child.stdout?.removeAllListeners("data").resume()
   return { name, port, pid: instance.child.pid ?? 0 } satisfies Server
+})
+
+/** Starts a program and waits until it prints "Ready", however long that takes. `millis` is that time. */
+export const startSyncing = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>, program: string) {
+  const began = performance.now()
+  const { child, exited, output } = yield* start(settings, program)
+  const pid = child.pid ?? 0
+  const ready = Effect.callback<void>((resume) => {
+    const look = () => (output().includes('"Ready"') ? resume(Effect.void) : undefined)
+    child.stdout?.on("data", look)
+    look()
+  })
+  const failed = Effect.flatMap(exited, () => Effect.die(new Error(output())))
+  yield* Effect.raceFirst(ready, failed)
+  return { pid, millis: performance.now() - began, cpu: cpuMicros(pid), resident: residentMegabytes(pid), output }
 })
 
 /** Starts the service with this cluster and waits until it has synced. */
