@@ -26,6 +26,13 @@ const paths: Readonly<Record<string, WatchedResource>> = {
   "/apis/apps/v1/deployments": "deployments"
 }
 
+const encodings = (resource: WatchedResource): Readonly<Record<ContentType, Frames>> => ({
+  json: makeFrames(resource, "json"),
+  protobuf: makeFrames(resource, "protobuf")
+})
+
+const encoded = { namespaces: encodings("namespaces"), deployments: encodings("deployments") }
+
 /** The objects of a resource, and its changes, of which each raised the version by one. */
 interface Collection {
   readonly size: number
@@ -73,7 +80,7 @@ function* listed(frames: Frames, collection: Collection, from: number, limit: nu
 
 /** Yields undefined when there is nothing to send at present. */
 function* watched(frames: Frames, collection: Collection, from: number | undefined): Generator<Frame | undefined> {
-  let sent = (from ?? versionOf(collection)) - firstVersion
+  let sent = Math.max(0, (from ?? versionOf(collection)) - firstVersion)
   if (from === undefined) {
     for (let index = 0; index < collection.size; index++) yield frames.event("ADDED", collection.object(index))
     yield frames.bookmark(firstVersion + sent)
@@ -124,7 +131,7 @@ const answer = (
   const resource = paths[pathname]
   if (resource === undefined) return void response.writeHead(404).end()
   const collection = collections[resource]
-  const frames = makeFrames(resource, contentType)
+  const frames = encoded[resource][contentType]
   const isWatch = searchParams.get("watch") === "true"
   const type = contentType === "json" ? "application/json" : "application/vnd.kubernetes.protobuf"
   response.writeHead(200, { "content-type": isWatch && contentType === "protobuf" ? `${type};stream=watch` : type })
