@@ -43,6 +43,11 @@ export interface EmbeddedKubeOptions {
   readonly maxPageSize?: number
   /** Whether `sendInitialEvents` is supported, as on a server with the WatchList feature. Default: true. */
   readonly streamingLists?: boolean
+  /**
+   * Whether lists, watches and their errors are in Kubernetes protobuf for a request that prefers it. Otherwise the
+   * server, or a proxy before it, offers JSON alone. All other responses are in JSON. Default: true.
+   */
+  readonly protobuf?: boolean
   /** Loopback port. Default: 0, a free one. */
   readonly bindPort?: number
   /** Changes kept of each resource, for watches to resume from. Default: 100,000. */
@@ -278,6 +283,7 @@ const makeBackend = (
   bookmarkInterval: Duration.fromInputUnsafe(options.bookmarkInterval ?? "60 seconds"),
   streamingLists: options.streamingLists ?? true,
   maxPageSize: options.maxPageSize ?? Infinity,
+  protobuf: options.protobuf ?? true,
   authenticate,
   watchesChanged
 })

@@ -1,8 +1,8 @@
 import { Duration, Effect, Latch } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
-import type { EmptyItems } from "./KubeObjects.ts"
 import type { RequestVerb } from "./KubeRoute.ts"
 import type { OpenWatch, WatchFault } from "./OpenWatch.ts"
+import type { EmptyItems } from "./wire/ObjectEncoding.ts"
 
 /** The watches that a fault affects. Default: `both`. */
 export type FaultTarget = WatchedResource | "both"

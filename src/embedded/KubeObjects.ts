@@ -1,9 +1,9 @@
 /**
- * Renders the objects of the embedded cluster as kube-apiserver does. Text is rendered when it is sent, and is not
- * kept.
+ * The content of the objects of the embedded cluster, and their JSON as kube-apiserver renders it. Text is rendered when
+ * it is sent, and is not kept.
  */
 import type { WatchedResource } from "../model/ClusterEvent.ts"
-import type { ChangeType, StoredDeployment, StoredNamespace, StoredObject } from "./ClusterStore.ts"
+import type { StoredDeployment, StoredNamespace, StoredObject } from "./ClusterStore.ts"
 
 const quote = JSON.stringify
 
@@ -12,26 +12,47 @@ const timestamp = (millis: number): string => `${new Date(millis).toISOString().
 /** The uid of the object with this serial number. */
 export const uidOf = (uid: number): string => `e3b0c442-98fc-4c14-9afb-${uid.toString(16).padStart(12, "0")}`
 
-const paddings = new Map<number, string>()
+/** The kind of the resource's objects. */
+export const kindOf = (resource: WatchedResource): string => (resource === "namespaces" ? "Namespace" : "Deployment")
 
-/** `managedFields` of about `bytes` bytes, memoized by size. */
-const managedFields = (bytes: number): string => {
-  if (bytes <= 0) return ""
-  const known = paddings.get(bytes)
-  if (known !== undefined) return known
+/** The API version of the resource. */
+export const apiVersionOf = (resource: WatchedResource): string => (resource === "namespaces" ? "v1" : "apps/v1")
+
+/** The image of a deployment's container. */
+export const imageOf = (deployment: StoredDeployment): string => `registry.local/${deployment.name}:1.0.0`
+
+/** The time of an entry in `managedFields`. */
+export const managedAt = Date.UTC(2026, 0, 1)
+
+/** Memoizes a rendering of `managedFields` by their size. */
+export const byPadding = <A>(render: (bytes: number) => A): ((bytes: number) => A) => {
+  const rendered = new Map<number, A>()
+  return (bytes) => {
+    const known = rendered.get(bytes)
+    if (known !== undefined) return known
+    const made = render(bytes)
+    rendered.set(bytes, made)
+    return made
+  }
+}
+
+/** The `fieldsV1` of an entry in `managedFields` of about `bytes` bytes. */
+export const fieldsV1 = (bytes: number): string => {
   const fields: Array<string> = []
   for (let size = 230, index = 0; size < bytes; index += 1) {
     const field = `"k:{\\"name\\":\\"setting-${index}\\"}":{".":{},"f:name":{},"f:value":{}}`
     fields.push(field)
     size += field.length + 1
   }
-  const rendered =
-    `,"managedFields":[{"manager":"kubectl-client-side-apply","operation":"Update","apiVersion":"apps/v1",` +
-    `"time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:template":{"f:spec":` +
-    `{"f:containers":{${fields.join(",")}}}}}}}]`
-  paddings.set(bytes, rendered)
-  return rendered
+  return `{"f:spec":{"f:template":{"f:spec":{"f:containers":{${fields.join(",")}}}}}}`
 }
+
+const managedFields = byPadding((bytes) =>
+  bytes <= 0
+    ? ""
+    : `,"managedFields":[{"manager":"kubectl-client-side-apply","operation":"Update","apiVersion":"apps/v1",` +
+      `"time":"${timestamp(managedAt)}","fieldsType":"FieldsV1","fieldsV1":${fieldsV1(bytes)}}]`
+)
 
 const namespaceJson = (namespace: StoredNamespace, bare: boolean): string =>
   `{${bare ? "" : `"kind":"Namespace","apiVersion":"v1",`}"metadata":{"name":${quote(namespace.name)},` +
@@ -53,7 +74,7 @@ const deploymentJson = (deployment: StoredDeployment, bare: boolean): string => 
     `"annotations":{"deployment.kubernetes.io/revision":"1"}${managedFields(deployment.padding)}},` +
     `"spec":{${deployment.replicas === undefined ? "" : `"replicas":${deployment.replicas},`}` +
     `"selector":{"matchLabels":${labels}},"template":{"metadata":{"creationTimestamp":null,"labels":${labels}},` +
-    `"spec":{"containers":[{"name":${name},"image":${quote(`registry.local/${deployment.name}:1.0.0`)},` +
+    `"spec":{"containers":[{"name":${name},"image":${quote(imageOf(deployment))},` +
     `"resources":{},"imagePullPolicy":"IfNotPresent"}],"restartPolicy":"Always","dnsPolicy":"ClusterFirst"}},` +
     `"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":"25%","maxSurge":"25%"}},` +
     `"revisionHistoryLimit":10,"progressDeadlineSeconds":600},"status":{"observedGeneration":` +
@@ -75,66 +96,4 @@ export const scaleJson = (deployment: StoredDeployment): string => {
     `"spec":{${replicas === 0 ? "" : `"replicas":${replicas}`}},"status":{"replicas":${replicas},` +
     `"selector":${quote(`app.kubernetes.io/name=${deployment.name}`)}}}`
   )
-}
-
-/** The line of a watch for a change. */
-export const changeLine = (type: ChangeType, object: StoredObject, bare: boolean): string =>
-  `{"type":"${type}","object":${objectJson(object, bare)}}\n`
-
-/** The ERROR line of a watch with a Status. */
-export const errorLine = (status: string): string => `{"type":"ERROR","object":${status}}\n`
-
-const typeMeta = (resource: WatchedResource, list: "" | "List"): string =>
-  resource === "namespaces"
-    ? `"kind":"Namespace${list}","apiVersion":"v1"`
-    : `"kind":"Deployment${list}","apiVersion":"apps/v1"`
-
-/** A BOOKMARK line: kind, apiVersion and resourceVersion. `initialEventsEnd` marks the end of a streaming list. */
-export const bookmarkLine = (resource: WatchedResource, resourceVersion: number, initialEventsEnd: boolean): string =>
-  `{"type":"BOOKMARK","object":{${typeMeta(resource, "")},"metadata":{"resourceVersion":"${resourceVersion}"` +
-  `${initialEventsEnd ? `,"annotations":{"k8s.io/initial-events-end":"true"}` : ""}}}}\n`
-
-/** `items` of an empty list: Go renders a nil slice as null, and some servers omit the field. */
-export type EmptyItems = "array" | "null" | "absent"
-
-/** A list response without its items. */
-export interface ListFrame {
-  readonly resource: WatchedResource
-  readonly resourceVersion: number
-  readonly continueToken: string | undefined
-  readonly remainingItemCount: number | undefined
-  readonly emptyItems: EmptyItems
-  readonly bareItems: boolean
-}
-
-const chunkSize = 65_536
-
-/** The text of a list of `items[start, end)`, in chunks of about 64 kB, rendered on demand. */
-export function* listChunks(
-  frame: ListFrame,
-  items: ReadonlyArray<StoredObject>,
-  start: number,
-  end: number
-): Generator<string> {
-  const metadata =
-    `{"resourceVersion":"${frame.resourceVersion}"` +
-    (frame.continueToken === undefined ? "" : `,"continue":${quote(frame.continueToken)}`) +
-    (frame.remainingItemCount === undefined ? "" : `,"remainingItemCount":${frame.remainingItemCount}`) +
-    "}"
-  const opening = `{${typeMeta(frame.resource, "List")},"metadata":${metadata}`
-  if (start >= end && frame.emptyItems !== "array") {
-    yield `${opening}${frame.emptyItems === "null" ? `,"items":null` : ""}}`
-    return
-  }
-  let chunk = `${opening},"items":[`
-  for (let index = start; index < end; index += 1) {
-    const object = items[index]
-    if (object === undefined) continue
-    chunk += (index === start ? "" : ",") + objectJson(object, frame.bareItems)
-    if (chunk.length >= chunkSize) {
-      yield chunk
-      chunk = ""
-    }
-  }
-  yield `${chunk}]}`
 }

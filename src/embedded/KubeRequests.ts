@@ -16,15 +16,18 @@ import {
 } from "./Access.ts"
 import type { ClusterStore } from "./ClusterStore.ts"
 import type { FaultSwitches } from "./Faults.ts"
-import { errorLine, objectJson, scaleJson } from "./KubeObjects.ts"
+import { objectJson, scaleJson } from "./KubeObjects.ts"
 import { type KubeRoute, parseRoute } from "./KubeRoute.ts"
-import { KubeStatus, notFound, statusJson, statusOf } from "./KubeStatus.ts"
+import { KubeStatus, notFound, statusOf } from "./KubeStatus.ts"
 import { listPage } from "./ListPage.ts"
 import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
 import type { RequestRecorder } from "./RecordedRequests.ts"
 import { decodeCreation, decodeScaleWrite, readBody, type RecordedEvent, recordEvent } from "./RequestBody.ts"
 import { writeChunks } from "./ResponseBody.ts"
 import { startWatch } from "./WatchStart.ts"
+import { json } from "./wire/JsonEncoding.ts"
+import { negotiate } from "./wire/Negotiation.ts"
+import type { BodyChunk, ObjectEncoding } from "./wire/ObjectEncoding.ts"
 
 /** The state that requests are served from. Fields without `readonly` may change while the server runs. */
 export interface KubeBackend {
@@ -39,6 +42,7 @@ export interface KubeBackend {
   readonly bookmarkInterval: Duration.Duration
   readonly streamingLists: boolean
   readonly maxPageSize: number
+  readonly protobuf: boolean
   /** The user of a request; undefined without valid credentials. */
   readonly authenticate: (request: IncomingMessage) => string | undefined
   /** Called after a change of the set of open watches. */
@@ -47,15 +51,15 @@ export interface KubeBackend {
 
 type Reply =
   | { readonly _tag: "Json"; readonly status: number; readonly body: string }
-  | { readonly _tag: "List"; readonly chunks: Iterable<string>; readonly items: number }
+  | { readonly _tag: "List"; readonly chunks: Iterable<BodyChunk>; readonly items: number }
   | { readonly _tag: "Watch"; readonly plan: WatchPlan }
-  | { readonly _tag: "GoneWatch"; readonly line: string }
+  | { readonly _tag: "GoneWatch"; readonly gone: KubeStatus }
 
 const keptRecords = 10_000
 
-const json = (status: number, body: string): Reply => ({ _tag: "Json", status, body })
+const jsonReply = (status: number, body: string): Reply => ({ _tag: "Json", status, body })
 
-const version = json(
+const version = jsonReply(
   200,
   JSON.stringify({ major: "1", minor: "35", gitVersion: "v1.35.0+embedded", platform: "linux/amd64" })
 )
@@ -64,11 +68,6 @@ const scalePatchTypes = new Set(["application/merge-patch+json", "application/st
 
 const contentType = (request: IncomingMessage): string =>
   (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
-
-const acceptsJson = (request: IncomingMessage): boolean => {
-  const accept = request.headers.accept ?? ""
-  return accept === "" || /application\/(?:json|\*)|\*\/\*/.test(accept)
-}
 
 const forbidden = (user: string, route: KubeRoute): KubeStatus => {
   // The message names the resource alone, even if its subresource was denied.
@@ -110,7 +109,7 @@ const review = Effect.fnUntraced(function* (backend: KubeBackend, request: Incom
     )
   }
   keep(backend.accessQuestions, spec)
-  return json(201, accessReviewJson(spec, backend.decideAccess(spec)))
+  return jsonReply(201, accessReviewJson(spec, backend.decideAccess(spec)))
 })
 
 const writeScale = Effect.fnUntraced(function* (
@@ -142,7 +141,7 @@ const writeScale = Effect.fnUntraced(function* (
   // A Scale without a count means 0; a patch without one changes nothing.
   const replicas = write.replicas ?? (verb === "update" ? 0 : existing.replicas)
   const scaled = replicas === undefined ? existing : store.scale(namespace, name, replicas)
-  return json(200, scaleJson(scaled ?? existing))
+  return jsonReply(200, scaleJson(scaled ?? existing))
 })
 
 const create = Effect.fnUntraced(function* (
@@ -161,19 +160,20 @@ const create = Effect.fnUntraced(function* (
     })
   if (resource === "namespaces") {
     if (store.getNamespace(name) !== undefined) return yield* exists("")
-    return json(201, objectJson(store.putNamespace(name, now), false))
+    return jsonReply(201, objectJson(store.putNamespace(name, now), false))
   }
   if (namespace === undefined)
     return yield* statusOf(405, "the server does not allow this method on the requested resource")
   if (store.getNamespace(namespace) === undefined) return yield* notFound("namespaces", "", namespace)
   if (store.getDeployment(namespace, name) !== undefined) return yield* exists("apps")
-  return json(201, objectJson(store.putDeployment(namespace, name, replicas, now), false))
+  return jsonReply(201, objectJson(store.putDeployment(namespace, name, replicas, now), false))
 })
 
 const serveTarget = Effect.fnUntraced(function* (
   backend: KubeBackend,
   request: IncomingMessage,
-  route: KubeRoute
+  route: KubeRoute,
+  encoding: ObjectEncoding
 ): Effect.fn.Return<Reply, KubeStatus> {
   const { store, switches } = backend
   const { target, verb, query } = route
@@ -181,14 +181,12 @@ const serveTarget = Effect.fnUntraced(function* (
     case "Version":
       return version
     case "Health":
-      return json(200, "ok")
+      return jsonReply(200, "ok")
     case "Collection": {
       if (verb === "create") return yield* create(store, request, target)
       if (verb === "watch") {
         const start = yield* startWatch(store, target.resource, target.namespace, query, backend, switches.quirks)
-        return start._tag === "Serve"
-          ? { _tag: "Watch", plan: start.plan }
-          : { _tag: "GoneWatch", line: errorLine(statusJson(start.gone)) }
+        return start._tag === "Serve" ? { _tag: "Watch", plan: start.plan } : { _tag: "GoneWatch", gone: start.gone }
       }
       const page = yield* listPage(
         store,
@@ -196,7 +194,8 @@ const serveTarget = Effect.fnUntraced(function* (
         target.namespace,
         query,
         backend.maxPageSize,
-        switches.quirks
+        switches.quirks,
+        encoding
       )
       return { _tag: "List", ...page }
     }
@@ -204,13 +203,13 @@ const serveTarget = Effect.fnUntraced(function* (
       const namespace = store.getNamespace(target.name)
       if (namespace === undefined) return yield* notFound("namespaces", "", target.name)
       if (verb === "delete") store.removeNamespace(target.name)
-      return json(200, objectJson(namespace, false))
+      return jsonReply(200, objectJson(namespace, false))
     }
     case "Deployment": {
       const deployment = store.getDeployment(target.namespace, target.name)
       if (deployment === undefined) return yield* notFound("deployments", "apps", target.name)
       if (verb === "delete") store.removeDeployment(target.namespace, target.name)
-      return json(200, objectJson(deployment, false))
+      return jsonReply(200, objectJson(deployment, false))
     }
     case "Scale": {
       if (verb === "patch" || verb === "update") {
@@ -219,7 +218,7 @@ const serveTarget = Effect.fnUntraced(function* (
       const deployment = store.getDeployment(target.namespace, target.name)
       return deployment === undefined
         ? yield* notFound("deployments", "apps", target.name)
-        : json(200, scaleJson(deployment))
+        : jsonReply(200, scaleJson(deployment))
     }
     case "Events": {
       const body = yield* readBody(request)
@@ -228,7 +227,7 @@ const serveTarget = Effect.fnUntraced(function* (
       }
       const event = yield* recordEvent(target.group, target.namespace, body, store.next())
       keep(backend.events, event)
-      return json(201, JSON.stringify(event.object))
+      return jsonReply(201, JSON.stringify(event.object))
     }
     case "AccessReview":
       return yield* review(backend, request)
@@ -238,7 +237,8 @@ const serveTarget = Effect.fnUntraced(function* (
 const decide = Effect.fnUntraced(function* (
   backend: KubeBackend,
   request: IncomingMessage,
-  route: ReturnType<typeof parseRoute>
+  route: ReturnType<typeof parseRoute>,
+  encoding: ObjectEncoding | undefined
 ): Effect.fn.Return<Reply, KubeStatus> {
   const { switches } = backend
   if (typeof route !== "string") {
@@ -264,25 +264,33 @@ const decide = Effect.fnUntraced(function* (
     (!open && backend.rules !== undefined && !permits(backend.rules, route))
   )
     return yield* forbidden(user ?? "system:anonymous", route)
-  if (!acceptsJson(request) && !open) {
-    return yield* statusOf(406, "only the following media types are accepted: application/json")
+  if (encoding === undefined && !open) {
+    return yield* statusOf(
+      406,
+      "only the following media types are accepted: application/json, application/vnd.kubernetes.protobuf"
+    )
   }
-  return yield* serveTarget(backend, request, route)
+  return yield* serveTarget(backend, request, route, encoding ?? json)
 })
 
-const endWith = (response: ServerResponse, status: KubeStatus): Effect.Effect<void> =>
+const endWith = (response: ServerResponse, status: KubeStatus, encoding: ObjectEncoding): Effect.Effect<void> =>
   Effect.sync(() => {
     const retryAfter = status.details?.retryAfterSeconds
     if (retryAfter !== undefined) response.setHeader("retry-after", String(retryAfter))
     response.statusCode = status.code
-    response.end(statusJson(status))
+    response.end(encoding.status(status))
   })
 
-const serveWatch = (backend: KubeBackend, response: ServerResponse, plan: WatchPlan): Effect.Effect<void> =>
+const serveWatch = (
+  backend: KubeBackend,
+  response: ServerResponse,
+  plan: WatchPlan,
+  encoding: ObjectEncoding
+): Effect.Effect<void> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       response.flushHeaders()
-      const watch = new OpenWatch(plan, backend.store, response)
+      const watch = new OpenWatch(plan, backend.store, response, encoding)
       backend.switches.watches.add(watch)
       backend.watchesChanged()
       if (backend.switches.closeNewWatches) watch.inject("close")
@@ -316,18 +324,20 @@ export const serveRequest = Effect.fnUntraced(function* (
     userAgent: request.headers["user-agent"] ?? "",
     traceparent: String(request.headers["traceparent"] ?? "")
   })
-  response.setHeader("content-type", "application/json")
+  const negotiated = negotiate(request.headers.accept ?? "", known?.verb, backend.protobuf)
+  const encoding = negotiated ?? json
+  response.setHeader("content-type", encoding.contentType)
   response.setHeader("cache-control", "no-cache, private")
   yield* switches.answering.await
   if (Duration.isPositive(switches.delay)) yield* Effect.sleep(switches.delay)
-  const reply = yield* Effect.match(decide(backend, request, route), {
+  const reply = yield* Effect.match(decide(backend, request, route, negotiated), {
     onFailure: (status) => ({ _tag: "Refused", status }) as const,
     onSuccess: (reply) => reply
   })
   switch (reply._tag) {
     case "Refused":
       answered({ status: reply.status.code })
-      return yield* endWith(response, reply.status)
+      return yield* endWith(response, reply.status, encoding)
     case "Json":
       answered({ status: reply.status })
       response.statusCode = reply.status
@@ -340,11 +350,13 @@ export const serveRequest = Effect.fnUntraced(function* (
       return undefined
     case "GoneWatch":
       answered({ status: 200 })
-      response.end(reply.line)
+      response.setHeader("content-type", encoding.watchContentType)
+      response.end(encoding.events.error(reply.gone))
       return undefined
     case "Watch":
       answered({ status: 200 })
-      return yield* serveWatch(backend, response, reply.plan)
+      response.setHeader("content-type", encoding.watchContentType)
+      return yield* serveWatch(backend, response, reply.plan, encoding)
   }
 })
 

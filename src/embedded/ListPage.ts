@@ -3,8 +3,8 @@ import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ClusterStore, Snapshot } from "./ClusterStore.ts"
 import { rangeOf } from "./ClusterStore.ts"
 import type { WireQuirks } from "./Faults.ts"
-import { listChunks } from "./KubeObjects.ts"
 import { KubeStatus, statusOf, tooLargeResourceVersion, tooOldResourceVersion } from "./KubeStatus.ts"
+import type { BodyChunk, ObjectEncoding } from "./wire/ObjectEncoding.ts"
 
 const decimal = /^(?:0|[1-9][0-9]{0,15})$/
 
@@ -31,9 +31,9 @@ export const refuseSelectors = (query: URLSearchParams): Effect.Effect<void, Kub
     ? Effect.fail(statusOf(400, "selectors are not supported by the embedded cluster"))
     : Effect.void
 
-/** A page of a list: the chunks of its text, rendered on demand, and the number of its items. */
+/** A page of a list: its chunks, rendered on demand, and the number of its items. */
 export interface ListPage {
-  readonly chunks: Iterable<string>
+  readonly chunks: Iterable<BodyChunk>
   readonly items: number
 }
 
@@ -84,7 +84,8 @@ export const listPage = Effect.fnUntraced(function* (
   namespace: string | undefined,
   query: URLSearchParams,
   maxPageSize: number,
-  quirks: WireQuirks
+  quirks: WireQuirks,
+  encoding: ObjectEncoding
 ): Effect.fn.Return<ListPage, KubeStatus> {
   yield* refuseSelectors(query)
   const limit = (yield* numberIn(query, "limit")) ?? 0
@@ -128,7 +129,7 @@ export const listPage = Effect.fnUntraced(function* (
   if (more) store.keepPages(resource, snapshot)
   return {
     items: pageEnd - start,
-    chunks: listChunks(
+    chunks: encoding.list(
       {
         resource,
         resourceVersion: snapshot.resourceVersion,

@@ -3,11 +3,11 @@ import { Clock, Duration, Effect, Latch } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ClusterStore, HistoryNode, Snapshot } from "./ClusterStore.ts"
 import { rangeOf } from "./ClusterStore.ts"
-import { bookmarkLine, changeLine, errorLine } from "./KubeObjects.ts"
-import { statusJson, tooOldResourceVersion } from "./KubeStatus.ts"
-import { flushChunk, writeChunks } from "./ResponseBody.ts"
+import { tooOldResourceVersion } from "./KubeStatus.ts"
+import { ChunkBatch, flushChunk, writeChunks } from "./ResponseBody.ts"
+import type { EventEncoding, ObjectEncoding } from "./wire/ObjectEncoding.ts"
 
-/** A fault that an open watch performs between two lines. */
+/** A fault that an open watch performs between two events. */
 export type WatchFault = "cut" | "garbage" | "gone" | "close"
 
 /** A requested watch. Times are in milliseconds; `deadline` and `bookmarkInterval` may be infinite. */
@@ -26,8 +26,6 @@ export interface WatchPlan {
   readonly bookmarkInterval: number
 }
 
-const chunkSize = 65_536
-
 /** An open watch: its position in the history, and its pending faults. */
 export class OpenWatch {
   readonly plan: WatchPlan
@@ -36,6 +34,7 @@ export class OpenWatch {
   readonly #wake = Latch.makeUnsafe(false)
   readonly #flowing = Latch.makeUnsafe(true)
   readonly #faults: Array<WatchFault> = []
+  #events: EventEncoding
   #duplicates = 0
   #swapNext = false
   #held: HistoryNode | undefined
@@ -43,8 +42,9 @@ export class OpenWatch {
   #initialIndex = 0
   #initialEnd = 0
 
-  constructor(plan: WatchPlan, store: ClusterStore, response: ServerResponse) {
+  constructor(plan: WatchPlan, store: ClusterStore, response: ServerResponse, encoding: ObjectEncoding) {
     this.plan = plan
+    this.#events = encoding.events
     this.#store = store
     this.#response = response
     this.#position = plan.position
@@ -103,9 +103,9 @@ export class OpenWatch {
     for (;;) {
       yield* this.#flowing.await
       this.#wake.closeUnsafe()
-      const chunk = this.#pending()
-      if (chunk !== "") {
-        yield* writeChunks(this.#response, [chunk])
+      const pending = this.#pending()
+      if (!pending.isEmpty) {
+        yield* writeChunks(this.#response, [pending.join()])
         continue
       }
       const fault = this.#faults.shift()
@@ -122,7 +122,7 @@ export class OpenWatch {
       if (now >= nextBookmark) {
         nextBookmark = now + plan.bookmarkInterval
         if (this.#held === undefined && this.#store.resourceVersion >= plan.after) {
-          yield* writeChunks(this.#response, [bookmarkLine(plan.resource, this.#store.resourceVersion, false)])
+          yield* writeChunks(this.#response, [this.#events.bookmark(plan.resource, this.#store.resourceVersion, false)])
         }
         continue
       }
@@ -136,24 +136,24 @@ export class OpenWatch {
   readonly #sendInitial = Effect.fnUntraced(function* (this: OpenWatch, initial: Snapshot) {
     while (this.#initialIndex < this.#initialEnd) {
       yield* this.#flowing.await
-      let chunk = ""
-      while (this.#initialIndex < this.#initialEnd && chunk.length < chunkSize) {
+      const batch = new ChunkBatch()
+      while (this.#initialIndex < this.#initialEnd && !batch.isFull) {
         const object = initial.items[this.#initialIndex]
         this.#initialIndex += 1
-        if (object !== undefined) chunk += changeLine("ADDED", object, this.plan.bareObjects)
+        if (object !== undefined) batch.add(this.#events.change("ADDED", object, this.plan.bareObjects))
       }
-      yield* writeChunks(this.#response, [chunk])
+      yield* writeChunks(this.#response, [batch.join()])
     }
     if (this.plan.markInitialEnd) {
       yield* this.#flowing.await
-      yield* writeChunks(this.#response, [bookmarkLine(this.plan.resource, initial.resourceVersion, true)])
+      yield* writeChunks(this.#response, [this.#events.bookmark(this.plan.resource, initial.resourceVersion, true)])
     }
   })
 
-  /** The lines of the next changes to send, about 64 kB at most. */
-  #pending(): string {
-    let lines = ""
-    while (lines.length < chunkSize) {
+  /** The events of the next changes to send, about 64 kB at most. */
+  #pending(): ChunkBatch {
+    const batch = new ChunkBatch()
+    while (!batch.isFull) {
       const node = this.#position.next
       if (node === undefined) break
       this.#position = node
@@ -163,13 +163,22 @@ export class OpenWatch {
         this.#held = node
         continue
       }
-      lines += this.#lines(node)
+      this.#add(batch, node)
       if (this.#held !== undefined) {
-        lines += this.#lines(this.#held)
+        this.#add(batch, this.#held)
         this.#held = undefined
       }
     }
-    return lines
+    return batch
+  }
+
+  #add(batch: ChunkBatch, node: HistoryNode): void {
+    if (node.change === undefined) return
+    const event = this.#events.change(node.change.type, node.change.object, this.plan.bareObjects)
+    batch.add(event)
+    if (this.#duplicates === 0) return
+    this.#duplicates -= 1
+    batch.add(event)
   }
 
   #matches(node: HistoryNode): boolean {
@@ -177,14 +186,6 @@ export class OpenWatch {
     const object = node.change?.object
     if (object === undefined || node.resourceVersion <= after) return false
     return namespace === undefined || (object.resource === "deployments" && object.namespace === namespace)
-  }
-
-  #lines(node: HistoryNode): string {
-    if (node.change === undefined) return ""
-    const line = changeLine(node.change.type, node.change.object, this.plan.bareObjects)
-    if (this.#duplicates === 0) return line
-    this.#duplicates -= 1
-    return line + line
   }
 
   /** Performs a fault. Succeeds with whether it ended the watch. */
@@ -197,17 +198,17 @@ export class OpenWatch {
       }
       case "cut": {
         const object = this.#store.snapshot(resource).items[0]
-        const line =
+        const event =
           object === undefined
-            ? bookmarkLine(resource, this.#store.resourceVersion, false)
-            : changeLine("MODIFIED", object, this.plan.bareObjects)
-        yield* flushChunk(this.#response, line.slice(0, Math.floor(line.length / 2)))
+            ? this.#events.bookmark(resource, this.#store.resourceVersion, false)
+            : this.#events.change("MODIFIED", object, this.plan.bareObjects)
+        yield* flushChunk(this.#response, event.slice(0, Math.floor(event.length / 2)))
         this.#response.destroy()
         return true
       }
       case "gone": {
         const version = this.#store.resourceVersion
-        yield* writeChunks(this.#response, [errorLine(statusJson(tooOldResourceVersion(this.plan.after, version)))])
+        yield* writeChunks(this.#response, [this.#events.error(tooOldResourceVersion(this.plan.after, version))])
         this.#response.end()
         return true
       }

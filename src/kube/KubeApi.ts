@@ -3,28 +3,20 @@
  *
  * One file: every request that the service makes of the Kubernetes API.
  */
-import { Array, Cause, Context, Duration, Effect, Layer, Option, Pull, Result, type Scope, Stream } from "effect"
-import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
+import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { AccessQuestion } from "../model/AccessReviewer.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef, NamespaceObject, ScaledDeployment } from "../model/ReadModel.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
-import type { KubeConfigError } from "./KubeConfig.ts"
-import { KubeDecodeError, type KubeError, KubeStatusError, KubeUnreachable } from "./KubeErrors.ts"
+import { type KubeError, KubeUnreachable } from "./KubeErrors.ts"
 import { KubeHttp } from "./KubeHttp.ts"
+import { accepted, decoded, readPage, readWatch, unreachable } from "./KubeResponse.ts"
 import { type KubeVerb, measured } from "./KubeMetrics.ts"
 import { acceptList, acceptWatch, codecFor, type ContentType } from "./wire/ContentType.ts"
 import { decodeJson } from "./wire/Json.ts"
-import type {
-  KubeListPage,
-  PageReader,
-  Progress,
-  Status,
-  WatchEvent,
-  WatchFailure,
-  WatchReader
-} from "./wire/KubeCodec.ts"
+import type { KubeListPage, WatchEvent } from "./wire/KubeCodec.ts"
 import type { Decoded, ResourceKind } from "./wire/ResourceKind.ts"
 import { type AccessDecision, decodeAccessReview, decodeNamespace, decodeScale } from "./wire/SmallObjects.ts"
 
@@ -93,11 +85,6 @@ export interface KubeApiOptions {
 /** The field manager of writes, and the name of this service in requests. */
 export const fieldManager = "kube-resource-api"
 
-const unreachable = (operation: string) => (error: HttpClientError.HttpClientError | KubeConfigError) => {
-  const cause = error._tag === "HttpClientError" ? error.reason.cause : undefined
-  return new KubeUnreachable({ operation, message: cause instanceof Error ? cause.message : error.message })
-}
-
 const timedOut = (operation: string, limit: Duration.Input) =>
   Effect.timeoutOrElse({
     duration: limit,
@@ -110,93 +97,7 @@ const timedOut = (operation: string, limit: Duration.Input) =>
       )
   })
 
-const decoded =
-  (operation: string) =>
-  <A>(result: Decoded<A>): Effect.Effect<A, KubeDecodeError> =>
-    Effect.fromResult(Result.mapError(result, (message) => new KubeDecodeError({ operation, message })))
-
-const seconds = (text: string | undefined): number | undefined =>
-  text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined
-
-const statusError = (
-  operation: string,
-  status: Status,
-  from: { readonly code: number; readonly retryAfter?: string | undefined; readonly inStream: boolean }
-) => {
-  const retryAfter = seconds(from.retryAfter) ?? status.details?.retryAfterSeconds ?? undefined
-  return new KubeStatusError({
-    operation,
-    code: from.code,
-    reason: status.reason ?? "",
-    message: status.message ?? "",
-    causes: (status.details?.causes ?? []).flatMap((cause) => cause.reason ?? []),
-    retryAfter: retryAfter === undefined ? undefined : Duration.seconds(retryAfter),
-    inStream: from.inStream
-  })
-}
-
 type Versioned = { readonly resourceVersion: ResourceVersion }
-
-/** Reads a page while its bytes arrive. */
-const readPage = <A>(
-  operation: string,
-  page: PageReader<A>,
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<KubeListPage<A>, KubeError> =>
-  Stream.runForEach(response.stream, (chunk) => {
-    const failure = page.push(chunk)
-    return failure === undefined ? Effect.void : Effect.fail(new KubeDecodeError({ operation, message: failure }))
-  }).pipe(
-    Effect.catchTag("HttpClientError", (error) => Effect.fail(unreachable(operation)(error))),
-    Effect.andThen(Effect.suspend(() => decoded(operation)(page.end())))
-  )
-
-/** Reads the events of a watch, in the chunks in which they arrive. */
-const readWatch = <A>(
-  operation: string,
-  watch: WatchReader<A>,
-  response: HttpClientResponse.HttpClientResponse
-): Stream.Stream<WatchEvent<A>, KubeError> => {
-  const errorOf = (failure: WatchFailure): KubeError =>
-    typeof failure === "string"
-      ? new KubeDecodeError({ operation, message: failure })
-      : statusError(operation, failure, { code: failure.code ?? 500, inStream: true })
-  type Pulled = Pull.Pull<Array.NonEmptyReadonlyArray<WatchEvent<A>>, KubeError>
-  return Stream.transformPull(response.stream, (pull) =>
-    Effect.sync(() => {
-      // A failure follows the events before it.
-      let last: Pulled | undefined
-      const emit = (steps: ReadonlyArray<Progress<WatchEvent<A>, WatchFailure>>): Pulled => {
-        const failure = steps.at(-1)?.failure
-        if (failure !== undefined) last = Effect.fail(errorOf(failure))
-        const events = steps.length === 1 ? (steps[0]?.complete ?? []) : steps.flatMap(({ complete }) => complete)
-        return Array.isReadonlyArrayNonEmpty(events) ? Effect.succeed(events) : next
-      }
-      const push = (chunks: ReadonlyArray<Uint8Array>) => {
-        const steps: Array<Progress<WatchEvent<A>, WatchFailure>> = []
-        for (const chunk of chunks) {
-          const step = watch.push(chunk)
-          steps.push(step)
-          if (step.failure !== undefined) break
-        }
-        return emit(steps)
-      }
-      const next: Pulled = Effect.suspend(
-        () =>
-          last ??
-          pull.pipe(
-            Effect.mapError((error) => (Cause.isDone(error) ? error : unreachable(operation)(error))),
-            Effect.flatMap(push),
-            Pull.catchDone(() => {
-              last = Cause.done()
-              return emit([watch.end()])
-            })
-          )
-      )
-      return next
-    })
-  )
-}
 
 const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const client = HttpClient.withScope(yield* KubeHttp)
@@ -219,17 +120,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       client.execute(HttpClientRequest.setHeader(request, "user-agent", fieldManager)),
       unreachable(operation)
     )
-    if (response.status >= 200 && response.status < 300) {
-      return response
-    }
-    const body = yield* Effect.mapError(response.arrayBuffer, unreachable(operation))
-    // The response of a proxy or an overloaded server may be no Status.
-    const status = Result.getOrElse(codecFor(response.headers).status(new Uint8Array(body)), (): Status => ({}))
-    return yield* statusError(operation, status, {
-      code: response.status,
-      retryAfter: response.headers["retry-after"],
-      inStream: false
-    })
+    return yield* accepted(operation, response)
   })
 
   const ask = <A>(

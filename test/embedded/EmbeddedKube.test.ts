@@ -352,7 +352,7 @@ describe("the scale subresource", () => {
     [415, "UnsupportedMediaType", nginxScale, patch(`[]`, "application/json-patch+json")],
     [404, "NotFound", "/apis/apps/v1/replicasets", {}],
     [405, "MethodNotAllowed", deployments, { method: "DELETE" }],
-    [406, "NotAcceptable", deployments, { headers: { accept: "application/vnd.kubernetes.protobuf" } }]
+    [406, "NotAcceptable", deployments, { headers: { accept: "application/yaml" } }]
   ] as const)("and its neighbours refuse with Status %s %s", ([code, reason, path, request]) =>
     Effect.gen(function* () {
       const { object, status } = yield* sendFor(path, request)

@@ -93,11 +93,11 @@ const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
   }
 }
 
-/** The tag of a field, and the length of its value after these `size` bytes. */
+/** The tag of a field, and the length of its value after these `size` bytes; undefined if it has none. */
 interface Header {
   readonly field: number
   readonly size: number
-  readonly length: number
+  readonly length: number | undefined
 }
 
 /** The longest header: two varints. A value that is a varint counts as part of the header. */
@@ -118,7 +118,7 @@ const readHeader = (bytes: Uint8Array): Decoded<Header> =>
         reader.skip(wireType)
         return { field, length: 0, size: reader.pos }
       default:
-        throw new RangeError("a group")
+        return { field, length: undefined, size: reader.pos }
     }
   })
 
@@ -134,7 +134,7 @@ class ListReader<A extends Versioned> implements PageReader<A> {
   private outstanding: number | undefined
   private hasList = false
   /** The field of the list whose value is being collected. */
-  private collecting: Header | undefined
+  private collecting: { readonly field: number; readonly length: number } | undefined
   private skipping = 0
 
   constructor(kind: ResourceKind<A>) {
@@ -179,10 +179,12 @@ class ListReader<A extends Versioned> implements PageReader<A> {
     if (queue.length === 0) return "wait"
     const header = readHeader(queue.peek(maxHeaderBytes))
     if (Result.isFailure(header)) return queue.length < maxHeaderBytes ? "wait" : { failure: header.failure }
-    queue.skip(header.success.size)
+    const { field, length, size } = header.success
+    if (length === undefined) return { failure: "a group" }
+    queue.skip(size)
     return this.outstanding === undefined
-      ? this.enterOuter(header.success)
-      : this.enterList(header.success, this.outstanding)
+      ? this.enterOuter(field, length)
+      : this.enterList(field, length, this.outstanding - size - length)
   }
 
   private readMagic() {
@@ -194,7 +196,7 @@ class ListReader<A extends Versioned> implements PageReader<A> {
   }
 
   /** Begins a field of the `Unknown`. */
-  private enterOuter({ field, length }: Header) {
+  private enterOuter(field: number, length: number) {
     if (field === numbers.unknown.raw) {
       if (this.hasList) return { failure: "a second list" }
       this.hasList = true
@@ -205,14 +207,13 @@ class ListReader<A extends Versioned> implements PageReader<A> {
     return "next"
   }
 
-  /** Begins a field of the list. */
-  private enterList(header: Header, outstanding: number) {
-    const { field, length, size } = header
-    this.outstanding = outstanding - size - length
-    if (this.outstanding < 0) return { failure: "a field beyond the end of the list" }
+  /** Begins a field of the list, after which `outstanding` bytes follow. */
+  private enterList(field: number, length: number, outstanding: number) {
+    if (outstanding < 0) return { failure: "a field beyond the end of the list" }
+    this.outstanding = outstanding
     if (field === numbers.list.items || field === numbers.list.metadata) {
       if (length > maxEventBytes) return { failure: `an object of more than ${maxEventBytes} bytes` }
-      this.collecting = header
+      this.collecting = { field, length }
     } else this.skipping = length
     return "next"
   }

@@ -44,11 +44,10 @@ export class MessageReader extends BinaryReader {
       if (this.pos > end) throw new RangeError("a field beyond the end of its message")
       return 0
     }
-    const tag = this.uint32()
-    this.field = tag >>> 3
-    this.wireType = tag & 7
-    if (this.field === 0) throw new RangeError("a field of number 0")
-    return this.field
+    const [field, wireType] = this.tag()
+    this.field = field
+    this.wireType = wireType
+    return field
   }
 
   /** Skips the value. */

@@ -1,0 +1,63 @@
+import type { RequestVerb } from "../KubeRoute.ts"
+import { json } from "./JsonEncoding.ts"
+import type { ObjectEncoding } from "./ObjectEncoding.ts"
+import { protobuf } from "./ProtobufEncoding.ts"
+
+/** A clause of an `Accept` header. */
+interface Clause {
+  readonly type: string
+  readonly parameters: ReadonlyMap<string, string>
+}
+
+const quality = ({ parameters }: Clause): number => {
+  const q = Number(parameters.get("q") ?? 1)
+  return Number.isNaN(q) ? 1 : q
+}
+
+const wildcards = ({ type }: Clause): number => type.split("*").length - 1
+
+const parseClause = (text: string): Clause => {
+  const [type = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase())
+  return {
+    type,
+    parameters: new Map(
+      parameters.map((parameter) => {
+        const [name = "", value = ""] = parameter.split("=").map((part) => part.trim())
+        return [name, value] as const
+      })
+    )
+  }
+}
+
+/** The clauses by `q`, those without a wildcard first, then in the order of the header. */
+const parseAccept = (accept: string): ReadonlyArray<Clause> =>
+  accept
+    .split(",")
+    .map(parseClause)
+    .toSorted((a, b) => quality(b) - quality(a) || wildcards(a) - wildcards(b))
+
+const covers = ({ parameters, type }: Clause, { contentType }: ObjectEncoding, verb: RequestVerb | undefined) => {
+  if (type !== contentType && type !== "application/*" && type !== "*/*") return false
+  // A conversion, such as to a Table.
+  if (parameters.has("as")) return false
+  const stream = parameters.get("stream") ?? ""
+  return stream === "" || (stream === "watch" && verb === "watch")
+}
+
+/**
+ * The encoding of the response to a request with this `Accept` header; undefined if none is acceptable. As in
+ * kube-apiserver, a clause for both encodings means JSON. Unlike there, a clause with `stream=watch` is for watches alone.
+ */
+export const negotiate = (
+  accept: string,
+  verb: RequestVerb | undefined,
+  offersProtobuf: boolean
+): ObjectEncoding | undefined => {
+  if (accept === "") return json
+  const encodings = offersProtobuf && (verb === "list" || verb === "watch") ? [json, protobuf] : [json]
+  for (const clause of parseAccept(accept)) {
+    const encoding = encodings.find((encoding) => covers(clause, encoding, verb))
+    if (encoding !== undefined) return encoding
+  }
+  return undefined
+}

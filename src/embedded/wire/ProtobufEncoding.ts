@@ -1,0 +1,100 @@
+/**
+ * Lists, watches and errors in Kubernetes protobuf. An object that stands alone is an `Unknown` behind four magic bytes. A
+ * watch event is a frame: a length of four bytes, big-endian, and a `WatchEvent`.
+ */
+import { magic } from "../../kube/wire/ProtobufMessages.ts"
+import type { StoredObject } from "../ClusterStore.ts"
+import { apiVersionOf, kindOf } from "../KubeObjects.ts"
+import { MessageWriter } from "./MessageWriter.ts"
+import { chunkSize, type EventEncoding, type ListFrame, type ObjectEncoding } from "./ObjectEncoding.ts"
+import {
+  beginUnknown,
+  endUnknown,
+  messageTag,
+  type TypeMeta,
+  writeBookmark,
+  writeListMeta,
+  writeObject,
+  writeStatus
+} from "./ProtobufObjects.ts"
+
+const typeOf = (resource: StoredObject["resource"]): TypeMeta => ({
+  apiVersion: apiVersionOf(resource),
+  kind: kindOf(resource)
+})
+
+const statusType: TypeMeta = { apiVersion: "v1", kind: "Status" }
+const noType: TypeMeta = { apiVersion: "", kind: "" }
+
+type Write = (writer: MessageWriter) => void
+
+const writeAlone = (writer: MessageWriter, type: TypeMeta, write: Write): void => {
+  writer.raw(magic)
+  endUnknown(beginUnknown(writer, type).message(2, write))
+}
+
+const frame = (type: string, objectType: TypeMeta, write: Write): Uint8Array => {
+  const bytes = new MessageWriter()
+    .raw(new Uint8Array(4))
+    .text(1, type)
+    .message(2, (extension) => extension.nested(1, (raw) => writeAlone(raw, objectType, write)))
+    .finish()
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - 4)
+  return bytes
+}
+
+const events: EventEncoding = {
+  change: (type, object, bare) =>
+    frame(type, bare ? noType : typeOf(object.resource), (writer) => writeObject(writer, object)),
+  bookmark: (resource, resourceVersion, endsInitialEvents) =>
+    frame("BOOKMARK", typeOf(resource), (writer) => writeBookmark(writer, resourceVersion, endsInitialEvents)),
+  error: (status) => frame("ERROR", statusType, (writer) => writeStatus(writer, status))
+}
+
+const writeItem = (list: MessageWriter, object: StoredObject): MessageWriter =>
+  list.message(2, (item) => writeObject(item, object))
+
+/** Renders each item twice: the length of the list precedes its items, and all of them would take too much memory. */
+function* list(
+  { continueToken, remainingItemCount, resource, resourceVersion }: ListFrame,
+  items: ReadonlyArray<StoredObject>,
+  start: number,
+  end: number
+): Generator<Uint8Array> {
+  const writer = new MessageWriter()
+  const metadata = writer
+    .message(1, (meta) =>
+      writeListMeta(meta, { resourceVersion: String(resourceVersion), continueToken, remainingItemCount })
+    )
+    .finish()
+  const page = items.slice(start, end)
+  const lengths = page.map((object) => writeItem(writer, object).finish().length)
+  const length = lengths.reduce((sum, item) => sum + item, metadata.length)
+  const { apiVersion, kind } = typeOf(resource)
+  messageTag(beginUnknown(writer.raw(magic), { apiVersion, kind: `${kind}List` }), 2)
+    .uint32(length)
+    .raw(metadata)
+  let pending = 0
+  for (const [index, object] of page.entries()) {
+    writeItem(writer, object)
+    pending += lengths[index] ?? 0
+    if (pending >= chunkSize) {
+      yield writer.finish()
+      pending = 0
+    }
+  }
+  yield endUnknown(writer).finish()
+}
+
+/** The protobuf encoding. */
+export const protobuf: ObjectEncoding = {
+  contentType: "application/vnd.kubernetes.protobuf",
+  watchContentType: "application/vnd.kubernetes.protobuf;stream=watch",
+  status: (status) => {
+    const writer = new MessageWriter()
+    writeAlone(writer, statusType, (message) => writeStatus(message, status))
+    return writer.finish()
+  },
+  list,
+  events
+}
