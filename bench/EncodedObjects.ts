@@ -2,12 +2,13 @@
  * Lists and watches of realistic objects, from bytes that are encoded once. Names, uids, versions and counts are written into
  * a copy, so that serving costs little more than the copy.
  */
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
+import { MessageWriter } from "../src/embedded/wire/MessageWriter.ts"
+import { beginUnknown, endUnknown, messageTag, writeListMeta } from "../src/embedded/wire/ProtobufObjects.ts"
 import type { ContentType } from "../src/kube/wire/ContentType.ts"
 import { initialEventsEnd } from "../src/kube/wire/KubeCodec.ts"
 import { magic } from "../src/kube/wire/ProtobufMessages.ts"
 import type { WatchedResource } from "../src/model/ClusterEvent.ts"
-import { deployment, encode, type Json, listMeta, type Message, namespace } from "./ProtobufEncoding.ts"
+import { deployment, type Json, type Message, namespace, write } from "./KubeMessages.ts"
 import { realisticDeployment, realisticNamespace } from "./RealisticDeployment.ts"
 
 /** Writes a frame (an item of a list or an event of a watch) at a position of a buffer. Returns where it ends. */
@@ -90,7 +91,7 @@ const writeDigits = (into: Buffer, at: number, width: number, value: number): vo
   }
 }
 
-const varintMark = new BinaryWriter().int32(countMark).finish()
+const varintMark = new MessageWriter().int32(countMark).finish()
 
 // Padded: a longer varint than necessary is legal, and the lengths around it need not change.
 const writeVarint = (into: Buffer, at: number, value: number): number => {
@@ -154,51 +155,37 @@ const bookmarked = (version: number): Json => ({
   metadata: { resourceVersion: String(version), annotations: { [initialEventsEnd]: "true" } }
 })
 
-/** The start of an `Unknown`, before the bytes of its object. */
-const unknown = (apiVersion: string, kind: string): BinaryWriter =>
-  new BinaryWriter()
-    .raw(magic)
-    .tag(1, WireType.LengthDelimited)
-    .fork()
-    .tag(1, WireType.LengthDelimited)
-    .string(apiVersion)
-    .tag(2, WireType.LengthDelimited)
-    .string(kind)
-    .join()
-    .tag(2, WireType.LengthDelimited)
-
-// The empty contentEncoding and contentType of an `Unknown`.
-const unknownEnd = Uint8Array.of(0x1a, 0, 0x22, 0)
-
 const inProtobuf = ({ apiVersion, kind, message, object }: Kind): Frames => {
   const event = (type: string, value: Json): Buffer => {
-    const raw = unknown(apiVersion, kind).bytes(encode(message, value)).raw(unknownEnd).finish()
-    const frame = new BinaryWriter()
-      .tag(1, WireType.LengthDelimited)
-      .string(type)
-      .tag(2, WireType.LengthDelimited)
-      .fork()
-      .tag(1, WireType.LengthDelimited)
-      .bytes(raw)
-      .join()
+    const bytes = new MessageWriter()
+      .raw(new Uint8Array(4))
+      .text(1, type)
+      .message(2, (extension) =>
+        extension.message(1, (raw) =>
+          endUnknown(
+            beginUnknown(raw.raw(magic), { apiVersion, kind }).message(2, (fields) => write(fields, message, value))
+          )
+        )
+      )
       .finish()
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(frame.length)
-    return Buffer.concat([length, frame])
+    const frame = Buffer.from(bytes)
+    frame.writeUInt32BE(frame.length - 4)
+    return frame
   }
-  const itemBytes = new BinaryWriter().tag(2, WireType.LengthDelimited).bytes(encode(message, object)).finish()
+  const itemBytes = new MessageWriter().message(2, (fields) => write(fields, message, object)).finish()
   const item = template("protobuf", Buffer.from(itemBytes))
   const added = template("protobuf", event("ADDED", object))
   const modified = template("protobuf", event("MODIFIED", object))
   return {
     opening: ({ items, token, version }) => {
-      const meta = encode(listMeta, { resourceVersion: String(version), continue: token })
-      const metadata = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(meta).finish()
-      const list = unknown(apiVersion, `${kind}List`).uint32(metadata.length + items * itemBytes.length)
-      return fixed(list.raw(metadata).finish())
+      const meta = { resourceVersion: String(version), continueToken: token }
+      const metadata = new MessageWriter().message(1, (fields) => writeListMeta(fields, meta)).finish()
+      const list = beginUnknown(new MessageWriter().raw(magic), { apiVersion, kind: `${kind}List` })
+      const length = metadata.length + items * itemBytes.length
+      return fixed(messageTag(list, 2).uint32(length).raw(metadata).finish())
     },
     item,
-    closing: fixed(unknownEnd),
+    closing: fixed(endUnknown(new MessageWriter()).finish()),
     event: (type, object) => (type === "ADDED" ? added : modified)(object),
     bookmark: (version) => fixed(event("BOOKMARK", bookmarked(version)))
   }

@@ -1,5 +1,5 @@
 /** A Deployment and a Namespace of realistic size and content, as `kubectl get --output=json` shows them. */
-import type { Json } from "./ProtobufEncoding.ts"
+import type { Json } from "./KubeMessages.ts"
 
 /** What differs between objects. Each text is of a fixed width, so that encoded objects can be changed in place. */
 export interface Identity {

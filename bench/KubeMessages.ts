@@ -1,30 +1,25 @@
 /**
- * Encodes objects as the API server does: from their JSON, with the field numbers of `generated.proto` in k8s.io/api and
+ * Writes objects as the API server does: from their JSON, with the field numbers of `generated.proto` in k8s.io/api and
  * k8s.io/apimachinery. Only the fields that the objects of the benchmarks have are known.
  */
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
+import type { MessageWriter } from "../src/embedded/wire/MessageWriter.ts"
 
 /** A value of JSON without null. */
 export type Json = string | number | boolean | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
 /** Writes a field of a message, from its value in JSON. */
-type Field = (writer: BinaryWriter, value: Json | undefined) => void
+type Field = (writer: MessageWriter, value: Json | undefined) => void
 
 /** The fields of a message by their names in JSON, in the order of their numbers. */
-type Message = Readonly<Record<string, Field>>
+export type Message = Readonly<Record<string, Field>>
 
 const membersOf = (value: Json | undefined): Readonly<Record<string, Json>> =>
   typeof value === "object" && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : {}
 
 const elementsOf = (value: Json | undefined): ReadonlyArray<Json> => (Array.isArray(value) ? value : [])
 
-const delimited = (writer: BinaryWriter, number: number, write: () => void): void => {
-  writer.tag(number, WireType.LengthDelimited).fork()
-  write()
-  writer.join()
-}
-
-const write = (writer: BinaryWriter, message: Message, value: Json | undefined): void => {
+/** Writes the fields of a message. */
+export const write = (writer: MessageWriter, message: Message, value: Json | undefined): void => {
   const members = membersOf(value)
   const unknown = Object.keys(members).find((key) => message[key] === undefined)
   if (unknown !== undefined) throw new Error(`no number for the field ${unknown}`)
@@ -35,12 +30,12 @@ const write = (writer: BinaryWriter, message: Message, value: Json | undefined):
 const text =
   (number: number): Field =>
   (writer, value) =>
-    writer.tag(number, WireType.LengthDelimited).string(value === undefined ? "" : String(value))
+    writer.text(number, value === undefined ? "" : String(value))
 
 const integer =
   (number: number): Field =>
   (writer, value) =>
-    writer.tag(number, WireType.Varint).int32(Number(value ?? 0))
+    writer.integer(number, Number(value ?? 0))
 
 const optional =
   (field: Field): Field =>
@@ -49,48 +44,42 @@ const optional =
   }
 
 const message = (number: number, fields: Message): Field =>
-  optional((writer, value) => delimited(writer, number, () => write(writer, fields, value)))
+  optional((writer, value) => writer.message(number, (nested) => write(nested, fields, value)))
 
 const each =
   (number: number, fields: Message): Field =>
   (writer, values) => {
-    for (const value of elementsOf(values)) delimited(writer, number, () => write(writer, fields, value))
+    for (const value of elementsOf(values)) writer.message(number, (nested) => write(nested, fields, value))
   }
 
 /** A field of a message that JSON inlines. */
 const inline = (number: number, field: Field): Field =>
-  optional((writer, value) => delimited(writer, number, () => field(writer, value)))
+  optional((writer, value) => writer.message(number, (nested) => field(nested, value)))
 
 const map =
   (number: number, field: Field): Field =>
   (writer, value) => {
     for (const [key, member] of Object.entries(membersOf(value))) {
-      delimited(writer, number, () => {
-        text(1)(writer, key)
-        field(writer, member)
-      })
+      writer.message(number, (entry) => field(entry.text(1, key), member))
     }
   }
 
 const time = (number: number): Field =>
   optional((writer, value) =>
-    delimited(writer, number, () => {
-      integer(1)(writer, Date.parse(String(value)) / 1000)
-      integer(2)(writer, 0)
-    })
+    writer.message(number, (time) => time.integer(1, Date.parse(String(value)) / 1000).integer(2, 0))
   )
 
 const intOrString = (number: number): Field =>
   optional((writer, value) =>
-    delimited(writer, number, () => {
-      integer(1)(writer, typeof value === "string" ? 1 : 0)
-      integer(2)(writer, typeof value === "string" ? 0 : value)
-      text(3)(writer, typeof value === "string" ? value : "")
-    })
+    writer.message(number, (union) =>
+      typeof value === "string"
+        ? union.integer(1, 1).integer(2, 0).text(3, value)
+        : union.integer(1, 0).integer(2, Number(value)).text(3, "")
+    )
   )
 
 const fieldsV1 = (number: number): Field =>
-  optional((writer, value) => delimited(writer, number, () => text(1)(writer, JSON.stringify(value))))
+  optional((writer, value) => writer.message(number, (fields) => fields.text(1, JSON.stringify(value))))
 
 const managedFields: Message = {
   manager: text(1),
@@ -256,15 +245,4 @@ export const namespace: Message = {
   metadata: message(1, objectMeta),
   spec: message(2, {}),
   status: message(3, { phase: text(1) })
-}
-export type { Message }
-
-/** `v1` ListMeta. */
-export const listMeta: Message = { selfLink: text(1), resourceVersion: text(2), continue: text(3) }
-
-/** The bytes of a message. */
-export const encode = (message: Message, value: Json): Uint8Array => {
-  const writer = new BinaryWriter()
-  write(writer, message, value)
-  return writer.finish()
 }
