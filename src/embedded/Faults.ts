@@ -35,6 +35,11 @@ export interface WireQuirks {
    * Default: false; it is rejected with 504 ResourceVersionTooLarge, as lists are.
    */
   readonly silentFutureWatch: boolean
+  /**
+   * Whether a watch with `sendInitialEvents` is served as if the parameter was absent, as by a server or proxy that does
+   * not know it: no bookmark marks the end of the initial objects. Default: false.
+   */
+  readonly ignoreSendInitialEvents: boolean
 }
 
 /** The behaviour of a current kube-apiserver. */
@@ -43,7 +48,8 @@ export const defaultQuirks: WireQuirks = {
   bareListItems: true,
   bareWatchObjects: false,
   goneMode: "event",
-  silentFutureWatch: false
+  silentFutureWatch: false,
+  ignoreSendInitialEvents: false
 }
 
 /**
@@ -57,10 +63,27 @@ export interface Faults {
   readonly stallWatches: (target?: FaultTarget) => Effect.Effect<number>
   /** Continues stalled watches. */
   readonly releaseWatches: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes half a JSON line to each open watch and destroys its connection. */
-  readonly cutMidLine: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes a line that is no JSON to each open watch, which then continues. */
-  readonly garbageLine: (target?: FaultTarget) => Effect.Effect<number>
+  /** Writes half an event to each open watch and destroys its connection. */
+  readonly cutMidEvent: (target?: FaultTarget) => Effect.Effect<number>
+  /** Writes an event that cannot be parsed to each open watch, which then continues. */
+  readonly garbageEvent: (target?: FaultTarget) => Effect.Effect<number>
+  /**
+   * Begins an event of more than 8 MiB on each open watch: in JSON a line of that length without its end, in protobuf the
+   * length alone. What the watch sends then is a part of that event.
+   */
+  readonly oversizedEvent: (target?: FaultTarget) => Effect.Effect<number>
+  /**
+   * Writes an event whose object is none to each open watch, which then continues: in protobuf it lacks the magic bytes,
+   * in JSON it is a number.
+   */
+  readonly wrongMagic: (target?: FaultTarget) => Effect.Effect<number>
+  /** Writes an ADDED event whose object has no field to each open watch, which then continues. */
+  readonly emptyObject: (target?: FaultTarget) => Effect.Effect<number>
+  /**
+   * Makes each open watch add fields that no client knows to its events, of every wire type or kind of JSON value, in the
+   * event, its object and all messages in that. A client has to read the events as if the fields were not there.
+   */
+  readonly unknownFields: (target?: FaultTarget) => Effect.Effect<number>
   /** Ends each open watch with an ERROR event of status 410. */
   readonly goneNow: (target?: FaultTarget) => Effect.Effect<number>
   /** Ends each open watch cleanly, as a server does at `timeoutSeconds`. */
@@ -166,8 +189,12 @@ export const makeFaults = (switches: FaultSwitches, disconnectAll: () => void): 
     }),
     stallWatches: toWatches((watch) => watch.stall()),
     releaseWatches: toWatches((watch) => watch.release()),
-    cutMidLine: inject("cut"),
-    garbageLine: inject("garbage"),
+    cutMidEvent: inject("cut"),
+    garbageEvent: inject("garbage"),
+    oversizedEvent: inject("oversized"),
+    wrongMagic: inject("wrongMagic"),
+    emptyObject: inject("emptyObject"),
+    unknownFields: toWatches((watch) => watch.addUnknownFields()),
     goneNow: inject("gone"),
     closeWatchesCleanly: inject("close"),
     closeNewWatches: (on) =>

@@ -26,7 +26,7 @@ import { decodeCreation, decodeScaleWrite, readBody, type RecordedEvent, recordE
 import { writeChunks } from "./ResponseBody.ts"
 import { startWatch } from "./WatchStart.ts"
 import { json } from "./wire/JsonEncoding.ts"
-import { negotiate } from "./wire/Negotiation.ts"
+import { encodingsOf, negotiate } from "./wire/Negotiation.ts"
 import type { BodyChunk, ObjectEncoding } from "./wire/ObjectEncoding.ts"
 
 /** The state that requests are served from. Fields without `readonly` may change while the server runs. */
@@ -265,10 +265,8 @@ const decide = Effect.fnUntraced(function* (
   )
     return yield* forbidden(user ?? "system:anonymous", route)
   if (encoding === undefined && !open) {
-    return yield* statusOf(
-      406,
-      "only the following media types are accepted: application/json, application/vnd.kubernetes.protobuf"
-    )
+    const accepted = encodingsOf(route.verb, backend.protobuf).map(({ contentType }) => contentType)
+    return yield* statusOf(406, `only the following media types are accepted: ${accepted.join(", ")}`)
   }
   return yield* serveTarget(backend, request, route, encoding ?? json)
 })
@@ -324,7 +322,7 @@ export const serveRequest = Effect.fnUntraced(function* (
     userAgent: request.headers["user-agent"] ?? "",
     traceparent: String(request.headers["traceparent"] ?? "")
   })
-  const negotiated = negotiate(request.headers.accept ?? "", known?.verb, backend.protobuf)
+  const negotiated = negotiate(request.headers.accept ?? "", known?.verb, encodingsOf(known?.verb, backend.protobuf))
   const encoding = negotiated ?? json
   response.setHeader("content-type", encoding.contentType)
   response.setHeader("cache-control", "no-cache, private")

@@ -5,10 +5,10 @@ import type { ClusterStore, HistoryNode, Snapshot } from "./ClusterStore.ts"
 import { rangeOf } from "./ClusterStore.ts"
 import { tooOldResourceVersion } from "./KubeStatus.ts"
 import { ChunkBatch, flushChunk, writeChunks } from "./ResponseBody.ts"
-import type { EventEncoding, ObjectEncoding } from "./wire/ObjectEncoding.ts"
+import type { EventEncoding, MalformedEvent, ObjectEncoding } from "./wire/ObjectEncoding.ts"
 
 /** A fault that an open watch performs between two events. */
-export type WatchFault = "cut" | "garbage" | "gone" | "close"
+export type WatchFault = "cut" | "gone" | "close" | MalformedEvent
 
 /** A requested watch. Times are in milliseconds; `deadline` and `bookmarkInterval` may be infinite. */
 export interface WatchPlan {
@@ -31,6 +31,7 @@ export class OpenWatch {
   readonly plan: WatchPlan
   readonly #store: ClusterStore
   readonly #response: ServerResponse
+  readonly #encoding: ObjectEncoding
   readonly #wake = Latch.makeUnsafe(false)
   readonly #flowing = Latch.makeUnsafe(true)
   readonly #faults: Array<WatchFault> = []
@@ -44,6 +45,7 @@ export class OpenWatch {
 
   constructor(plan: WatchPlan, store: ClusterStore, response: ServerResponse, encoding: ObjectEncoding) {
     this.plan = plan
+    this.#encoding = encoding
     this.#events = encoding.events
     this.#store = store
     this.#response = response
@@ -79,6 +81,11 @@ export class OpenWatch {
   /** Sends each of the next `count` changes twice. */
   duplicateNext(count: number): void {
     this.#duplicates += count
+  }
+
+  /** Adds fields that no client knows to all further events. */
+  addUnknownFields(): void {
+    this.#events = this.#encoding.eventsWithUnknownFields
   }
 
   /** Sends the next change after the one that follows it. */
@@ -192,10 +199,6 @@ export class OpenWatch {
   readonly #perform = Effect.fnUntraced(function* (this: OpenWatch, fault: WatchFault) {
     const { resource } = this.plan
     switch (fault) {
-      case "garbage": {
-        yield* writeChunks(this.#response, ["}this is no JSON{\n"])
-        return false
-      }
       case "cut": {
         const object = this.#store.snapshot(resource).items[0]
         const event =
@@ -215,6 +218,10 @@ export class OpenWatch {
       case "close": {
         this.#response.end()
         return true
+      }
+      default: {
+        yield* writeChunks(this.#response, this.#encoding.malformed[fault](resource))
+        return false
       }
     }
   })

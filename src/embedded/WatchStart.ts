@@ -38,8 +38,9 @@ export const startWatch = Effect.fnUntraced(function* (
   // Kubernetes treats 0 as absent.
   const timeoutSeconds = (yield* numberIn(query, "timeoutSeconds")) || defaultTimeoutSeconds
   const bookmarks = flagIn(query, "allowWatchBookmarks") ?? false
-  const sendInitialEvents = flagIn(query, "sendInitialEvents")
-  const match = query.get("resourceVersionMatch") ?? ""
+  const ignored = quirks.ignoreSendInitialEvents && query.has("sendInitialEvents")
+  const sendInitialEvents = ignored ? undefined : flagIn(query, "sendInitialEvents")
+  const match = ignored ? "" : (query.get("resourceVersionMatch") ?? "")
   if (sendInitialEvents === undefined && match !== "") {
     return yield* invalidOptions(
       "resourceVersionMatch",

@@ -525,22 +525,22 @@ describe("faults", () => {
     }).pipe(served({ bookmarkInterval: "5 millis" }))
   )
 
-  it.live("cutMidLine leaves half a line and a broken connection", () =>
+  it.live("cutMidEvent leaves half a line and a broken connection", () =>
     Effect.gen(function* () {
       const { faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
-      assert.strictEqual(yield* faults.cutMidLine(), 1)
+      assert.strictEqual(yield* faults.cutMidEvent(), 1)
       const { clean, partial } = yield* end(opened)
       assert.isFalse(clean)
       assert.match(partial, /^\{"type":"MODIFIED"/)
     }).pipe(served())
   )
 
-  it.live("garbageLine is followed by valid lines", () =>
+  it.live("garbageEvent is followed by valid lines", () =>
     Effect.gen(function* () {
       const { cluster, faults } = yield* EmbeddedKube
       const opened = yield* openWatch()
-      assert.strictEqual(yield* faults.garbageLine(), 1)
+      assert.strictEqual(yield* faults.garbageEvent(), 1)
       const garbage = yield* Queue.take(opened.pieces)
       assert.strictEqual(garbage._tag, "Line")
       assert.throws(() => JSON.parse(garbage._tag === "Line" ? garbage.text : "{}"))

@@ -15,6 +15,7 @@ export interface WireResponse {
   readonly status: number
   readonly headers: Http.IncomingHttpHeaders
   readonly text: string
+  readonly bytes: Uint8Array
 }
 
 export interface WireRequest {
@@ -77,14 +78,13 @@ export const send = Effect.fnUntraced(function* (path: string, request: WireRequ
   return yield* Effect.callback<WireResponse, ConnectionLost>((resume) => {
     const fail = (cause: unknown): void => resume(Effect.fail(new ConnectionLost({ cause })))
     const outgoing = start(`${url}${path}`, request, (response) => {
-      let text = ""
-      response.setEncoding("utf8")
-      response.on("data", (chunk: string) => {
-        text += chunk
-      })
+      const chunks: Array<Buffer> = []
+      response.on("data", (chunk: Buffer) => chunks.push(chunk))
       response.on("error", fail)
       response.on("end", () => {
-        resume(Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, text }))
+        const bytes = Buffer.concat(chunks)
+        const { headers, statusCode = 0 } = response
+        resume(Effect.succeed({ status: statusCode, headers, text: bytes.toString(), bytes }))
       })
     })
     outgoing.on("error", fail)

@@ -129,8 +129,8 @@ const service = (watcher: ReturnType<typeof makeWatcher>, streamingLists: boolea
 const faults = [
   "dropWatches",
   "stallWatches",
-  "cutMidLine",
-  "garbageLine",
+  "cutMidEvent",
+  "garbageEvent",
   "goneNow",
   "closeWatchesCleanly",
   "duplicate",
@@ -148,8 +148,8 @@ const run = (fault: (typeof faults)[number]) =>
     switch (fault) {
       case "dropWatches":
       case "stallWatches":
-      case "cutMidLine":
-      case "garbageLine":
+      case "cutMidEvent":
+      case "garbageEvent":
       case "goneNow":
       case "closeWatchesCleanly":
         return yield* kube.faults[fault]()

@@ -141,7 +141,7 @@ describe("informers against a faulty cluster", () => {
   faulty(
     "discards a truncated line and resumes the watch",
     Effect.gen(function* () {
-      const view = yield* recovers(({ faults }) => faults.cutMidLine())
+      const view = yield* recovers(({ faults }) => faults.cutMidEvent())
       assert.strictEqual(view.relists.length, 2)
     })
   )
@@ -149,7 +149,7 @@ describe("informers against a faulty cluster", () => {
   faulty(
     "resumes a watch after a line that is no JSON",
     Effect.gen(function* () {
-      const view = yield* recovers(({ faults }) => faults.garbageLine())
+      const view = yield* recovers(({ faults }) => faults.garbageEvent())
       assert.include(view.ends, "deployments undecodable")
       assert.strictEqual(view.relists.length, 2)
     })

@@ -1,9 +1,10 @@
 /** Lists, watches and errors in JSON. A watch event is a line. */
 import { initialEventsEnd } from "../../kube/wire/KubeCodec.ts"
+import { maxEventBytes } from "../../kube/wire/WatchLines.ts"
 import type { WatchedResource } from "../../model/ClusterEvent.ts"
-import type { StoredObject } from "../ClusterStore.ts"
+import type { ChangeType, StoredObject } from "../ClusterStore.ts"
 import { apiVersionOf, kindOf, objectJson } from "../KubeObjects.ts"
-import { statusJson } from "../KubeStatus.ts"
+import { type KubeStatus, statusJson } from "../KubeStatus.ts"
 import { chunkSize, type EventEncoding, type ListFrame, type ObjectEncoding } from "./ObjectEncoding.ts"
 
 const typeMeta = (resource: WatchedResource, list: "" | "List"): string =>
@@ -33,12 +34,39 @@ function* list(frame: ListFrame, items: ReadonlyArray<StoredObject>, start: numb
   yield `${chunk}]}`
 }
 
-const events: EventEncoding = {
-  change: (type, object, bare) => `{"type":"${type}","object":${objectJson(object, bare)}}\n`,
-  bookmark: (resource, resourceVersion, endsInitialEvents) =>
-    `{"type":"BOOKMARK","object":{${typeMeta(resource, "")},"metadata":{"resourceVersion":"${resourceVersion}"` +
-    `${endsInitialEvents ? `,"annotations":{"${initialEventsEnd}":"true"}` : ""}}}}\n`,
-  error: (status) => `{"type":"ERROR","object":${statusJson(status)}}\n`
+const changeLine = (type: ChangeType, object: StoredObject, bare: boolean): string =>
+  `{"type":"${type}","object":${objectJson(object, bare)}}\n`
+
+const bookmarkLine = (resource: WatchedResource, resourceVersion: number, endsInitialEvents: boolean): string =>
+  `{"type":"BOOKMARK","object":{${typeMeta(resource, "")},"metadata":{"resourceVersion":"${resourceVersion}"` +
+  `${endsInitialEvents ? `,"annotations":{"${initialEventsEnd}":"true"}` : ""}}}}\n`
+
+const errorLine = (status: KubeStatus): string => `{"type":"ERROR","object":${statusJson(status)}}\n`
+
+/** The members of these are data: one more would change the object. */
+const maps = new Set(["labels", "annotations", "matchLabels", "fieldsV1"])
+
+const unknown = { name: "unknown", nested: [{ metadata: null }, "}\n", -1] }
+
+const withUnknownMembers = (line: string): string =>
+  `${JSON.stringify(
+    JSON.parse(line, (key, value: unknown) =>
+      typeof value === "object" && value !== null && !Array.isArray(value) && !maps.has(key)
+        ? { unknownBefore: unknown, ...value, unknownAfter: unknown }
+        : value
+    )
+  )}\n`
+
+const eventsWithUnknownFields: EventEncoding = {
+  change: (...change) => withUnknownMembers(changeLine(...change)),
+  bookmark: (...bookmark) => withUnknownMembers(bookmarkLine(...bookmark)),
+  error: (status) => withUnknownMembers(errorLine(status))
+}
+
+function* oversizedLine(): Generator<string> {
+  yield `{"type":"MODIFIED","object":{"metadata":{"name":"`
+  const part = "x".repeat(chunkSize)
+  for (let size = 0; size <= maxEventBytes; size += part.length) yield part
 }
 
 /** The JSON encoding. */
@@ -47,5 +75,12 @@ export const json: ObjectEncoding = {
   watchContentType: "application/json",
   status: statusJson,
   list,
-  events
+  events: { change: changeLine, bookmark: bookmarkLine, error: errorLine },
+  eventsWithUnknownFields,
+  malformed: {
+    garbage: () => ["}this is no JSON{\n"],
+    oversized: oversizedLine,
+    wrongMagic: () => [`{"type":"MODIFIED","object":7}\n`],
+    emptyObject: () => [`{"type":"ADDED","object":{}}\n`]
+  }
 }

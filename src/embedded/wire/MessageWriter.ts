@@ -19,9 +19,15 @@ export class MessageWriter extends BinaryWriter {
     return this.join()
   }
 
+  /** The fields of a message, which `write` writes. */
+  fields(write: (writer: this) => void): this {
+    write(this)
+    return this
+  }
+
   /** A field that is a message. */
   message(field: number, write: (writer: this) => void): this {
-    return this.nested(field, write)
+    return this.nested(field, (writer) => writer.fields(write))
   }
 
   /** A field that is a map of strings. As in Go, the entries are in the order of their keys. */
@@ -30,5 +36,31 @@ export class MessageWriter extends BinaryWriter {
       this.message(field, (writer) => writer.text(1, key).text(2, entries[key] ?? ""))
     }
     return this
+  }
+}
+
+/** Writes unknown fields of every wire type around the fields of each message. */
+export class UnknownFieldsWriter extends MessageWriter {
+  override fields(write: (writer: this) => void): this {
+    this.#unknownFields()
+    write(this)
+    this.#unknownFields()
+    return this
+  }
+
+  #unknownFields(): void {
+    this.integer(1001, -1)
+      .tag(1002, WireType.Bit64)
+      .fixed64(1)
+      .text(1003, "unknown")
+      .tag(1004, WireType.StartGroup)
+      // Numbers of known fields, which have another meaning in a group.
+      .text(1, "unknown")
+      .tag(2, WireType.StartGroup)
+      .integer(6, 1)
+      .tag(2, WireType.EndGroup)
+      .tag(1004, WireType.EndGroup)
+      .tag(1005, WireType.Bit32)
+      .fixed32(1)
   }
 }

@@ -44,17 +44,21 @@ const covers = ({ parameters, type }: Clause, { contentType }: ObjectEncoding, v
   return stream === "" || (stream === "watch" && verb === "watch")
 }
 
+/** The encodings that a request can be answered in: lists and watches also in protobuf, if the server offers it. */
+export const encodingsOf = (verb: RequestVerb | undefined, offersProtobuf: boolean): ReadonlyArray<ObjectEncoding> =>
+  offersProtobuf && (verb === "list" || verb === "watch") ? [json, protobuf] : [json]
+
 /**
  * The encoding of the response to a request with this `Accept` header; undefined if none is acceptable. As in
- * kube-apiserver, a clause for both encodings means JSON. Unlike there, a clause with `stream=watch` is for watches alone.
+ * kube-apiserver, a clause for several encodings means the first. Unlike there, a clause with `stream=watch` is for watches
+ * alone.
  */
 export const negotiate = (
   accept: string,
   verb: RequestVerb | undefined,
-  offersProtobuf: boolean
+  encodings: ReadonlyArray<ObjectEncoding>
 ): ObjectEncoding | undefined => {
-  if (accept === "") return json
-  const encodings = offersProtobuf && (verb === "list" || verb === "watch") ? [json, protobuf] : [json]
+  if (accept === "") return encodings[0]
   for (const clause of parseAccept(accept)) {
     const encoding = encodings.find((encoding) => covers(clause, encoding, verb))
     if (encoding !== undefined) return encoding

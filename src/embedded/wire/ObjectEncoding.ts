@@ -26,6 +26,16 @@ export interface ListFrame {
   readonly bareItems: boolean
 }
 
+/**
+ * An event that breaks the encoding.
+ *
+ * - `garbage`: bytes that are no event, in the framing of one.
+ * - `oversized`: the beginning of an event that is longer than a client accepts.
+ * - `wrongMagic`: an object without magic bytes; in JSON, a value that is no object.
+ * - `emptyObject`: an object without a field.
+ */
+export type MalformedEvent = "garbage" | "oversized" | "wrongMagic" | "emptyObject"
+
 /** The encoding of watch events. */
 export interface EventEncoding {
   /** `bare` omits `kind` and `apiVersion` of the object. */
@@ -51,4 +61,7 @@ export interface ObjectEncoding {
     end: number
   ) => Iterable<BodyChunk>
   readonly events: EventEncoding
+  /** Events whose objects, and all messages in and around them, have fields that no client knows. */
+  readonly eventsWithUnknownFields: EventEncoding
+  readonly malformed: Readonly<Record<MalformedEvent, (resource: WatchedResource) => Iterable<BodyChunk>>>
 }

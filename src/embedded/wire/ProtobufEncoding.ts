@@ -3,9 +3,10 @@
  * watch event is a frame: a length of four bytes, big-endian, and a `WatchEvent`.
  */
 import { magic } from "../../kube/wire/ProtobufMessages.ts"
+import { maxEventBytes } from "../../kube/wire/WatchLines.ts"
 import type { StoredObject } from "../ClusterStore.ts"
 import { apiVersionOf, kindOf } from "../KubeObjects.ts"
-import { MessageWriter } from "./MessageWriter.ts"
+import { MessageWriter, UnknownFieldsWriter } from "./MessageWriter.ts"
 import { chunkSize, type EventEncoding, type ListFrame, type ObjectEncoding } from "./ObjectEncoding.ts"
 import {
   beginUnknown,
@@ -26,29 +27,36 @@ const typeOf = (resource: StoredObject["resource"]): TypeMeta => ({
 const statusType: TypeMeta = { apiVersion: "v1", kind: "Status" }
 const noType: TypeMeta = { apiVersion: "", kind: "" }
 
+const lengthBytes = 4
+
 type Write = (writer: MessageWriter) => void
 
 const writeAlone = (writer: MessageWriter, type: TypeMeta, write: Write): void => {
-  writer.raw(magic)
-  endUnknown(beginUnknown(writer, type).message(2, write))
+  writer.raw(magic).fields((unknown) => endUnknown(beginUnknown(unknown, type).message(2, write)))
 }
 
-const frame = (type: string, objectType: TypeMeta, write: Write): Uint8Array => {
-  const bytes = new MessageWriter()
-    .raw(new Uint8Array(4))
-    .text(1, type)
-    .message(2, (extension) => extension.nested(1, (raw) => writeAlone(raw, objectType, write)))
-    .finish()
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - 4)
+/** A frame. Its length is written when it is known. */
+const frame = (writer: MessageWriter, writeEvent: Write): Uint8Array => {
+  const bytes = writer.raw(new Uint8Array(lengthBytes)).fields(writeEvent).finish()
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - lengthBytes)
   return bytes
 }
 
-const events: EventEncoding = {
-  change: (type, object, bare) =>
-    frame(type, bare ? noType : typeOf(object.resource), (writer) => writeObject(writer, object)),
-  bookmark: (resource, resourceVersion, endsInitialEvents) =>
-    frame("BOOKMARK", typeOf(resource), (writer) => writeBookmark(writer, resourceVersion, endsInitialEvents)),
-  error: (status) => frame("ERROR", statusType, (writer) => writeStatus(writer, status))
+const writeEvent = (writer: MessageWriter, type: string, writeRaw: Write): void => {
+  writer.text(1, type).message(2, (extension) => extension.nested(1, writeRaw))
+}
+
+/** Events, each written by a new writer. */
+const eventsBy = (newWriter: () => MessageWriter): EventEncoding => {
+  const event = (type: string, objectType: TypeMeta, write: Write): Uint8Array =>
+    frame(newWriter(), (fields) => writeEvent(fields, type, (raw) => writeAlone(raw, objectType, write)))
+  return {
+    change: (type, object, bare) =>
+      event(type, bare ? noType : typeOf(object.resource), (writer) => writeObject(writer, object)),
+    bookmark: (resource, resourceVersion, endsInitialEvents) =>
+      event("BOOKMARK", typeOf(resource), (writer) => writeBookmark(writer, resourceVersion, endsInitialEvents)),
+    error: (status) => event("ERROR", statusType, (writer) => writeStatus(writer, status))
+  }
 }
 
 const writeItem = (list: MessageWriter, object: StoredObject): MessageWriter =>
@@ -96,5 +104,22 @@ export const protobuf: ObjectEncoding = {
     return writer.finish()
   },
   list,
-  events
+  events: eventsBy(() => new MessageWriter()),
+  eventsWithUnknownFields: eventsBy(() => new UnknownFieldsWriter()),
+  malformed: {
+    garbage: () => [frame(new MessageWriter(), (event) => event.raw(new Uint8Array(16).fill(0xff)))],
+    oversized: () => {
+      const length = new DataView(new ArrayBuffer(lengthBytes))
+      length.setUint32(0, maxEventBytes + 1)
+      return [new Uint8Array(length.buffer)]
+    },
+    wrongMagic: () => [
+      frame(new MessageWriter(), (event) => writeEvent(event, "MODIFIED", (raw) => raw.raw(Buffer.from("k8s\u0001"))))
+    ],
+    emptyObject: (resource) => [
+      frame(new MessageWriter(), (event) =>
+        writeEvent(event, "ADDED", (raw) => writeAlone(raw, typeOf(resource), () => {}))
+      )
+    ]
+  }
 }
