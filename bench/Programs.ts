@@ -1,10 +1,11 @@
 /** The measured programs, each in a process of its own that ends with the scope. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { kubeconfig } from "../test/support/Kubeconfig.ts"
 import { demoSettings, start } from "../test/support/Process.ts"
+import { cpuMicros, residentMegabytes } from "./ProcessUsage.ts"
 
 /** A process that serves over mutual TLS. */
 export interface Server {
@@ -13,10 +14,9 @@ export interface Server {
   readonly pid: number
 }
 
-/** An embedded cluster: the URLs of its API and of the server that changes it. */
+/** The URL of the API of an embedded or an encoded cluster. */
 export interface Cluster {
   readonly url: string
-  readonly control: string
 }
 
 /** `namespaces` namespaces `load-00000` and up with `each` deployments of more than 4 kB of JSON. */
@@ -33,10 +33,40 @@ export const startCluster = Effect.fnUntraced(function* ({ each, namespaces, siz
     { NAMESPACES: String(namespaces), EACH: String(each), SIZED: sized.join(",") },
     "bench/ClusterProcess.ts"
   )
-  yield* instance.printed('"control"')
-  const { control, url }: Cluster = JSON.parse(instance.output())
-  return { url, control }
+  yield* instance.printed('"url"')
+  const { url }: Cluster = JSON.parse(instance.output())
+  return { url }
 })
+
+/** An encoded cluster. `jsonUrl` answers in JSON whatever is asked for, `control` is the server that changes it. */
+export interface EncodedCluster extends Cluster {
+  readonly jsonUrl: string
+  readonly control: string
+}
+
+/** Starts an encoded cluster of so many deployments, `each` (100) in a namespace. */
+export const startEncodedCluster = Effect.fnUntraced(function* (deployments: number, each = 100) {
+  const instance = yield* start({ DEPLOYMENTS: String(deployments), EACH: String(each) }, "bench/EncodedCluster.ts")
+  yield* instance.printed('"control"')
+  const { control, jsonUrl, url }: EncodedCluster = JSON.parse(instance.output())
+  return { url, jsonUrl, control }
+})
+
+const decodeChanged = Schema.decodeUnknownEffect(
+  Schema.Struct({ count: Schema.Number, probed: Schema.Array(Schema.Number), bytes: Schema.Number })
+)
+
+/** Changes deployments of an encoded cluster, as its control server describes. */
+export const changeDeployments = ({ control }: EncodedCluster, perSecond: number, seconds: number, from: number) =>
+  Effect.promise(() =>
+    fetch(`${control}/?perSecond=${perSecond}&seconds=${seconds}&from=${from}`, { method: "POST" }).then((answer) =>
+      answer.json()
+    )
+  ).pipe(Effect.flatMap(decodeChanged), Effect.orDie)
+
+/** The bytes of all lists and watches of an encoded cluster since its start. */
+export const bytesSent = (cluster: EncodedCluster) =>
+  Effect.map(changeDeployments(cluster, 1, 0, 0), ({ bytes }) => bytes)
 
 /** Writes a temporary file. */
 const temporaryFile = (name: string, text: string): string => {
@@ -68,6 +98,21 @@ export const startServer = Effect.fnUntraced(function* (
   // Read the log, as a supervisor would, but do not keep it.
   instance.child.stdout?.removeAllListeners("data").resume()
   return { name, port, pid: instance.child.pid ?? 0 } satisfies Server
+})
+
+/** Starts a program and waits until it prints "Ready", however long that takes. `millis` is that time. */
+export const startSyncing = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>, program: string) {
+  const began = performance.now()
+  const { child, exited, output } = yield* start(settings, program)
+  const pid = child.pid ?? 0
+  const ready = Effect.callback<void>((resume) => {
+    const look = () => (output().includes('"Ready"') ? resume(Effect.void) : undefined)
+    child.stdout?.on("data", look)
+    look()
+  })
+  const failed = Effect.flatMap(exited, () => Effect.die(new Error(output())))
+  yield* Effect.raceFirst(ready, failed)
+  return { pid, millis: performance.now() - began, cpu: cpuMicros(pid), resident: residentMegabytes(pid), output }
 })
 
 /** Starts the service with this cluster and waits until it has synced. */

@@ -1,80 +1,108 @@
 /**
- * The sync with a cluster, by the whole service and by client-node's `makeInformer`: milliseconds from the start of the
- * process until the cluster is listed, the peak memory until then, and the memory afterwards.
+ * The sync with a cluster of deployments of 16 kB of JSON, by the whole service in each encoding and by client-node's
+ * `makeInformer`: milliseconds from the start of the process until the cluster is listed, the peak memory until then, and the
+ * memory afterwards. The base of a program is its memory when it is ready with ten deployments.
  */
 import { Effect } from "effect"
-import { start } from "../test/support/Process.ts"
 import { plot } from "./Plot.ts"
-import { type Cluster, serviceSettings, startCluster } from "./Programs.ts"
+import { type EncodedCluster, serviceSettings, startEncodedCluster, startSyncing } from "./Programs.ts"
 import { peakMegabytes, residentMegabytes } from "./ProcessUsage.ts"
 import { isQuick, result, table, title } from "./Report.ts"
 import { figures, median, ratios, spread } from "./Spread.ts"
 import { takeTurns } from "./Turns.ts"
 
-const perNamespace = 100
+interface Contender {
+  readonly name: string
+  readonly program: string
+  readonly settings: (cluster: EncodedCluster) => Readonly<Record<string, string>>
+}
 
-const contenders = [
-  { name: "kube-resource-api", program: "src/main.ts" },
-  { name: "makeInformer", program: "bench/MakeInformer.ts" }
+const contenders: ReadonlyArray<Contender> = [
+  { name: "protobuf", program: "src/main.ts", settings: serviceSettings },
+  { name: "JSON", program: "src/main.ts", settings: ({ jsonUrl }) => serviceSettings({ url: jsonUrl }) },
+  {
+    name: "makeInformer",
+    program: "bench/MakeInformer.ts",
+    settings: (cluster) => ({ ...serviceSettings(cluster), NODE_OPTIONS: "--max-old-space-size=12288" })
+  }
 ]
 
-const sync = (cluster: Cluster, program: string) =>
+const sync = (cluster: EncodedCluster, { program, settings }: Contender) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const began = performance.now()
-      const { child, output, printed } = yield* start(serviceSettings(cluster), program)
-      const pid = child.pid ?? 0
-      yield* printed('"Ready"')
-      const millis = performance.now() - began
+      const { millis, output, pid, resident } = yield* startSyncing(settings(cluster), program)
       if (output().includes("informer:")) return yield* Effect.die(new Error(output()))
       // By then, the process has freed what it no longer needs.
       yield* Effect.sleep("10 seconds")
-      return { millis, peak: peakMegabytes(pid), settled: residentMegabytes(pid) }
+      return { millis, resident, peak: peakMegabytes(pid), settled: residentMegabytes(pid) }
+    })
+  )
+
+const measure = (size: number, rounds: number) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const cluster = yield* startEncodedCluster(size)
+      return { size, turns: yield* takeTurns(contenders, rounds, (contender) => sync(cluster, contender)) }
     })
   )
 
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
+  const rounds = quick ? 1 : 3
   const sizes = quick ? [1000, 5000] : [1000, 10_000, 100_000]
   yield* title("sync")
-  const measured = yield* Effect.forEach(sizes, (size) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const cluster = yield* startCluster({ namespaces: size / perNamespace, each: perNamespace })
-        const turns = yield* takeTurns(contenders, quick ? 1 : 3, ({ program }) => sync(cluster, program))
-        return { size, turns }
-      })
-    )
-  )
+  const base = yield* measure(10, rounds)
+  const larger = yield* Effect.forEach(sizes, (size) => measure(size, rounds))
+  const bases = base.turns.map(({ results }) => figures(results, "resident"))
+  const measured = [base, ...larger].map(({ size, turns }) => ({
+    size,
+    turns: turns.map(({ contender, results }, index) => {
+      const peak = figures(results, "peak")
+      const over = peak.map((value, round) => value - (bases[index]?.[round] ?? Number.NaN))
+      return {
+        name: contender.name,
+        millis: figures(results, "millis"),
+        peak,
+        over,
+        settled: figures(results, "settled")
+      }
+    })
+  }))
   yield* table(
-    ["deployments", "client", "ready, ms", "peak RSS, MiB", "settled RSS, MiB"],
+    ["deployments", "client", "ready, ms", "peak RSS, MiB", "over base, MiB", "settled RSS, MiB"],
     measured.flatMap(({ size, turns }) =>
-      turns.map(({ contender, results }) => [
+      turns.map(({ millis, name, over, peak, settled }) => [
         size,
-        contender.name,
-        spread(figures(results, "millis"), 0),
-        spread(figures(results, "peak"), 0),
-        spread(figures(results, "settled"), 0)
+        name,
+        ...[millis, peak, over, settled].map((values) => spread(values, 0))
       ])
     )
   )
-  const share = (field: "peak" | "millis") => {
-    const [ours = [], theirs = []] = (measured.at(-1)?.turns ?? []).map(({ results }) => figures(results, field))
-    return ratios(ours, theirs)
+  const [protobuf, json, theirs] = measured.at(-1)?.turns ?? []
+  for (const [name, ours] of [
+    ["protobuf", protobuf],
+    ["JSON", json]
+  ] as const) {
+    const goals = name === "protobuf" ? { over: { atMost: 100 }, time: { atMost: 0.25 } } : {}
+    const syncing = `of syncing ${sizes.at(-1)} in ${name}`
+    yield* result(`peak RSS over base ${syncing}, MiB`, ours?.over ?? [], goals.over, 0)
+    yield* result(`peak RSS ${syncing}, relative to makeInformer`, ratios(ours?.peak ?? [], theirs?.peak ?? []))
+    yield* result(
+      `time ${syncing}, relative to makeInformer`,
+      ratios(ours?.millis ?? [], theirs?.millis ?? []),
+      goals.time
+    )
   }
-  const largest = `of syncing ${sizes.at(-1)}, relative to makeInformer`
-  yield* result(`peak RSS ${largest}`, share("peak"), { atMost: 1 / 3 })
-  yield* result(`time ${largest}`, share("millis"), { atMost: 1 })
   for (const [name, field, y] of [
     ["sync-memory", "peak", "peak RSS, MiB"],
     ["sync-time", "millis", "time to ready, ms"]
   ] as const) {
     yield* plot(
       name,
-      { title: `Sync: ${y}`, x: "deployments in the cluster", y, logY: true },
+      { title: `Sync: ${y}`, x: "deployments of 16 kB in the cluster", y, logY: true },
       contenders.map((contender, index) => ({
         name: contender.name,
-        points: measured.map(({ size, turns }) => [size, median(figures(turns[index]?.results ?? [], field))])
+        points: measured.slice(1).map(({ size, turns }) => [size, median(turns[index]?.[field] ?? [])])
       }))
     )
   }
