@@ -10,6 +10,7 @@ import { InformerObserver, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 import * as Protocol from "./InformerProtocol.ts"
+import * as State from "./InformerState.ts"
 import type { ResourceKind } from "./wire/ResourceKind.ts"
 
 type Versioned = { readonly resourceVersion: ResourceVersion }
@@ -67,12 +68,12 @@ export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
 type Ended = { readonly end: WatchEnd; readonly error?: KubeError }
 
 /** An action that is no operation. */
-type Immediate<A> = Exclude<Protocol.Action<A>, Protocol.Operation>
+type Immediate<A> = Exclude<State.Action<A>, State.Operation>
 
-const isOperation = <A>(action: Protocol.Action<A>): action is Protocol.Operation =>
+const isOperation = <A>(action: State.Action<A>): action is State.Operation =>
   action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait"
 
-const settingsOf = <A extends Versioned>(kind: ResourceKind<A>, options: InformerOptions): Protocol.Settings => ({
+const settingsOf = <A extends Versioned>(kind: ResourceKind<A>, options: InformerOptions): State.Settings => ({
   resource: kind.resource,
   streamingList: options.streamingList ?? true,
   pageSize: options.pageSize ?? 500,
@@ -175,12 +176,12 @@ const annotationsOf = (error: KubeError | undefined) =>
 
 /** The protocol's state, and the actions that its steps left to do. */
 const makeMachine = <A extends Versioned>(
-  settings: Protocol.Settings,
+  settings: State.Settings,
   perform: (action: Immediate<A>) => Effect.Effect<unknown>
 ) => {
   // A watch that is interrupted while the consumer is slow leaves its actions here, and they are performed after it.
-  const outbox: Array<Protocol.Action<A>> = []
-  let state = Protocol.initial(settings)
+  const outbox: Array<State.Action<A>> = []
+  let state = State.initial(settings)
 
   const settle: Effect.Effect<boolean> = Effect.suspend(() => {
     const [action] = outbox
@@ -194,7 +195,7 @@ const makeMachine = <A extends Versioned>(
   return {
     state: () => state,
     /** Takes a step and performs its actions. Succeeds with whether the operation under way goes on. */
-    handle: (input: Protocol.Input<A>): Effect.Effect<boolean> =>
+    handle: (input: State.Input<A>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
         const last = outbox.at(-1)
         // Once a step has begun an operation, inputs of the one before are late.
@@ -206,7 +207,7 @@ const makeMachine = <A extends Versioned>(
         return settle
       }),
     /** Takes the operation that the last step began. */
-    takeOperation: Effect.suspend((): Effect.Effect<Protocol.Operation> => {
+    takeOperation: Effect.suspend((): Effect.Effect<State.Operation> => {
       const operation = outbox.shift()
       return operation !== undefined && isOperation(operation)
         ? Effect.succeed(operation)
@@ -261,7 +262,7 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
       onFailure: (error) => handle({ _tag: "ListFailed", error })
     })
 
-  const execute = (operation: Protocol.Operation): Effect.Effect<unknown> => {
+  const execute = (operation: State.Operation): Effect.Effect<unknown> => {
     switch (operation._tag) {
       case "ListPage":
         if (operation.continue === undefined) list.clear()

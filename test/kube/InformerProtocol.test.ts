@@ -3,17 +3,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Schema } from "effect"
 import type { WatchEnd } from "../../src/kube/InformerObserver.ts"
 import * as Protocol from "../../src/kube/InformerProtocol.ts"
+import * as State from "../../src/kube/InformerState.ts"
 import type { KubeError } from "../../src/kube/KubeErrors.ts"
 import type { NamespaceObject } from "../../src/model/ReadModel.ts"
 import { isOlder, type ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import { ns, rv } from "../cache/Given.ts"
 import { garbage, status, unreachable } from "./ScriptedKube.ts"
 
-type Input = Protocol.Input<NamespaceObject>
-type Action = Protocol.Action<NamespaceObject>
+type Input = State.Input<NamespaceObject>
+type Action = State.Action<NamespaceObject>
 type Tag = Action["_tag"]
 
-const settings: Protocol.Settings = {
+const settings: State.Settings = {
   resource: "namespaces",
   streamingList: true,
   pageSize: 2,
@@ -36,16 +37,16 @@ const endOf = (error: KubeError): WatchEnd =>
 
 const operationIn = (actions: ReadonlyArray<Action>) =>
   actions.filter(
-    (action): action is Protocol.Operation =>
+    (action): action is State.Operation =>
       action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait"
   )
 
 /** One transition, and the operation that was under way before it. */
 interface Entry {
-  readonly operation: Protocol.Operation | undefined
-  readonly before: Protocol.State
+  readonly operation: State.Operation | undefined
+  readonly before: State.State
   readonly input: Input
-  readonly after: Protocol.State
+  readonly after: State.State
   readonly actions: ReadonlyArray<Action>
 }
 
@@ -86,7 +87,7 @@ const endInput = ({ at, error, pick, version }: Choice): Input => {
   return { _tag: "WatchEnded", end: endOf(failure), error: failure, at }
 }
 
-const watchInput = (phase: Protocol.Phase, choice: Choice): Input => {
+const watchInput = (phase: State.Phase, choice: Choice): Input => {
   const { at, pick, version } = choice
   if (phase._tag === "Opening") return pick < 6 ? endInput(choice) : watched({ _tag: "Opened" }, at)
   const streaming = phase._tag === "StreamingList"
@@ -97,7 +98,7 @@ const watchInput = (phase: Protocol.Phase, choice: Choice): Input => {
   return watched({ _tag: "Bookmark", resourceVersion: rv(version), initialEventsEnd }, at)
 }
 
-const inputFor = (operation: Protocol.Operation, phase: Protocol.Phase, choice: Choice): Input => {
+const inputFor = (operation: State.Operation, phase: State.Phase, choice: Choice): Input => {
   switch (operation._tag) {
     case "ListPage":
       return pageInput(choice)
@@ -113,8 +114,8 @@ const started: Input = { _tag: "Started" }
 /** Drives the protocol with one possible input after the other. */
 const drive = (choices: ReadonlyArray<Choice>, streamingList = true): ReadonlyArray<Entry> => {
   const trace: Array<Entry> = []
-  let operation: Protocol.Operation | undefined
-  let state = Protocol.initial({ ...settings, streamingList })
+  let operation: State.Operation | undefined
+  let state = State.initial({ ...settings, streamingList })
   for (const choice of [undefined, ...choices]) {
     const input = choice === undefined || operation === undefined ? started : inputFor(operation, state.phase, choice)
     const [after, actions] = Protocol.step(state, input)
@@ -127,10 +128,10 @@ const drive = (choices: ReadonlyArray<Choice>, streamingList = true): ReadonlyAr
 
 const isEnd = ({ _tag: tag }: Input): boolean => tag !== "Watched"
 
-const isNews = ({ position }: Protocol.State, version: ResourceVersion): boolean =>
+const isNews = ({ position }: State.State, version: ResourceVersion): boolean =>
   position._tag === "ListDue" || (position.resourceVersion !== version && !isOlder(version, position.resourceVersion))
 
-const phaseOf: Record<Protocol.Operation["_tag"], Protocol.Phase["_tag"]> = {
+const phaseOf: Record<State.Operation["_tag"], State.Phase["_tag"]> = {
   ListPage: "Listing",
   OpenWatch: "Opening",
   Wait: "Waiting"
@@ -175,14 +176,14 @@ describe("InformerProtocol", () => {
     ({ choices, streamingList }) => {
       const [choice] = choices
       if (choice === undefined) return
-      const strays: ReadonlyArray<readonly [Protocol.Operation["_tag"] | undefined, Input]> = [
+      const strays: ReadonlyArray<readonly [State.Operation["_tag"] | undefined, Input]> = [
         [undefined, started],
         ["ListPage", pageInput(choice)],
         ["OpenWatch", endInput(choice)],
         ["OpenWatch", watched({ _tag: "Applied", object: object(choice.version) }, choice.at)],
         ["Wait", { _tag: "Waited" }]
       ]
-      let operation: Protocol.Operation["_tag"] | undefined
+      let operation: State.Operation["_tag"] | undefined
       for (const { actions, after } of drive(choices, streamingList)) {
         operation = operationIn(actions)[0]?._tag ?? operation
         for (const [of, stray] of strays) {
@@ -368,10 +369,10 @@ describe("InformerProtocol", () => {
     runs,
     ({ choices, streamingList }) => {
       const last = drive(choices, streamingList).at(-1)
-      let state = last?.after ?? Protocol.initial(settings)
+      let state = last?.after ?? State.initial(settings)
       for (let inputs = 0; inputs < 6; inputs++) {
         const at = 5000
-        const reply: Record<Protocol.Phase["_tag"], Input> = {
+        const reply: Record<State.Phase["_tag"], Input> = {
           Idle: started,
           Waiting: { _tag: "Waited" },
           Listing: {
