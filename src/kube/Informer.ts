@@ -2,15 +2,17 @@
  * Lists and watches the objects of one kind, as a stream of events. `InformerProtocol` decides; this module performs
  * its actions with the Kubernetes API, the clock and the back-off.
  */
-import { Clock, Duration, Effect, Queue, Random, Stream } from "effect"
+import { Clock, Duration, Effect, type LogLevel, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Backoff from "../retry/Backoff.ts"
+import { CollectedList } from "./CollectedList.ts"
 import { InformerObserver, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 import * as Protocol from "./InformerProtocol.ts"
 import * as State from "./InformerState.ts"
+import { SkippedObjects } from "./SkippedObjects.ts"
 import type { ResourceKind } from "./wire/ResourceKind.ts"
 
 type Versioned = { readonly resourceVersion: ResourceVersion }
@@ -33,6 +35,12 @@ export interface InformerOptions {
   readonly silenceLimit?: Duration.Input | undefined
   /** Silence during a streaming list after which the informer falls back to the paged list. Default: 30 seconds. */
   readonly listSilenceLimit?: Duration.Input | undefined
+  /** Time after which a streaming list is abandoned for the paged list. Default: 60 seconds. */
+  readonly listTimeout?: Duration.Input | undefined
+  /**
+   * Interval of the slow relist, with 20 % jitter, rounded up to the end of a watch. 0: never. Default: 6 hours.
+   */
+  readonly relistInterval?: Duration.Input | undefined
   /** First and longest back-off after failures. Default: 0.8 and 30 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
   readonly backoffLongest?: Duration.Input | undefined
@@ -53,8 +61,9 @@ const endOf = (error: KubeError): WatchEnd => {
  * The events of all objects of `kind`: one *Replaced* event with the whole list, then its changes.
  *
  * The stream neither fails nor ends: it retries with back-off until its scope closes. A new list is one *Replaced*
- * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark. `Lost`
- * follows the end of a watch, once, even if the watch is resumed at once. After a resumption an event may be repeated.
+ * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark, and
+ * precedes the `Lost` of a watch that the server ended. `Lost` follows the end of a watch, once, even if the watch is
+ * resumed at once. After a resumption an event may be repeated.
  */
 export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
@@ -71,48 +80,29 @@ type Ended = { readonly end: WatchEnd; readonly error?: KubeError }
 type Immediate<A> = Exclude<State.Action<A>, State.Operation>
 
 const isOperation = <A>(action: State.Action<A>): action is State.Operation =>
-  action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait"
+  action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait" || action._tag === "ReadVersion"
 
-const settingsOf = <A extends Versioned>(kind: ResourceKind<A>, options: InformerOptions): State.Settings => ({
+/** `random` is from 0 to 1. */
+const settingsOf = <A extends Versioned>(
+  kind: ResourceKind<A>,
+  options: InformerOptions,
+  random: number
+): State.Settings => ({
   resource: kind.resource,
   streamingList: options.streamingList ?? true,
   pageSize: options.pageSize ?? 500,
   silenceMillis: Duration.toMillis(options.silenceLimit ?? "3 minutes"),
   listSilenceMillis: Duration.toMillis(options.listSilenceLimit ?? "30 seconds"),
+  listTimeoutMillis: Duration.toMillis(options.listTimeout ?? "60 seconds"),
+  relistMillis: (0.8 + 0.4 * random) * Duration.toMillis(options.relistInterval ?? "6 hours") || Infinity,
   backoffLongestMillis: Duration.toMillis(options.backoffLongest ?? "30 seconds")
 })
-
-/** The list being read: from pages, which repeat no object, or from initial events, by key. */
-class CollectedList<A> {
-  readonly #byKey = new Map<string, A>()
-  #paged: Array<A> = []
-
-  append(objects: ReadonlyArray<A>): void {
-    for (const object of objects) this.#paged.push(object)
-  }
-
-  set(key: string, object: A): void {
-    this.#byKey.set(key, object)
-  }
-
-  delete(key: string): void {
-    this.#byKey.delete(key)
-  }
-
-  items(): ReadonlyArray<A> {
-    return this.#byKey.size === 0 ? this.#paged : [...this.#byKey.values()]
-  }
-
-  clear(): void {
-    this.#byKey.clear()
-    this.#paged = []
-  }
-}
 
 /** Performs the immediate actions. */
 const performer = <A extends Versioned>(
   kind: ResourceKind<A>,
   list: CollectedList<A>,
+  skipped: SkippedObjects,
   observer: InformerObserver,
   resetBackoff: Effect.Effect<void>,
   passOn: (event: ClusterEvent) => Effect.Effect<unknown>
@@ -123,23 +113,38 @@ const performer = <A extends Versioned>(
     observer.emitting(resource)
     return passOn(event)
   }
+  const log = (level: LogLevel.Severity, message: string, annotations: Readonly<Record<string, unknown>>) =>
+    Effect.logWithLevel(level)(message).pipe(Effect.annotateLogs({ resource, ...scope, ...annotations }))
   return (action: Immediate<A>): Effect.Effect<unknown> => {
     switch (action._tag) {
       case "CollectPage":
         list.append(action.objects)
         return Effect.void
       case "Collect":
-        list.set(kind.key(action.object), action.object)
+        list.set(action.object)
         return Effect.void
       case "Forget":
-        list.delete(kind.key(action.object))
+        list.delete(action.object)
         return Effect.void
+      case "Hold":
+        list.hold(action.key)
+        return Effect.void
+      case "Skip": {
+        const { key, message: error } = action
+        return Effect.andThen(
+          log(skipped.isNews(key) ? "Warn" : "Debug", "Skipped an object that cannot be decoded", { key, error }),
+          observer.skipped(resource)
+        )
+      }
       case "EmitReplaced":
+        skipped.listed()
         // Cleared last: an interrupted action is performed again.
-        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion, new Set())), () => list.clear())
+        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion, list.held())), () => list.clear())
       case "EmitApplied":
+        skipped.readable(() => kind.key(action.object))
         return emit(kind.applied(action.object))
       case "EmitDeleted":
+        skipped.readable(() => kind.key(action.object))
         return emit(kind.deleted(action.object))
       case "EmitHeard":
         return emit({ _tag: "Heard", resource, ...scope })
@@ -160,9 +165,7 @@ const performer = <A extends Versioned>(
       case "ObserveDecodeError":
         return observer.decodeError(resource, action.error)
       case "Log":
-        return Effect.logWithLevel(action.level)(action.message).pipe(
-          Effect.annotateLogs({ resource, ...scope, ...annotationsOf(action.error) })
-        )
+        return log(action.level, action.message, annotationsOf(action.error))
     }
   }
 }
@@ -228,9 +231,10 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
   const watchAtMost = Duration.toSeconds(options.watchAtMost ?? "10 minutes")
   const graceMillis = Duration.toMillis(options.watchGrace ?? "30 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", options.backoffLongest ?? "30 seconds")
-  const list = new CollectedList<A>()
-  const perform = performer(kind, list, yield* InformerObserver, backoff.reset, passOn)
-  const { handle, state, takeOperation } = makeMachine(settingsOf(kind, options), perform)
+  const list = new CollectedList<A>(kind.key)
+  const skipped = new SkippedObjects()
+  const perform = performer(kind, list, skipped, yield* InformerObserver, backoff.reset, passOn)
+  const { handle, state, takeOperation } = makeMachine(settingsOf(kind, options, yield* Random.next), perform)
 
   const watchdog = Effect.fnUntraced(function* (since: () => number, deadline: number) {
     while (true) {
@@ -262,16 +266,28 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
       onFailure: (error) => handle({ _tag: "ListFailed", error })
     })
 
+  const readVersion = Effect.matchEffect(api.listPage(kind, { limit: 1, namespace }), {
+    onSuccess: ({ resourceVersion }) => handle({ _tag: "VersionRead", resourceVersion }),
+    onFailure: (error) => handle({ _tag: "VersionFailed", error })
+  })
+
+  const beginList = () => {
+    list.clear()
+    skipped.listing()
+  }
+
   const execute = (operation: State.Operation): Effect.Effect<unknown> => {
     switch (operation._tag) {
       case "ListPage":
-        if (operation.continue === undefined) list.clear()
+        if (operation.continue === undefined) beginList()
         return listPage(operation.limit, operation.continue)
       case "OpenWatch":
-        if (operation.from === undefined) list.clear()
+        if (operation.from === undefined) beginList()
         return watch(operation.from)
       case "Wait":
         return Effect.andThen(backoff.wait(operation.atLeast), handle({ _tag: "Waited" }))
+      case "ReadVersion":
+        return readVersion
     }
   }
 

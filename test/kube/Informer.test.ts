@@ -114,7 +114,7 @@ describe("list", () => {
   it.effect("restarts a streaming list that breaks before its end", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
-        watches: [{ says: [added("a", 1)], end: unreachable }, { says: [added("b", 2)], end: "close" }, synced]
+        watches: [{ says: [added("c", 1)], end: unreachable }, synced]
       })
       yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(told(), ["=a,b@5", "heard"])
@@ -198,10 +198,13 @@ describe("watch", () => {
         "=a,b@5",
         "heard",
         "+c@6",
+        "heard",
         "lost",
         "heard",
         "heard",
+        "heard",
         "lost",
+        "heard",
         "heard",
         "lost",
         "heard"
@@ -521,17 +524,38 @@ describe("back-off", () => {
 })
 
 describe("permission", () => {
-  it.effect("retries when permission is denied, and warns once, naming verbs and resource", () =>
+  it.effect(
+    "retries when permission is denied, as in the seconds after the start of an API server, and warns once",
+    () =>
+      Effect.gen(function* () {
+        const denied = status(403)
+        const { told, warnings } = yield* informed(
+          { watches: [synced], pages: [denied, denied, denied, denied, page(["a"], 4)] },
+          { streamingList: false }
+        )
+        yield* TestClock.adjust("20 seconds")
+        assert.strictEqual(told()[0], "=a@4")
+        assert.deepStrictEqual(warnings, ["The cluster denies this service to ask: retrying"])
+      })
+  )
+
+  it.effect.each([401, 403])("warns once more when the denial lasts (%d), naming verbs and resource", (code) =>
     Effect.gen(function* () {
-      const denied = status(403)
-      const { told, warnings } = yield* informed(
-        { watches: [synced], pages: [denied, denied, denied, denied, page(["a"], 4)] },
-        { streamingList: false }
-      )
-      yield* TestClock.adjust("20 seconds")
-      assert.strictEqual(told()[0], "=a@4")
-      assert.strictEqual(warnings.length, 1)
-      assert.match(warnings[0] ?? "", /does not permit .* list and watch on namespaces/)
+      const { warnings } = yield* informed({ watches: Array.from({ length: 20 }, () => status(code)) })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(warnings, [
+        "The cluster denies this service to ask: retrying",
+        "The cluster does not permit this service to ask: grant it the verbs list and watch on namespaces"
+      ])
+    })
+  )
+
+  it.effect("counts denials from the start again after another failure", () =>
+    Effect.gen(function* () {
+      const denials = Array.from({ length: 4 }, () => status(403))
+      const { warnings } = yield* informed({ watches: [...denials, status(503), ...denials, synced] })
+      yield* TestClock.adjust("5 minutes")
+      assert.isFalse(warnings.some((warning) => warning.includes("grant")))
     })
   )
 
