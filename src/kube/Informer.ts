@@ -2,7 +2,7 @@
  * Lists and watches the objects of one kind, as a stream of events. `InformerProtocol` decides; this module performs
  * its actions with the Kubernetes API, the clock and the back-off.
  */
-import { Clock, Duration, Effect, type LogLevel, Queue, Random, Stream } from "effect"
+import { type Cause, Clock, Duration, Effect, type LogLevel, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Backoff from "../retry/Backoff.ts"
@@ -69,10 +69,12 @@ export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   options: InformerOptions = {}
 ): Stream.Stream<ClusterEvent, never, KubeApi> =>
-  Stream.callback<ClusterEvent, never, KubeApi>((queue) => run(kind, options, (event) => Queue.offer(queue, event)), {
+  Stream.callback<ClusterEvent, never, KubeApi>((queue) => run(kind, options, queue), {
     bufferSize: 1024,
     strategy: "suspend"
   })
+
+type Events = Queue.Enqueue<ClusterEvent, Cause.Done>
 
 type Ended = { readonly end: WatchEnd; readonly error?: KubeError }
 
@@ -98,37 +100,37 @@ const settingsOf = <A extends Versioned>(
   backoffLongestMillis: Duration.toMillis(options.backoffLongest ?? "30 seconds")
 })
 
-/** Performs the immediate actions. */
+/** Performs the immediate actions: at once, or by the effect that it returns. A watch has far too many for an effect each. */
 const performer = <A extends Versioned>(
   kind: ResourceKind<A>,
   list: CollectedList<A>,
   skipped: SkippedObjects,
   observer: InformerObserver,
   resetBackoff: Effect.Effect<void>,
-  passOn: (event: ClusterEvent) => Effect.Effect<unknown>
+  events: Events
 ) => {
   const { namespace, resource } = kind
   const scope = namespace === undefined ? {} : { namespace }
-  const emit = (event: ClusterEvent): Effect.Effect<unknown> => {
+  const emit = (event: ClusterEvent): Effect.Effect<unknown> | undefined => {
     observer.emitting(resource)
-    return passOn(event)
+    return Queue.offerUnsafe(events, event) ? undefined : Queue.offer(events, event)
   }
   const log = (level: LogLevel.Severity, message: string, annotations: Readonly<Record<string, unknown>>) =>
     Effect.logWithLevel(level)(message).pipe(Effect.annotateLogs({ resource, ...scope, ...annotations }))
-  return (action: Immediate<A>): Effect.Effect<unknown> => {
+  return (action: Immediate<A>): Effect.Effect<unknown> | undefined => {
     switch (action._tag) {
       case "CollectPage":
         list.append(action.objects)
-        return Effect.void
+        return undefined
       case "Collect":
         list.set(action.object)
-        return Effect.void
+        return undefined
       case "Forget":
         list.delete(action.object)
-        return Effect.void
+        return undefined
       case "Hold":
         list.hold(action.key)
-        return Effect.void
+        return undefined
       case "Skip": {
         const { key, message: error } = action
         return Effect.andThen(
@@ -136,10 +138,12 @@ const performer = <A extends Versioned>(
           observer.skipped(resource)
         )
       }
-      case "EmitReplaced":
+      case "EmitReplaced": {
         skipped.listed()
+        const waiting = emit(kind.replaced(list.items(), action.resourceVersion, list.held()))
         // Cleared last: an interrupted action is performed again.
-        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion, list.held())), () => list.clear())
+        return Effect.map(waiting ?? Effect.void, () => list.clear())
+      }
       case "EmitApplied":
         skipped.readable(() => kind.key(action.object))
         return emit(kind.applied(action.object))
@@ -180,33 +184,46 @@ const annotationsOf = (error: KubeError | undefined) =>
 /** The protocol's state, and the actions that its steps left to do. */
 const makeMachine = <A extends Versioned>(
   settings: State.Settings,
-  perform: (action: Immediate<A>) => Effect.Effect<unknown>
+  perform: (action: Immediate<A>) => Effect.Effect<unknown> | undefined
 ) => {
   // A watch that is interrupted while the consumer is slow leaves its actions here, and they are performed after it.
   const outbox: Array<State.Action<A>> = []
   let state = State.initial(settings)
 
+  const take = (input: State.Input<A>): void => {
+    const last = outbox.at(-1)
+    // Once a step has begun an operation, inputs of the one before are late.
+    if (last !== undefined && isOperation(last)) return
+    const [next, actions] = Protocol.step(state, input)
+    state = next
+    for (const action of actions) outbox.push(action)
+  }
+
+  /** Performs the actions up to the next operation. Succeeds with whether there is none. */
   const settle: Effect.Effect<boolean> = Effect.suspend(() => {
-    const [action] = outbox
-    if (action === undefined || isOperation(action)) return Effect.succeed(action === undefined)
-    return Effect.flatMap(perform(action), () => {
-      outbox.shift()
-      return settle
-    })
+    let done = 0
+    for (const action of outbox) {
+      if (isOperation(action)) break
+      const effect = perform(action)
+      if (effect !== undefined) {
+        outbox.splice(0, done)
+        return Effect.flatMap(effect, () => {
+          outbox.shift()
+          return settle
+        })
+      }
+      done += 1
+    }
+    outbox.splice(0, done)
+    return Effect.succeed(outbox.length === 0)
   })
 
   return {
     state: () => state,
-    /** Takes a step and performs its actions. Succeeds with whether the operation under way goes on. */
-    handle: (input: State.Input<A>): Effect.Effect<boolean> =>
+    /** Takes a step for each input and performs their actions. Succeeds with whether the operation under way goes on. */
+    handle: (inputs: ReadonlyArray<State.Input<A>>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
-        const last = outbox.at(-1)
-        // Once a step has begun an operation, inputs of the one before are late.
-        if (last === undefined || !isOperation(last)) {
-          const [next, actions] = Protocol.step(state, input)
-          state = next
-          outbox.push(...actions)
-        }
+        inputs.forEach(take)
         return settle
       }),
     /** Takes the operation that the last step began. */
@@ -222,7 +239,7 @@ const makeMachine = <A extends Versioned>(
 const run = Effect.fnUntraced(function* <A extends Versioned>(
   kind: ResourceKind<A>,
   options: InformerOptions,
-  passOn: (event: ClusterEvent) => Effect.Effect<unknown>
+  events: Events
 ): Effect.fn.Return<never, never, KubeApi> {
   const api = yield* KubeApi
   const clock = yield* Clock.Clock
@@ -233,7 +250,7 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", options.backoffLongest ?? "30 seconds")
   const list = new CollectedList<A>(kind.key)
   const skipped = new SkippedObjects()
-  const perform = performer(kind, list, skipped, yield* InformerObserver, backoff.reset, passOn)
+  const perform = performer(kind, list, skipped, yield* InformerObserver, backoff.reset, events)
   const { handle, state, takeOperation } = makeMachine(settingsOf(kind, options, yield* Random.next), perform)
 
   const watchdog = Effect.fnUntraced(function* (since: () => number, deadline: number) {
@@ -250,25 +267,29 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
     const timeoutSeconds = yield* Random.nextIntBetween(watchAtLeast, watchAtMost)
     const request = { resourceVersion: from, sendInitialEvents: from === undefined, timeoutSeconds, namespace }
     const reading = api.watch(kind, request).pipe(
-      Stream.runForEachWhile((event) => handle({ _tag: "Watched", event, at: since() })),
+      Stream.chunks,
+      Stream.runForEachWhile((events) => {
+        const at = since()
+        return handle(events.map((event) => ({ _tag: "Watched", event, at })))
+      }),
       Effect.match({
         onSuccess: (): Ended => ({ end: "closed" }),
         onFailure: (error): Ended => ({ end: endOf(error), error })
       })
     )
     const ended = yield* Effect.raceFirst(reading, watchdog(since, timeoutSeconds * 1000 + graceMillis))
-    return yield* handle({ _tag: "WatchEnded", ...ended, at: since() })
+    return yield* handle([{ _tag: "WatchEnded", ...ended, at: since() }])
   })
 
   const listPage = (limit: number | undefined, token: string | undefined) =>
     Effect.matchEffect(api.listPage(kind, { limit, continue: token, namespace }), {
-      onSuccess: (page) => handle({ _tag: "PageListed", page }),
-      onFailure: (error) => handle({ _tag: "ListFailed", error })
+      onSuccess: (page) => handle([{ _tag: "PageListed", page }]),
+      onFailure: (error) => handle([{ _tag: "ListFailed", error }])
     })
 
   const readVersion = Effect.matchEffect(api.listPage(kind, { limit: 1, namespace }), {
-    onSuccess: ({ resourceVersion }) => handle({ _tag: "VersionRead", resourceVersion }),
-    onFailure: (error) => handle({ _tag: "VersionFailed", error })
+    onSuccess: ({ resourceVersion }) => handle([{ _tag: "VersionRead", resourceVersion }]),
+    onFailure: (error) => handle([{ _tag: "VersionFailed", error }])
   })
 
   const beginList = () => {
@@ -285,12 +306,12 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
         if (operation.from === undefined) beginList()
         return watch(operation.from)
       case "Wait":
-        return Effect.andThen(backoff.wait(operation.atLeast), handle({ _tag: "Waited" }))
+        return Effect.andThen(backoff.wait(operation.atLeast), handle([{ _tag: "Waited" }]))
       case "ReadVersion":
         return readVersion
     }
   }
 
-  yield* handle({ _tag: "Started" })
+  yield* handle([{ _tag: "Started" }])
   while (true) yield* Effect.flatMap(takeOperation, execute)
 })

@@ -95,7 +95,7 @@ const then =
   <A>(next: (state: State) => Step<A>) =>
   ([state, actions]: Step<A>): Step<A> => {
     const [after, more] = next(state)
-    return [after, actions.concat(more)]
+    return [after, more.length === 0 ? actions : actions.concat(more)]
   }
 
 const isStreaming = (phase: Phase): boolean =>

@@ -251,10 +251,14 @@ describe("watch", () => {
     })
   )
 
-  it.effect("loses no event when a watch is closed while the consumer is slow", () =>
+  const many = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
+
+  it.effect.each([
+    { how: "one by one", changes: many },
+    { how: "all at once", changes: [many] }
+  ])("loses no event when a watch is closed while the consumer is slow, and events arrive $how", ({ changes }) =>
     Effect.gen(function* () {
       const consumer = Latch.makeUnsafe(false)
-      const changes = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
       const { asked, ends, told } = yield* informed(
         { watches: [syncedThen("hang", ...changes), { says: [], end: "hang" }] },
         {},
@@ -266,8 +270,8 @@ describe("watch", () => {
       yield* consumer.open
       yield* settled
       assert.deepStrictEqual(ends, ["deadline"])
-      // The buffer was full when the watch was closed, so one event was still being emitted. The next watch resumes after
-      // it, so it must have been emitted, too.
+      // The buffer was full when the watch was closed, so events were still being emitted. The next watch resumes after
+      // them, so they must have been emitted, too.
       const applied = told().filter((event) => event.startsWith("+"))
       const versions = applied.map((event) => Number(event.split("@")[1]))
       assert.isAbove(versions.length, 1000)

@@ -136,6 +136,20 @@ describe("an object that cannot be decoded", () => {
     })
   )
 
+  it.effect("ends an open watch before the events that arrive with it", () =>
+    Effect.gen(function* () {
+      const { asked, told } = yield* informed({
+        watches: [
+          { says: [...synced, [modified("a", 6), unreadableAndUnnamed, modified("b", 7)]], end: "hang" },
+          { says: [], end: "hang" }
+        ]
+      })
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(told(), ["=a,b@5", "heard", "+a@6", "lost", "heard"])
+      assert.strictEqual(asked[1]?.resourceVersion, "6")
+    })
+  )
+
   it.effect("is logged by its key, without its content, and again only once it was readable", () =>
     Effect.gen(function* () {
       const says = [...synced, unreadable("a"), unreadable("a"), modified("a", 6), unreadable("a"), unreadable("b")]

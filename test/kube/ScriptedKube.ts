@@ -12,7 +12,10 @@ import { decodeListPage, decodeWatchEvent } from "../../src/kube/wire/JsonCodec.
 import type { WatchEvent } from "../../src/kube/wire/KubeCodec.ts"
 import { namespaces, type ResourceKind } from "../../src/kube/wire/ResourceKind.ts"
 
-/** The response to a watch: its events in turn (a number is a pause in seconds), and its end. */
+/**
+ * The response to a watch: its events in turn, and its end. A number is a pause in seconds, an array has events that
+ * arrive at once.
+ */
 export interface WatchAnswer {
   readonly says: ReadonlyArray<unknown>
   readonly end: "close" | "hang" | KubeError
@@ -106,7 +109,9 @@ const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
     Stream.flatMap((word) =>
       typeof word === "number"
         ? Stream.fromEffectDrain(Effect.sleep(Duration.seconds(word)))
-        : Stream.succeed(Result.getOrThrow(decodeWatchEvent(kind, word)))
+        : Stream.fromArray(
+            (Array.isArray(word) ? word : [word]).map((one) => Result.getOrThrow(decodeWatchEvent(kind, one)))
+          )
     )
   )
   const end = answer.end === "close" ? Stream.empty : answer.end === "hang" ? Stream.never : Stream.fail(answer.end)
