@@ -169,7 +169,12 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     graph("Lag from informer to cache, p99", Unit.Seconds, query("p99", quantile(0.99, "cache_apply_lag_seconds"))),
     graph("Watches that ended", Unit.Short, by("resource, reason", increase("informer_watch_ends_total"))),
     graph("Relists", Unit.Short, by("resource, reason", now("informer_relists_total"))),
-    graph("Decode errors", Unit.Short, by("resource", now("informer_decode_errors_total")))
+    graph(
+      "Decode errors and skipped objects",
+      Unit.Short,
+      query("responses of {{resource}}", `sum by (resource) (${now("informer_decode_errors_total")})`),
+      query("skipped {{resource}}", `sum by (resource) (${now("informer_objects_skipped_total")})`)
+    ).description("A skipped object keeps the last state that could be decoded. The log names it.")
   ],
   "Shared cache": [
     graph("Leader", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(

@@ -124,7 +124,10 @@ export interface Parts {
 /** The parts that the settings select. `output`: the destination of the request log. */
 export const parts = (settings: Settings, output: Observability.Output): Parts => ({
   kubeConfig: kubeConfig(settings),
-  watch: KubeWatch.layerOptions({ namespaces: settings.kubeNamespaces }),
+  watch: KubeWatch.layerOptions({
+    namespaces: settings.kubeNamespaces,
+    relistInterval: settings.kubeRelistInterval
+  }),
   scaler:
     settings.kubeNamespaces === undefined ? KubeScaler.layer : KubeScaler.layerNamespaces(settings.kubeNamespaces),
   recorder: settings.auditEvents ? KubeEventRecorder.layer : EventRecorder.layerNone,
@@ -147,7 +150,7 @@ const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Pa
     ),
     Layer.provide(watch),
     Layer.merge(Layer.mergeAll(scaler, recorder, KubeAccessReviewer.layer)),
-    Layer.provide(KubeApi.layer),
+    Layer.provide(KubeApi.layerOptions({ contentType: settings.kubeContentType })),
     Layer.provide(KubeHttp.layer),
     Layer.provide(kubeConfig)
   )

@@ -2,14 +2,17 @@
  * Lists and watches the objects of one kind, as a stream of events. `InformerProtocol` decides; this module performs
  * its actions with the Kubernetes API, the clock and the back-off.
  */
-import { Clock, Duration, Effect, Queue, Random, Stream } from "effect"
+import { type Cause, Clock, Duration, Effect, type LogLevel, Queue, Random, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Backoff from "../retry/Backoff.ts"
+import { CollectedList } from "./CollectedList.ts"
 import { InformerObserver, type WatchEnd } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
 import * as Protocol from "./InformerProtocol.ts"
+import * as State from "./InformerState.ts"
+import { SkippedObjects } from "./SkippedObjects.ts"
 import type { ResourceKind } from "./wire/ResourceKind.ts"
 
 type Versioned = { readonly resourceVersion: ResourceVersion }
@@ -32,6 +35,12 @@ export interface InformerOptions {
   readonly silenceLimit?: Duration.Input | undefined
   /** Silence during a streaming list after which the informer falls back to the paged list. Default: 30 seconds. */
   readonly listSilenceLimit?: Duration.Input | undefined
+  /** Time after which a streaming list is abandoned for the paged list. Default: 60 seconds. */
+  readonly listTimeout?: Duration.Input | undefined
+  /**
+   * Interval of the slow relist, with 20 % jitter, rounded up to the end of a watch. 0: never. Default: 6 hours.
+   */
+  readonly relistInterval?: Duration.Input | undefined
   /** First and longest back-off after failures. Default: 0.8 and 30 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
   readonly backoffLongest?: Duration.Input | undefined
@@ -52,93 +61,94 @@ const endOf = (error: KubeError): WatchEnd => {
  * The events of all objects of `kind`: one *Replaced* event with the whole list, then its changes.
  *
  * The stream neither fails nor ends: it retries with back-off until its scope closes. A new list is one *Replaced*
- * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark. `Lost`
- * follows the end of a watch, once, even if the watch is resumed at once. After a resumption an event may be repeated.
+ * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark, and
+ * precedes the `Lost` of a watch that the server ended. `Lost` follows the end of a watch, once, even if the watch is
+ * resumed at once. After a resumption an event may be repeated.
  */
 export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   options: InformerOptions = {}
 ): Stream.Stream<ClusterEvent, never, KubeApi> =>
-  Stream.callback<ClusterEvent, never, KubeApi>((queue) => run(kind, options, (event) => Queue.offer(queue, event)), {
+  Stream.callback<ClusterEvent, never, KubeApi>((queue) => run(kind, options, queue), {
     bufferSize: 1024,
     strategy: "suspend"
   })
 
+type Events = Queue.Enqueue<ClusterEvent, Cause.Done>
+
 type Ended = { readonly end: WatchEnd; readonly error?: KubeError }
 
 /** An action that is no operation. */
-type Immediate<A> = Exclude<Protocol.Action<A>, Protocol.Operation>
+type Immediate<A> = Exclude<State.Action<A>, State.Operation>
 
-const isOperation = <A>(action: Protocol.Action<A>): action is Protocol.Operation =>
-  action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait"
+const isOperation = <A>(action: State.Action<A>): action is State.Operation =>
+  action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait" || action._tag === "ReadVersion"
 
-const settingsOf = <A extends Versioned>(kind: ResourceKind<A>, options: InformerOptions): Protocol.Settings => ({
+/** `random` is from 0 to 1. */
+const settingsOf = <A extends Versioned>(
+  kind: ResourceKind<A>,
+  options: InformerOptions,
+  random: number
+): State.Settings => ({
   resource: kind.resource,
   streamingList: options.streamingList ?? true,
   pageSize: options.pageSize ?? 500,
   silenceMillis: Duration.toMillis(options.silenceLimit ?? "3 minutes"),
   listSilenceMillis: Duration.toMillis(options.listSilenceLimit ?? "30 seconds"),
+  listTimeoutMillis: Duration.toMillis(options.listTimeout ?? "60 seconds"),
+  relistMillis: (0.8 + 0.4 * random) * Duration.toMillis(options.relistInterval ?? "6 hours") || Infinity,
   backoffLongestMillis: Duration.toMillis(options.backoffLongest ?? "30 seconds")
 })
 
-/** The list being read: from pages, which repeat no object, or from initial events, by key. */
-class CollectedList<A> {
-  readonly #byKey = new Map<string, A>()
-  #paged: Array<A> = []
-
-  append(objects: ReadonlyArray<A>): void {
-    for (const object of objects) this.#paged.push(object)
-  }
-
-  set(key: string, object: A): void {
-    this.#byKey.set(key, object)
-  }
-
-  delete(key: string): void {
-    this.#byKey.delete(key)
-  }
-
-  items(): ReadonlyArray<A> {
-    return this.#byKey.size === 0 ? this.#paged : [...this.#byKey.values()]
-  }
-
-  clear(): void {
-    this.#byKey.clear()
-    this.#paged = []
-  }
-}
-
-/** Performs the immediate actions. */
+/** Performs the immediate actions: at once, or by the effect that it returns. A watch has far too many for an effect each. */
 const performer = <A extends Versioned>(
   kind: ResourceKind<A>,
   list: CollectedList<A>,
+  skipped: SkippedObjects,
   observer: InformerObserver,
   resetBackoff: Effect.Effect<void>,
-  passOn: (event: ClusterEvent) => Effect.Effect<unknown>
+  events: Events
 ) => {
   const { namespace, resource } = kind
   const scope = namespace === undefined ? {} : { namespace }
-  const emit = (event: ClusterEvent): Effect.Effect<unknown> => {
+  const emit = (event: ClusterEvent): Effect.Effect<unknown> | undefined => {
     observer.emitting(resource)
-    return passOn(event)
+    return Queue.offerUnsafe(events, event) ? undefined : Queue.offer(events, event)
   }
-  return (action: Immediate<A>): Effect.Effect<unknown> => {
+  const log = (level: LogLevel.Severity, message: string, annotations: Readonly<Record<string, unknown>>) =>
+    Effect.logWithLevel(level)(message).pipe(Effect.annotateLogs({ resource, ...scope, ...annotations }))
+  return (action: Immediate<A>): Effect.Effect<unknown> | undefined => {
     switch (action._tag) {
       case "CollectPage":
         list.append(action.objects)
-        return Effect.void
+        return undefined
       case "Collect":
-        list.set(kind.key(action.object), action.object)
-        return Effect.void
+        list.set(action.object)
+        return undefined
       case "Forget":
-        list.delete(kind.key(action.object))
-        return Effect.void
-      case "EmitReplaced":
+        list.delete(action.object)
+        return undefined
+      case "Hold":
+        list.hold(action.key)
+        return undefined
+      case "Skip": {
+        const { key, message: error } = action
+        return Effect.andThen(
+          log(skipped.isNews(key) ? "Warn" : "Debug", "Skipped an object that cannot be decoded", { key, error }),
+          observer.skipped(resource)
+        )
+      }
+      case "EmitReplaced": {
+        skipped.listed()
+        const waiting = emit(kind.replaced(list.items(), action.resourceVersion, list.held()))
         // Cleared last: an interrupted action is performed again.
-        return Effect.map(emit(kind.replaced(list.items(), action.resourceVersion, new Set())), () => list.clear())
+        return Effect.map(waiting ?? Effect.void, () => list.clear())
+      }
       case "EmitApplied":
+        skipped.readable(() => kind.key(action.object))
         return emit(kind.applied(action.object))
       case "EmitDeleted":
+        skipped.readable(() => kind.key(action.object))
         return emit(kind.deleted(action.object))
       case "EmitHeard":
         return emit({ _tag: "Heard", resource, ...scope })
@@ -159,9 +169,7 @@ const performer = <A extends Versioned>(
       case "ObserveDecodeError":
         return observer.decodeError(resource, action.error)
       case "Log":
-        return Effect.logWithLevel(action.level)(action.message).pipe(
-          Effect.annotateLogs({ resource, ...scope, ...annotationsOf(action.error) })
-        )
+        return log(action.level, action.message, annotationsOf(action.error))
     }
   }
 }
@@ -175,38 +183,51 @@ const annotationsOf = (error: KubeError | undefined) =>
 
 /** The protocol's state, and the actions that its steps left to do. */
 const makeMachine = <A extends Versioned>(
-  settings: Protocol.Settings,
-  perform: (action: Immediate<A>) => Effect.Effect<unknown>
+  settings: State.Settings,
+  perform: (action: Immediate<A>) => Effect.Effect<unknown> | undefined
 ) => {
   // A watch that is interrupted while the consumer is slow leaves its actions here, and they are performed after it.
-  const outbox: Array<Protocol.Action<A>> = []
-  let state = Protocol.initial(settings)
+  const outbox: Array<State.Action<A>> = []
+  let state = State.initial(settings)
 
+  const take = (input: State.Input<A>): void => {
+    const last = outbox.at(-1)
+    // Once a step has begun an operation, inputs of the one before are late.
+    if (last !== undefined && isOperation(last)) return
+    const [next, actions] = Protocol.step(state, input)
+    state = next
+    for (const action of actions) outbox.push(action)
+  }
+
+  /** Performs the actions up to the next operation. Succeeds with whether there is none. */
   const settle: Effect.Effect<boolean> = Effect.suspend(() => {
-    const [action] = outbox
-    if (action === undefined || isOperation(action)) return Effect.succeed(action === undefined)
-    return Effect.flatMap(perform(action), () => {
-      outbox.shift()
-      return settle
-    })
+    let done = 0
+    for (const action of outbox) {
+      if (isOperation(action)) break
+      const effect = perform(action)
+      if (effect !== undefined) {
+        outbox.splice(0, done)
+        return Effect.flatMap(effect, () => {
+          outbox.shift()
+          return settle
+        })
+      }
+      done += 1
+    }
+    outbox.splice(0, done)
+    return Effect.succeed(outbox.length === 0)
   })
 
   return {
     state: () => state,
-    /** Takes a step and performs its actions. Succeeds with whether the operation under way goes on. */
-    handle: (input: Protocol.Input<A>): Effect.Effect<boolean> =>
+    /** Takes a step for each input and performs their actions. Succeeds with whether the operation under way goes on. */
+    handle: (inputs: ReadonlyArray<State.Input<A>>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
-        const last = outbox.at(-1)
-        // Once a step has begun an operation, inputs of the one before are late.
-        if (last === undefined || !isOperation(last)) {
-          const [next, actions] = Protocol.step(state, input)
-          state = next
-          outbox.push(...actions)
-        }
+        inputs.forEach(take)
         return settle
       }),
     /** Takes the operation that the last step began. */
-    takeOperation: Effect.suspend((): Effect.Effect<Protocol.Operation> => {
+    takeOperation: Effect.suspend((): Effect.Effect<State.Operation> => {
       const operation = outbox.shift()
       return operation !== undefined && isOperation(operation)
         ? Effect.succeed(operation)
@@ -218,7 +239,7 @@ const makeMachine = <A extends Versioned>(
 const run = Effect.fnUntraced(function* <A extends Versioned>(
   kind: ResourceKind<A>,
   options: InformerOptions,
-  passOn: (event: ClusterEvent) => Effect.Effect<unknown>
+  events: Events
 ): Effect.fn.Return<never, never, KubeApi> {
   const api = yield* KubeApi
   const clock = yield* Clock.Clock
@@ -227,9 +248,10 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
   const watchAtMost = Duration.toSeconds(options.watchAtMost ?? "10 minutes")
   const graceMillis = Duration.toMillis(options.watchGrace ?? "30 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", options.backoffLongest ?? "30 seconds")
-  const list = new CollectedList<A>()
-  const perform = performer(kind, list, yield* InformerObserver, backoff.reset, passOn)
-  const { handle, state, takeOperation } = makeMachine(settingsOf(kind, options), perform)
+  const list = new CollectedList<A>(kind.key)
+  const skipped = new SkippedObjects()
+  const perform = performer(kind, list, skipped, yield* InformerObserver, backoff.reset, events)
+  const { handle, state, takeOperation } = makeMachine(settingsOf(kind, options, yield* Random.next), perform)
 
   const watchdog = Effect.fnUntraced(function* (since: () => number, deadline: number) {
     while (true) {
@@ -245,35 +267,51 @@ const run = Effect.fnUntraced(function* <A extends Versioned>(
     const timeoutSeconds = yield* Random.nextIntBetween(watchAtLeast, watchAtMost)
     const request = { resourceVersion: from, sendInitialEvents: from === undefined, timeoutSeconds, namespace }
     const reading = api.watch(kind, request).pipe(
-      Stream.runForEachWhile((event) => handle({ _tag: "Watched", event, at: since() })),
+      Stream.chunks,
+      Stream.runForEachWhile((events) => {
+        const at = since()
+        return handle(events.map((event) => ({ _tag: "Watched", event, at })))
+      }),
       Effect.match({
         onSuccess: (): Ended => ({ end: "closed" }),
         onFailure: (error): Ended => ({ end: endOf(error), error })
       })
     )
     const ended = yield* Effect.raceFirst(reading, watchdog(since, timeoutSeconds * 1000 + graceMillis))
-    return yield* handle({ _tag: "WatchEnded", ...ended, at: since() })
+    return yield* handle([{ _tag: "WatchEnded", ...ended, at: since() }])
   })
 
   const listPage = (limit: number | undefined, token: string | undefined) =>
     Effect.matchEffect(api.listPage(kind, { limit, continue: token, namespace }), {
-      onSuccess: (page) => handle({ _tag: "PageListed", page }),
-      onFailure: (error) => handle({ _tag: "ListFailed", error })
+      onSuccess: (page) => handle([{ _tag: "PageListed", page }]),
+      onFailure: (error) => handle([{ _tag: "ListFailed", error }])
     })
 
-  const execute = (operation: Protocol.Operation): Effect.Effect<unknown> => {
+  const readVersion = Effect.matchEffect(api.listPage(kind, { limit: 1, namespace }), {
+    onSuccess: ({ resourceVersion }) => handle([{ _tag: "VersionRead", resourceVersion }]),
+    onFailure: (error) => handle([{ _tag: "VersionFailed", error }])
+  })
+
+  const beginList = () => {
+    list.clear()
+    skipped.listing()
+  }
+
+  const execute = (operation: State.Operation): Effect.Effect<unknown> => {
     switch (operation._tag) {
       case "ListPage":
-        if (operation.continue === undefined) list.clear()
+        if (operation.continue === undefined) beginList()
         return listPage(operation.limit, operation.continue)
       case "OpenWatch":
-        if (operation.from === undefined) list.clear()
+        if (operation.from === undefined) beginList()
         return watch(operation.from)
       case "Wait":
-        return Effect.andThen(backoff.wait(operation.atLeast), handle({ _tag: "Waited" }))
+        return Effect.andThen(backoff.wait(operation.atLeast), handle([{ _tag: "Waited" }]))
+      case "ReadVersion":
+        return readVersion
     }
   }
 
-  yield* handle({ _tag: "Started" })
+  yield* handle([{ _tag: "Started" }])
   while (true) yield* Effect.flatMap(takeOperation, execute)
 })

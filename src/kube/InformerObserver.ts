@@ -9,12 +9,15 @@ import type { KubeDecodeError } from "./KubeErrors.ts"
  *
  * - `start`: the first list.
  * - `expired`: the version to resume from was compacted (410).
+ * - `restored`: the current version is older than that one; the store of the server was restored from a backup.
  * - `version-too-large`: the server has not reached that version; its store was restored from a backup.
  * - `refused`: the server rejects that version.
  * - `broken`: watches from that version keep ending with unreadable lines or ERROR events.
  * - `silent`: the watch from that version received nothing, although the server sends bookmarks.
+ * - `periodic`: the interval of the slow relist has passed.
  */
-export type RelistReason = "start" | "expired" | "version-too-large" | "refused" | "broken" | "silent"
+export type RelistReason =
+  "start" | "expired" | "restored" | "version-too-large" | "refused" | "broken" | "silent" | "periodic"
 
 /**
  * Why a watch ended.
@@ -22,10 +25,10 @@ export type RelistReason = "start" | "expired" | "version-too-large" | "refused"
  * - `closed`: the server ended it, as it does at the timeout.
  * - `deadline`: the server did not end it at the timeout.
  * - `silent`: no bookmark arrived for too long, on a server that sends them.
- * - `stalled`: the initial events of a streaming list stopped before their end.
- * - `unsupported`: the server does not support streaming lists.
+ * - `stalled`: the initial events of a streaming list stopped before their end, or took too long.
+ * - `unsupported`: the server does not support streaming lists, or ignores the request for one.
  * - `expired`, `failed`, `forbidden`: an error response or an ERROR event.
- * - `undecodable`: an event could not be decoded.
+ * - `undecodable`: an event could not be decoded, and it is unknown which object it is of.
  * - `unreachable`: no connection, or a broken one.
  */
 export type WatchEnd =
@@ -52,6 +55,8 @@ export interface InformerObserver {
   readonly watchEnded: (resource: WatchedResource, end: WatchEnd, namespace?: NamespaceName) => Effect.Effect<void>
   /** A response or an event could not be decoded. */
   readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
+  /** An object could not be decoded, and its last known state stays. */
+  readonly skipped: (resource: WatchedResource) => Effect.Effect<void>
   /** A bookmark arrived. */
   readonly bookmark: (resource: WatchedResource, resourceVersion: ResourceVersion) => Effect.Effect<void>
   /** An event is about to be emitted. A plain function, because it is called for every event. It must not throw. */
@@ -65,6 +70,7 @@ export const unobserved: InformerObserver = {
   watchStarted: () => Effect.void,
   watchEnded: () => Effect.void,
   decodeError: () => Effect.void,
+  skipped: () => Effect.void,
   bookmark: () => Effect.void,
   emitting: () => {}
 }
@@ -85,6 +91,7 @@ export const all = (observers: ReadonlyArray<InformerObserver>): InformerObserve
     watchStarted: (resource, namespace) => each((observer) => observer.watchStarted(resource, namespace)),
     watchEnded: (resource, end, namespace) => each((observer) => observer.watchEnded(resource, end, namespace)),
     decodeError: (resource, error) => each((observer) => observer.decodeError(resource, error)),
+    skipped: (resource) => each((observer) => observer.skipped(resource)),
     bookmark: (resource, resourceVersion) => each((observer) => observer.bookmark(resource, resourceVersion)),
     emitting: (resource) => {
       for (const observer of observers) observer.emitting(resource)

@@ -2,159 +2,18 @@
  * The informer as a state machine, after client-go's reflector. It does no I/O: `step` maps a state and an input to the
  * next state and actions, and `Informer` performs the actions.
  *
- * Three actions are operations: `ListPage`, `OpenWatch` and `Wait`. Exactly one operation is under way at any time. An
+ * Four actions are operations: `ListPage`, `OpenWatch`, `Wait` and `ReadVersion`. Exactly one operation is under way at any time. An
  * input that ends it yields the next operation as its last action. So may any other input: the new operation replaces
  * the old one.
  *
- * One file: states, inputs and transitions are read together, and each transition names the others.
+ * One file: the transitions are read together, and each names the others.
  */
 import { type Duration, pipe } from "effect"
-import type { WatchedResource } from "../model/ClusterEvent.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
-import type { KubeDecodeError, KubeError } from "./KubeErrors.ts"
-import type { KubeListPage, WatchEvent } from "./wire/KubeCodec.ts"
-
-/** The settings of the protocol. */
-export interface Settings {
-  /** For log messages. */
-  readonly resource: WatchedResource
-  /** Whether to begin with a streaming list. */
-  readonly streamingList: boolean
-  /** Objects in a page of the paged list. */
-  readonly pageSize: number
-  /** Silence after which a watch is ended, on a server that sends periodic bookmarks. */
-  readonly silenceMillis: number
-  /** Silence after which a streaming list is abandoned. */
-  readonly listSilenceMillis: number
-  /** A watch that lived longer than this does not count as part of a series of failures. */
-  readonly backoffLongestMillis: number
-}
-
-/**
- * The named states. `heardAt`: the time of the last event, in milliseconds since the watch was requested.
- * `spoke`: an event arrived. `news`: a list or a newer version arrived.
- *
- * - `Idle`: not started.
- * - `Listing`: the paged list is being read. All its pages are of the version of the first.
- * - `Opening`: a watch was requested; it begins with a streaming list if `streaming`.
- * - `StreamingList`: the initial events are arriving; their end is outstanding.
- * - `Watching`: the watch is open and the list was emitted.
- * - `Waiting`: the back-off is running.
- */
-export type Phase =
-  | { readonly _tag: "Idle" }
-  | { readonly _tag: "Listing"; readonly attempt: number; readonly resourceVersion: ResourceVersion | undefined }
-  | { readonly _tag: "Opening"; readonly streaming: boolean }
-  | { readonly _tag: "StreamingList"; readonly heardAt: number; readonly spoke: boolean }
-  | { readonly _tag: "Watching"; readonly heardAt: number; readonly spoke: boolean; readonly news: boolean }
-  | { readonly _tag: "Waiting" }
-
-type Watch = Extract<Phase, { readonly _tag: "Opening" | "StreamingList" | "Watching" }>
-
-/**
- * The position in the history of the cluster.
- *
- * - `ListDue`: there is no version to resume from, so a list is needed.
- * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch
- *   would otherwise report itself ready with a view that never changes.
- * - `Emitted`: everything up to this version was emitted. A watch resumes from it.
- */
-export type Position =
-  | { readonly _tag: "ListDue" }
-  | { readonly _tag: "Held"; readonly resourceVersion: ResourceVersion }
-  | { readonly _tag: "Emitted"; readonly resourceVersion: ResourceVersion }
-
-export interface State {
-  readonly settings: Settings
-  readonly phase: Phase
-  readonly position: Position
-  /** Whether streaming lists are used, or paged ones. */
-  readonly streamingList: boolean
-  /** The reason of the list that is due, or else of the last one. */
-  readonly relistReason: RelistReason
-  /** The reason of the last list, and whether there was progress since. Together they reveal a loop of lists. */
-  readonly lastRelist: RelistReason | undefined
-  readonly progressed: boolean
-  /** Watches in a row that broke at the version of `position`. */
-  readonly doubts: number
-  /** Whether the server sends periodic bookmarks. If it does not, a watch may be silent for any time. */
-  readonly sendsBookmarks: boolean
-  /** Whether the consumer regards the watch as open, so that `Lost` follows its end. */
-  readonly live: boolean
-  /** The failure that was last logged as a warning, to log repetitions as debug records. */
-  readonly trouble: string | undefined
-  /** Whether the back-off has waited since its last reset. */
-  readonly backedOff: boolean
-}
-
-/**
- * An input. `at` is in milliseconds since the watch was requested.
- *
- * - `Started`: begin.
- * - `PageListed`, `ListFailed`: the outcome of `ListPage`.
- * - `Watched`: an event of the watch, which is open.
- * - `WatchEnded`: the outcome of `OpenWatch`: a clean end, a failure, or an end that `overdue` requested.
- * - `Waited`: the outcome of `Wait`.
- */
-export type Input<A> =
-  | { readonly _tag: "Started" }
-  | { readonly _tag: "PageListed"; readonly page: KubeListPage<A> }
-  | { readonly _tag: "ListFailed"; readonly error: KubeError }
-  | { readonly _tag: "Watched"; readonly event: WatchEvent<A>; readonly at: number }
-  | { readonly _tag: "WatchEnded"; readonly end: WatchEnd; readonly error?: KubeError | undefined; readonly at: number }
-  | { readonly _tag: "Waited" }
-
-type WatchEnded = Extract<Input<never>, { readonly _tag: "WatchEnded" }>
-
-/**
- * An action that takes time.
- *
- * - `ListPage`: read a page; without `continue`, the first one of a new list.
- * - `OpenWatch`: watch from this version; without one, begin with a streaming list.
- * - `Wait`: wait for the back-off, and at least for the `Retry-After` of the server.
- */
-export type Operation =
-  | { readonly _tag: "ListPage"; readonly limit: number | undefined; readonly continue: string | undefined }
-  | { readonly _tag: "OpenWatch"; readonly from: ResourceVersion | undefined }
-  | { readonly _tag: "Wait"; readonly atLeast: Duration.Duration | undefined }
-
-/**
- * An action. The actions of a step are performed in order.
- *
- * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. The list
- *   is not part of the state, so that no step copies it. A new list begins empty.
- * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit the event of that name.
- * - `ResetBackoff`: the next wait is the shortest.
- * - `Observe…`: call the method of `InformerObserver`.
- * - `Log`: write a log record.
- */
-export type Action<A> =
-  | Operation
-  | { readonly _tag: "CollectPage"; readonly objects: ReadonlyArray<A> }
-  | { readonly _tag: "Collect"; readonly object: A }
-  | { readonly _tag: "Forget"; readonly object: A }
-  | { readonly _tag: "EmitReplaced"; readonly resourceVersion: ResourceVersion }
-  | { readonly _tag: "EmitApplied"; readonly object: A }
-  | { readonly _tag: "EmitDeleted"; readonly object: A }
-  | { readonly _tag: "EmitHeard" }
-  | { readonly _tag: "EmitLost" }
-  | { readonly _tag: "ResetBackoff" }
-  | { readonly _tag: "ObserveListing"; readonly reason: RelistReason }
-  | { readonly _tag: "ObserveRelisted"; readonly reason: RelistReason }
-  | { readonly _tag: "ObserveWatchStarted" }
-  | { readonly _tag: "ObserveWatchEnded"; readonly end: WatchEnd }
-  | { readonly _tag: "ObserveBookmark"; readonly resourceVersion: ResourceVersion }
-  | { readonly _tag: "ObserveDecodeError"; readonly error: KubeDecodeError }
-  | {
-      readonly _tag: "Log"
-      readonly level: "Debug" | "Info" | "Warn"
-      readonly message: string
-      readonly error?: KubeError | undefined
-    }
-
-/** The next state and the actions. */
-export type Step<A> = readonly [State, ReadonlyArray<Action<A>>]
+import type { Action, Input, Phase, State, Step, Watch, WatchEnded } from "./InformerState.ts"
+import { failureRecord, KubeDecodeError, type KubeError } from "./KubeErrors.ts"
+import type { KubeListPage, UndecodableObject, WatchEvent } from "./wire/KubeCodec.ts"
 
 /** A watch that ends sooner than this, and without news, ended too soon. */
 const veryShortWatchMillis = 1000
@@ -165,27 +24,14 @@ const doubtsUntilRelist = 2
 /** Attempts at a paged list until it is read whole, without pages. */
 const pagedAttempts = 2
 
+/** After this many streaming lists in a row that broke off, the paged list is used. */
+const brokenListsUntilPaged = 2
+
 /** Responses to a streaming list that the server does not know or has switched off. */
 const rejectsStreamingList = new Set([400, 404, 405, 406, 422, 501])
 
 /** Responses to a resource version that the server cannot make sense of. */
 const rejectsVersion = new Set([400, 404, 422])
-
-/** The state before `Started`. */
-export const initial = (settings: Settings): State => ({
-  settings,
-  phase: { _tag: "Idle" },
-  position: { _tag: "ListDue" },
-  streamingList: settings.streamingList,
-  relistReason: "start",
-  lastRelist: undefined,
-  progressed: false,
-  doubts: 0,
-  sendsBookmarks: false,
-  live: false,
-  trouble: undefined,
-  backedOff: false
-})
 
 /**
  * One transition. An input that the phase does not expect, such as one of an earlier operation, changes nothing.
@@ -199,7 +45,10 @@ export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
     case "Idle":
       return input._tag === "Started" ? pipe(listDue(state), then(proceed)) : unchanged(state)
     case "Waiting":
-      return input._tag === "Waited" ? proceed(state) : unchanged(state)
+      return input._tag === "Waited" ? resume(state) : unchanged(state)
+    case "ReadingVersion":
+      if (input._tag === "VersionRead") return versionRead(state, input.resourceVersion)
+      return input._tag === "VersionFailed" ? versionFailed(state, input.error) : unchanged(state)
     case "Listing":
       if (input._tag === "PageListed") return pageListed(state, phase, input.page)
       return input._tag === "ListFailed" ? listFailed(state, phase, input.error) : unchanged(state)
@@ -213,7 +62,7 @@ export const step = <A extends { readonly resourceVersion: ResourceVersion }>(
       return input._tag === "Watched" ? collected(state, phase, input.event, input.at) : unchanged(state)
     case "Watching":
       if (input._tag === "WatchEnded") return watchEnded(state, phase, input)
-      return input._tag === "Watched" ? watched(state, phase.news, input.event, input.at) : unchanged(state)
+      return input._tag === "Watched" ? watched(state, phase, input.event, input.at) : unchanged(state)
   }
 }
 
@@ -227,9 +76,9 @@ export const overdue = (
   deadline: number
 ): "deadline" | "stalled" | "silent" | number => {
   if (at >= deadline) return "deadline"
-  const { listSilenceMillis, silenceMillis } = settings
+  const { listSilenceMillis, listTimeoutMillis, silenceMillis } = settings
   const heardAt = "heardAt" in phase ? phase.heardAt : 0
-  const listLimit = isStreaming(phase) ? heardAt + listSilenceMillis : Infinity
+  const listLimit = isStreaming(phase) ? Math.min(heardAt + listSilenceMillis, listTimeoutMillis) : Infinity
   if (at >= listLimit) return "stalled"
   const limit = sendsBookmarks ? heardAt + silenceMillis : Infinity
   if (at >= limit) return "silent"
@@ -237,17 +86,22 @@ export const overdue = (
   return Math.max(1, Math.min(deadline - at, listLimit - at, limit - at, listSilenceMillis, silenceMillis))
 }
 
+type StreamingList = Extract<Phase, { readonly _tag: "StreamingList" }>
+type Watching = Extract<Phase, { readonly _tag: "Watching" }>
+
 const unchanged = (state: State): Step<never> => [state, []]
 
 const then =
   <A>(next: (state: State) => Step<A>) =>
   ([state, actions]: Step<A>): Step<A> => {
     const [after, more] = next(state)
-    return [after, actions.concat(more)]
+    return [after, more.length === 0 ? actions : actions.concat(more)]
   }
 
 const isStreaming = (phase: Phase): boolean =>
   phase._tag === "StreamingList" || (phase._tag === "Opening" && phase.streaming)
+
+const isExpired = (error: KubeError): boolean => error._tag === "KubeStatusError" && error.isExpired
 
 const retryAfterOf = (error: KubeError): Duration.Duration | undefined =>
   error._tag === "KubeStatusError" ? error.retryAfter : undefined
@@ -259,6 +113,35 @@ const proceed = (state: State): Step<never> => {
   const from = position._tag === "ListDue" ? undefined : position.resourceVersion
   return [{ ...state, phase: { _tag: "Opening", streaming: from === undefined } }, [{ _tag: "OpenWatch", from }]]
 }
+
+/**
+ * Goes on after a failure or a wait. The store of the server may have been restored from a backup meanwhile. Its versions
+ * then go back, and a watch from ours misses all changes until they have passed it. So the current version is read first.
+ */
+const resume = (state: State): Step<never> => {
+  if (state.position._tag === "ListDue") return proceed(state)
+  return isRelistDue(state)
+    ? pipe(relist("periodic")(state), then(proceed))
+    : [{ ...state, phase: { _tag: "ReadingVersion" } }, [{ _tag: "ReadVersion" }]]
+}
+
+/** A list finds what no other rule does. It replaces the resumption of a watch, because the old watch has just ended. */
+const isRelistDue = ({ position, settings, watchedMillis }: State): boolean =>
+  position._tag === "Emitted" && watchedMillis >= settings.relistMillis
+
+const versionRead = (state: State, current: ResourceVersion): Step<never> => {
+  const { position } = state
+  if (position._tag === "ListDue" || !isOlder(current, position.resourceVersion)) return proceed(state)
+  const log: Action<never> = {
+    _tag: "Log",
+    level: "Warn",
+    message: "The resource version of the cluster is older than before, as after a restore: listing again"
+  }
+  return pipe([state, [log]], then(relist("restored")), then(proceed))
+}
+
+const versionFailed = (state: State, error: KubeError): Step<never> =>
+  isExpired(error) ? expired(state, retryAfterOf(error)) : pipe(warn(state, error), then(wait(retryAfterOf(error))))
 
 const wait =
   (atLeast?: Duration.Duration) =>
@@ -281,14 +164,23 @@ const pageListed = <A>(
 ): Step<A> => {
   // Should the pages differ in their version, resuming from the first loses nothing.
   const resourceVersion = first ?? page.resourceVersion
-  const collect: Action<A> = { _tag: "CollectPage", objects: page.items }
+  const collect: ReadonlyArray<Action<A>> = [
+    { _tag: "CollectPage", objects: page.items },
+    ...page.undecodable.flatMap(skippedFromList)
+  ]
   if (page.continue === undefined) {
-    return pipe([{ ...state, position: { _tag: "Held", resourceVersion } }, [collect]], then<A>(proceed))
+    return pipe([{ ...state, position: { _tag: "Held", resourceVersion } }, collect], then<A>(proceed))
   }
   return [
     { ...state, phase: { _tag: "Listing", attempt, resourceVersion } },
-    [collect, { _tag: "ListPage", limit: limitOf(state, attempt), continue: page.continue }]
+    [...collect, { _tag: "ListPage", limit: limitOf(state, attempt), continue: page.continue }]
   ]
+}
+
+// Without a key nobody can tell which object would have to stay.
+const skippedFromList = ({ key, message }: UndecodableObject): ReadonlyArray<Action<never>> => {
+  const skip: Action<never> = { _tag: "Skip", key, message }
+  return key === undefined ? [skip] : [{ _tag: "Hold", key }, skip]
 }
 
 // A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is so large or
@@ -298,7 +190,7 @@ const listFailed = (
   { attempt }: Extract<Phase, { readonly _tag: "Listing" }>,
   error: KubeError
 ): Step<never> =>
-  error._tag === "KubeStatusError" && error.isExpired && attempt < pagedAttempts
+  isExpired(error) && attempt < pagedAttempts
     ? firstPage(state, attempt + 1)
     : pipe(warn(state, error), then(wait(retryAfterOf(error))))
 
@@ -316,12 +208,8 @@ const opened = (state: State, streaming: boolean, at: number): Step<never> => {
 }
 
 /** An event of a streaming list. */
-const collected = <A>(
-  state: State,
-  { heardAt, spoke }: Extract<Phase, { readonly _tag: "StreamingList" }>,
-  event: WatchEvent<A>,
-  at: number
-): Step<A> => {
+const collected = <A>(state: State, phase: StreamingList, event: WatchEvent<A>, at: number): Step<A> => {
+  const { heardAt, spoke } = phase
   const next: State =
     spoke && heardAt === at ? state : { ...state, phase: { _tag: "StreamingList", heardAt: at, spoke: true } }
   switch (event._tag) {
@@ -329,18 +217,22 @@ const collected = <A>(
       return [next, [{ _tag: "Collect", object: event.object }]]
     case "Deleted":
       return [next, [{ _tag: "Forget", object: event.object }]]
+    case "Undecodable":
+      return [next, skippedFromList(event)]
     case "Bookmark": {
       const { initialEventsEnd, resourceVersion } = event
-      const observe: Action<never> = { _tag: "ObserveBookmark", resourceVersion }
-      return initialEventsEnd
-        ? pipe(
-            [{ ...state, phase: { _tag: "Watching", heardAt: at, spoke: true, news: true } }, [observe]],
-            then(replaced(resourceVersion)),
-            then(heard)
-          )
-        : [next, [observe]]
+      // kube-apiserver sends no other bookmark before that of the end, so this server ignores `sendInitialEvents`.
+      if (!initialEventsEnd) return watchEnded(state, phase, { _tag: "WatchEnded", end: "unsupported", at })
+      return pipe(
+        [
+          { ...state, phase: { _tag: "Watching", heardAt: at, spoke: true, news: true } },
+          [{ _tag: "ObserveBookmark", resourceVersion }]
+        ],
+        then(replaced(resourceVersion)),
+        then(heard)
+      )
     }
-    default:
+    case "Opened":
       return unchanged(state)
   }
 }
@@ -348,10 +240,11 @@ const collected = <A>(
 /** An event of an open watch whose list was emitted. */
 const watched = <A extends { readonly resourceVersion: ResourceVersion }>(
   state: State,
-  news: boolean,
+  phase: Watching,
   event: WatchEvent<A>,
   at: number
 ): Step<A> => {
+  const { news } = phase
   switch (event._tag) {
     case "Applied":
       return advanced(state, news, event.object.resourceVersion, at, [{ _tag: "EmitApplied", object: event.object }])
@@ -364,9 +257,20 @@ const watched = <A extends { readonly resourceVersion: ResourceVersion }>(
         { _tag: "EmitHeard" }
       ])
     }
-    default:
+    case "Undecodable":
+      return undecodable(state, phase, event, at)
+    case "Opened":
       return unchanged(state)
   }
+}
+
+/** The last known state of the object stays. If nobody can tell which object it is, any object's state is in doubt. */
+const undecodable = (state: State, phase: Watching, { key, message }: UndecodableObject, at: number): Step<never> => {
+  if (key !== undefined) {
+    return [{ ...state, phase: { ...phase, heardAt: at, spoke: true } }, [{ _tag: "Skip", key, message }]]
+  }
+  const error = new KubeDecodeError({ operation: `watch ${state.settings.resource}`, message })
+  return watchEnded(state, phase, { _tag: "WatchEnded", end: "undecodable", error, at })
 }
 
 /** Moves the position to the version of an event, never back: after a resumption the server may repeat events. */
@@ -400,7 +304,14 @@ const replaced =
     const { lastRelist, progressed, relistReason: reason } = state
     return pipe(
       [
-        { ...state, live: true, position: { _tag: "Emitted", resourceVersion }, lastRelist: reason },
+        {
+          ...state,
+          live: true,
+          position: { _tag: "Emitted", resourceVersion },
+          lastRelist: reason,
+          brokenLists: 0,
+          watchedMillis: 0
+        },
         [{ _tag: "EmitReplaced", resourceVersion }]
       ],
       then(reason === lastRelist && !progressed ? unchanged : progress),
@@ -431,19 +342,12 @@ const relist =
 
 /** Logs a failure: as a warning, unless it is the one logged before. */
 const warn = (state: State, error: KubeError): Step<never> => {
-  const isStatus = error._tag === "KubeStatusError"
-  const trouble = `${error.operation} ${isStatus ? error.code : error._tag}`
-  const log: Action<never> = {
-    _tag: "Log",
-    level: trouble === state.trouble ? "Debug" : "Warn",
-    message:
-      isStatus && error.isForbidden
-        ? `The cluster does not permit this service to ${error.operation}: grant it the verbs list and watch on ${state.settings.resource}`
-        : `Cannot ${error.operation}: retrying`,
-    error
-  }
+  const failure = `${error.operation} ${error._tag === "KubeStatusError" ? error.code : error._tag}`
+  const times = state.trouble?.failure === failure ? state.trouble.times + 1 : 1
+  const needed = `the verbs list and watch on ${state.settings.resource}`
+  const log: Action<never> = { _tag: "Log", ...failureRecord(error, times, needed), error }
   return [
-    { ...state, trouble },
+    { ...state, trouble: { failure, times } },
     error._tag === "KubeDecodeError" ? [log, { _tag: "ObserveDecodeError", error }] : [log]
   ]
 }
@@ -458,37 +362,43 @@ const isUnsupported = (phase: Watch, error: KubeError | undefined): boolean =>
   rejectsStreamingList.has(error.code)
 
 const watchEnded = (state: State, phase: Watch, input: WatchEnded): Step<never> => {
-  const { end, error } = input
-  const unsupported = isUnsupported(phase, error)
-  const next = () => {
-    if (unsupported || end === "stalled") return pagedListOnly(error)
-    if (end === "silent" && !("spoke" in phase && phase.spoke)) return unreachedVersion
-    return error === undefined ? closed(phase, input.at) : failed(phase, error, input.at)
-  }
+  const { at, error } = input
+  const end = isUnsupported(phase, error) ? "unsupported" : input.end
   return pipe(
-    [state, [{ _tag: "ObserveWatchEnded", end: unsupported ? "unsupported" : end }]],
+    [{ ...state, watchedMillis: state.watchedMillis + at }, [{ _tag: "ObserveWatchEnded", end }]],
+    // Before a server ends a watch, it sends all changes. So the state that the consumer has was current until now.
+    then(phase._tag === "Watching" && end === "closed" ? heard : unchanged),
     then(lost),
-    then(next())
+    then(isStreaming(phase) ? streamingListEnded(phase, end, error, at) : streamEnded(phase, end, error, at))
   )
 }
 
-const pagedListOnly =
-  (error: KubeError | undefined) =>
-  (state: State): Step<never> =>
-    pipe(
-      [
-        { ...state, streamingList: false },
-        [
-          {
-            _tag: "Log",
-            level: "Info",
-            message: "The cluster does not support streaming lists: using the paged list",
-            error
-          }
-        ]
-      ],
-      then(proceed)
+const streamEnded = (phase: Watch, end: WatchEnd, error: KubeError | undefined, lived: number) => {
+  if (end === "silent" && !("spoke" in phase && phase.spoke)) return unreachedVersion
+  return error === undefined ? closed(phase, end, lived) : failed(phase, error, lived)
+}
+
+const streamingListEnded =
+  (phase: Watch, end: WatchEnd, error: KubeError | undefined, lived: number) =>
+  (state: State): Step<never> => {
+    if (end === "unsupported") {
+      const message = "The cluster does not support streaming lists: using the paged list"
+      return pipe(pagedListOnly(message, error)(state), then(proceed))
+    }
+    const message = "Streaming lists do not complete: using the paged list"
+    // Without an error either the server ended the list before its end, or it took too long.
+    if (error === undefined) return pipe(pagedListOnly(message)(state), then(proceed))
+    const brokenLists = state.brokenLists + (phase._tag === "StreamingList" ? 1 : 0)
+    return pipe(
+      [{ ...state, brokenLists }, []],
+      then(brokenLists < brokenListsUntilPaged ? unchanged : pagedListOnly(message)),
+      then(failed(phase, error, lived))
     )
+  }
+
+const pagedListOnly =
+  (message: string, error?: KubeError) =>
+  (state: State): Step<never> => [{ ...state, streamingList: false }, [{ _tag: "Log", level: "Info", message, error }]]
 
 // A watch cache accepts a watch from a version that it has not reached, and sends nothing until it has. After the store
 // was restored from a backup that may be never.
@@ -497,12 +407,15 @@ const unreachedVersion = (state: State): Step<never> => pipe(relist("silent")(st
 // A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked
 // in a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
 const closed =
-  (phase: Watch, lived: number) =>
+  (phase: Watch, end: WatchEnd, lived: number) =>
   (state: State): Step<never> => {
     const short = lived < veryShortWatchMillis
-    const news = phase._tag === "Watching" && phase.news
-    if (isStreaming(phase) || (short && !news)) return wait()(state)
-    return pipe(short ? unchanged(state) : progress(state), then(proceed))
+    if (short && !(phase._tag === "Watching" && phase.news)) return wait()(state)
+    const clean = end === "closed"
+    return pipe(
+      short ? unchanged(state) : progress(state),
+      then((state) => (clean && (short || !isRelistDue(state)) ? proceed(state) : resume(state)))
+    )
   }
 
 const failed =
@@ -511,8 +424,8 @@ const failed =
     pipe(
       lived > state.settings.backoffLongestMillis && !isStreaming(phase) ? progress(state) : unchanged(state),
       then((state) =>
-        error._tag === "KubeStatusError" && error.isExpired && state.position._tag !== "ListDue"
-          ? expired(state, error.retryAfter)
+        isExpired(error) && state.position._tag !== "ListDue"
+          ? expired(state, retryAfterOf(error))
           : pipe(
               rejectedVersion(state, error),
               then((state) => warn(state, error)),

@@ -46,3 +46,29 @@ export class KubeDecodeError extends Data.TaggedError("KubeDecodeError")<{
 
 /** The errors of a request to the cluster. */
 export type KubeError = KubeUnreachable | KubeStatusError | KubeDecodeError
+
+/** Denials in a row that show a missing permission. An API server denies requests in the seconds after its start, too. */
+const lastingDenials = 5
+
+/**
+ * The log record of a request that failed `times` times in a row: a warning if it says anything new. `needed`: what the
+ * request needs, such as "the verb get on this namespace".
+ */
+export const failureRecord = (
+  error: KubeError,
+  times: number,
+  needed: string
+): { readonly level: "Warn" | "Debug"; readonly message: string } => {
+  if (error._tag !== "KubeStatusError" || !error.isForbidden) {
+    return { level: times === 1 ? "Warn" : "Debug", message: `Cannot ${error.operation}: retrying` }
+  }
+  return times < lastingDenials
+    ? {
+        level: times === 1 ? "Warn" : "Debug",
+        message: `The cluster denies this service to ${error.operation}: retrying`
+      }
+    : {
+        level: times === lastingDenials ? "Warn" : "Debug",
+        message: `The cluster does not permit this service to ${error.operation}: grant it ${needed}`
+      }
+}

@@ -44,6 +44,13 @@ const decodeErrors = Metrics.memoized((resource: WatchedResource) =>
     attributes: { resource }
   })
 )
+const skipped = Metrics.memoized((resource: WatchedResource) =>
+  Metric.counter("informer_objects_skipped_total", {
+    description: "Objects that could not be decoded and were skipped, each time they were listed or changed.",
+    incremental: true,
+    attributes: { resource }
+  })
+)
 
 interface Watching {
   listingSince: number | undefined
@@ -69,6 +76,7 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
     )
     // Alerts distinguish a count of 0 from a missing metric.
     yield* Metric.update(decodeErrors(resource), 0)
+    yield* Metric.update(skipped(resource), 0)
   }
   return {
     listing: (resource) =>
@@ -87,6 +95,7 @@ export const make: Effect.Effect<Omit<InformerObserver, "emitting">, never, Scop
     watchStarted: (resource) => Metric.update(watchStarts(resource), 1),
     watchEnded: (resource, end) => Metric.update(watchEnds(resource)(end), 1),
     decodeError: (resource) => Metric.update(decodeErrors(resource), 1),
+    skipped: (resource) => Metric.update(skipped(resource), 1),
     bookmark: (resource) =>
       Effect.sync(() => {
         state[resource].bookmarkAt = now()

@@ -17,6 +17,18 @@ export const cluster = {
     Kind.namespaces,
     "Namespaces to serve, with a Role in each. Unset: the whole cluster."
   ),
+  kubeContentType: withDefault(
+    "KUBE_CONTENT_TYPE",
+    Kind.oneOf("protobuf", "json"),
+    "protobuf",
+    "Encoding asked for lists and watches; the cluster may answer in JSON anyway."
+  ),
+  kubeRelistInterval: withDefault(
+    "KUBE_RELIST_INTERVAL",
+    Kind.duration,
+    "6h",
+    "Interval of full lists without need, with 20 % jitter. It bounds what a restore of etcd can hide. 0s: never."
+  ),
   readyMaxStaleness: optional(
     "READY_MAX_STALENESS",
     Kind.duration,

@@ -114,7 +114,7 @@ describe("list", () => {
   it.effect("restarts a streaming list that breaks before its end", () =>
     Effect.gen(function* () {
       const { told } = yield* informed({
-        watches: [{ says: [added("a", 1)], end: unreachable }, { says: [added("b", 2)], end: "close" }, synced]
+        watches: [{ says: [added("c", 1)], end: unreachable }, synced]
       })
       yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(told(), ["=a,b@5", "heard"])
@@ -198,10 +198,13 @@ describe("watch", () => {
         "=a,b@5",
         "heard",
         "+c@6",
+        "heard",
         "lost",
         "heard",
         "heard",
+        "heard",
         "lost",
+        "heard",
         "heard",
         "lost",
         "heard"
@@ -248,10 +251,14 @@ describe("watch", () => {
     })
   )
 
-  it.effect("loses no event when a watch is closed while the consumer is slow", () =>
+  const many = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
+
+  it.effect.each([
+    { how: "one by one", changes: many },
+    { how: "all at once", changes: [many] }
+  ])("loses no event when a watch is closed while the consumer is slow, and events arrive $how", ({ changes }) =>
     Effect.gen(function* () {
       const consumer = Latch.makeUnsafe(false)
-      const changes = Array.from({ length: 3000 }, (_, index) => added(`n${index}`, index + 6))
       const { asked, ends, told } = yield* informed(
         { watches: [syncedThen("hang", ...changes), { says: [], end: "hang" }] },
         {},
@@ -263,8 +270,8 @@ describe("watch", () => {
       yield* consumer.open
       yield* settled
       assert.deepStrictEqual(ends, ["deadline"])
-      // The buffer was full when the watch was closed, so one event was still being emitted. The next watch resumes after
-      // it, so it must have been emitted, too.
+      // The buffer was full when the watch was closed, so events were still being emitted. The next watch resumes after
+      // them, so they must have been emitted, too.
       const applied = told().filter((event) => event.startsWith("+"))
       const versions = applied.map((event) => Number(event.split("@")[1]))
       assert.isAbove(versions.length, 1000)
@@ -521,17 +528,38 @@ describe("back-off", () => {
 })
 
 describe("permission", () => {
-  it.effect("retries when permission is denied, and warns once, naming verbs and resource", () =>
+  it.effect(
+    "retries when permission is denied, as in the seconds after the start of an API server, and warns once",
+    () =>
+      Effect.gen(function* () {
+        const denied = status(403)
+        const { told, warnings } = yield* informed(
+          { watches: [synced], pages: [denied, denied, denied, denied, page(["a"], 4)] },
+          { streamingList: false }
+        )
+        yield* TestClock.adjust("20 seconds")
+        assert.strictEqual(told()[0], "=a@4")
+        assert.deepStrictEqual(warnings, ["The cluster denies this service to ask: retrying"])
+      })
+  )
+
+  it.effect.each([401, 403])("warns once more when the denial lasts (%d), naming verbs and resource", (code) =>
     Effect.gen(function* () {
-      const denied = status(403)
-      const { told, warnings } = yield* informed(
-        { watches: [synced], pages: [denied, denied, denied, denied, page(["a"], 4)] },
-        { streamingList: false }
-      )
-      yield* TestClock.adjust("20 seconds")
-      assert.strictEqual(told()[0], "=a@4")
-      assert.strictEqual(warnings.length, 1)
-      assert.match(warnings[0] ?? "", /does not permit .* list and watch on namespaces/)
+      const { warnings } = yield* informed({ watches: Array.from({ length: 20 }, () => status(code)) })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(warnings, [
+        "The cluster denies this service to ask: retrying",
+        "The cluster does not permit this service to ask: grant it the verbs list and watch on namespaces"
+      ])
+    })
+  )
+
+  it.effect("counts denials from the start again after another failure", () =>
+    Effect.gen(function* () {
+      const denials = Array.from({ length: 4 }, () => status(403))
+      const { warnings } = yield* informed({ watches: [...denials, status(503), ...denials, synced] })
+      yield* TestClock.adjust("5 minutes")
+      assert.isFalse(warnings.some((warning) => warning.includes("grant")))
     })
   )
 

@@ -3,22 +3,25 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Schema } from "effect"
 import type { WatchEnd } from "../../src/kube/InformerObserver.ts"
 import * as Protocol from "../../src/kube/InformerProtocol.ts"
+import * as State from "../../src/kube/InformerState.ts"
 import type { KubeError } from "../../src/kube/KubeErrors.ts"
 import type { NamespaceObject } from "../../src/model/ReadModel.ts"
 import { isOlder, type ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import { ns, rv } from "../cache/Given.ts"
 import { garbage, status, unreachable } from "./ScriptedKube.ts"
 
-type Input = Protocol.Input<NamespaceObject>
-type Action = Protocol.Action<NamespaceObject>
+type Input = State.Input<NamespaceObject>
+type Action = State.Action<NamespaceObject>
 type Tag = Action["_tag"]
 
-const settings: Protocol.Settings = {
+const settings: State.Settings = {
   resource: "namespaces",
   streamingList: true,
   pageSize: 2,
   silenceMillis: 180_000,
   listSilenceMillis: 30_000,
+  listTimeoutMillis: 60_000,
+  relistMillis: 300_000,
   backoffLongestMillis: 30_000
 }
 
@@ -36,16 +39,19 @@ const endOf = (error: KubeError): WatchEnd =>
 
 const operationIn = (actions: ReadonlyArray<Action>) =>
   actions.filter(
-    (action): action is Protocol.Operation =>
-      action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait"
+    (action): action is State.Operation =>
+      action._tag === "ListPage" ||
+      action._tag === "OpenWatch" ||
+      action._tag === "Wait" ||
+      action._tag === "ReadVersion"
   )
 
 /** One transition, and the operation that was under way before it. */
 interface Entry {
-  readonly operation: Protocol.Operation | undefined
-  readonly before: Protocol.State
+  readonly operation: State.Operation | undefined
+  readonly before: State.State
   readonly input: Input
-  readonly after: Protocol.State
+  readonly after: State.State
   readonly actions: ReadonlyArray<Action>
 }
 
@@ -66,12 +72,24 @@ const watched = (event: Extract<Input, { readonly _tag: "Watched" }>["event"], a
 
 const object = (version: number): NamespaceObject => ({ name: ns(`n${version % 4}`), resourceVersion: rv(version) })
 
+/** An object that cannot be decoded. Sometimes nobody can tell which one it is. */
+const undecodable = (version: number) => ({
+  _tag: "Undecodable" as const,
+  key: version % 4 === 0 ? undefined : `n${version % 4}`,
+  message: "an invalid or absent resourceVersion"
+})
+
+const versionInput = ({ error, pick, version }: Choice): Input =>
+  pick < 4
+    ? { _tag: "VersionFailed", error: errors[error] ?? unreachable }
+    : { _tag: "VersionRead", resourceVersion: rv(version) }
+
 const pageInput = ({ error, pick, version }: Choice): Input => {
   const failure = errors[error] ?? unreachable
   if (pick < 4) return { _tag: "ListFailed", error: failure }
   const page = {
     items: [object(version)],
-    undecodable: [],
+    undecodable: pick % 2 === 0 ? [undecodable(version)] : [],
     resourceVersion: rv(version),
     continue: pick < 7 ? "more" : undefined
   }
@@ -86,18 +104,19 @@ const endInput = ({ at, error, pick, version }: Choice): Input => {
   return { _tag: "WatchEnded", end: endOf(failure), error: failure, at }
 }
 
-const watchInput = (phase: Protocol.Phase, choice: Choice): Input => {
+const watchInput = (phase: State.Phase, choice: Choice): Input => {
   const { at, pick, version } = choice
   if (phase._tag === "Opening") return pick < 6 ? endInput(choice) : watched({ _tag: "Opened" }, at)
   const streaming = phase._tag === "StreamingList"
   if (pick < 5) return streaming && pick === 4 ? { _tag: "WatchEnded", end: "stalled", at } : endInput(choice)
   if (pick < 8) return watched({ _tag: "Applied", object: object(version) }, at)
   if (pick < 9) return watched({ _tag: "Deleted", object: object(version) }, at)
-  const initialEventsEnd = streaming && pick > 9
+  if (pick < 10) return watched(undecodable(version), at)
+  const initialEventsEnd = streaming && version > 3
   return watched({ _tag: "Bookmark", resourceVersion: rv(version), initialEventsEnd }, at)
 }
 
-const inputFor = (operation: Protocol.Operation, phase: Protocol.Phase, choice: Choice): Input => {
+const inputFor = (operation: State.Operation, phase: State.Phase, choice: Choice): Input => {
   switch (operation._tag) {
     case "ListPage":
       return pageInput(choice)
@@ -105,6 +124,8 @@ const inputFor = (operation: Protocol.Operation, phase: Protocol.Phase, choice: 
       return watchInput(phase, choice)
     case "Wait":
       return { _tag: "Waited" }
+    case "ReadVersion":
+      return versionInput(choice)
   }
 }
 
@@ -113,8 +134,8 @@ const started: Input = { _tag: "Started" }
 /** Drives the protocol with one possible input after the other. */
 const drive = (choices: ReadonlyArray<Choice>, streamingList = true): ReadonlyArray<Entry> => {
   const trace: Array<Entry> = []
-  let operation: Protocol.Operation | undefined
-  let state = Protocol.initial({ ...settings, streamingList })
+  let operation: State.Operation | undefined
+  let state = State.initial({ ...settings, streamingList })
   for (const choice of [undefined, ...choices]) {
     const input = choice === undefined || operation === undefined ? started : inputFor(operation, state.phase, choice)
     const [after, actions] = Protocol.step(state, input)
@@ -125,15 +146,23 @@ const drive = (choices: ReadonlyArray<Choice>, streamingList = true): ReadonlyAr
   return trace
 }
 
-const isEnd = ({ _tag: tag }: Input): boolean => tag !== "Watched"
+/** Whether the input ends the operation under way: its outcome, or an event after which its watch is of no use. */
+const isEnd = ({ before: { phase }, input }: Entry): boolean => {
+  if (input._tag !== "Watched") return true
+  const { event } = input
+  return phase._tag === "StreamingList"
+    ? event._tag === "Bookmark" && !event.initialEventsEnd
+    : event._tag === "Undecodable" && event.key === undefined
+}
 
-const isNews = ({ position }: Protocol.State, version: ResourceVersion): boolean =>
+const isNews = ({ position }: State.State, version: ResourceVersion): boolean =>
   position._tag === "ListDue" || (position.resourceVersion !== version && !isOlder(version, position.resourceVersion))
 
-const phaseOf: Record<Protocol.Operation["_tag"], Protocol.Phase["_tag"]> = {
+const phaseOf: Record<State.Operation["_tag"], State.Phase["_tag"]> = {
   ListPage: "Listing",
   OpenWatch: "Opening",
-  Wait: "Waiting"
+  Wait: "Waiting",
+  ReadVersion: "ReadingVersion"
 }
 
 const newer = (a: ResourceVersion | undefined, b: ResourceVersion): ResourceVersion =>
@@ -157,9 +186,10 @@ describe("InformerProtocol", () => {
     "has exactly one operation under way after every input, in the phase of that name",
     runs,
     ({ choices, streamingList }) => {
-      for (const { actions, after, input } of drive(choices, streamingList)) {
+      for (const entry of drive(choices, streamingList)) {
+        const { actions, after, input } = entry
         const begun = operationIn(actions)
-        assert.strictEqual(begun.length, isEnd(input) ? 1 : 0, JSON.stringify(input))
+        assert.strictEqual(begun.length, isEnd(entry) ? 1 : 0, JSON.stringify(input))
         for (const operation of begun) {
           assert.strictEqual(actions.at(-1), operation)
           assert.strictEqual(after.phase._tag, phaseOf[operation._tag])
@@ -175,14 +205,15 @@ describe("InformerProtocol", () => {
     ({ choices, streamingList }) => {
       const [choice] = choices
       if (choice === undefined) return
-      const strays: ReadonlyArray<readonly [Protocol.Operation["_tag"] | undefined, Input]> = [
+      const strays: ReadonlyArray<readonly [State.Operation["_tag"] | undefined, Input]> = [
         [undefined, started],
         ["ListPage", pageInput(choice)],
         ["OpenWatch", endInput(choice)],
         ["OpenWatch", watched({ _tag: "Applied", object: object(choice.version) }, choice.at)],
-        ["Wait", { _tag: "Waited" }]
+        ["Wait", { _tag: "Waited" }],
+        ["ReadVersion", versionInput(choice)]
       ]
-      let operation: Protocol.Operation["_tag"] | undefined
+      let operation: State.Operation["_tag"] | undefined
       for (const { actions, after } of drive(choices, streamingList)) {
         operation = operationIn(actions)[0]?._tag ?? operation
         for (const [of, stray] of strays) {
@@ -263,7 +294,10 @@ describe("InformerProtocol", () => {
           if (action._tag === "EmitApplied") newest = newer(newest, action.object.resourceVersion)
           if (action._tag !== "EmitReplaced") continue
           if (newest !== undefined && isOlder(action.resourceVersion, newest)) {
-            assert.include(["expired", "version-too-large", "refused", "broken", "silent"], reason)
+            assert.include(
+              ["expired", "restored", "version-too-large", "refused", "broken", "silent", "periodic"],
+              reason
+            )
           }
           newest = action.resourceVersion
         }
@@ -306,7 +340,7 @@ describe("InformerProtocol", () => {
   )
 
   it.prop(
-    "begins at most nine operations without a wait, news or the passing of time, however the server repeats itself",
+    "begins at most ten operations without a wait, news or the passing of time, however the server repeats itself",
     cycles,
     ({ cycle, streamingList }) => {
       const choices = repeated(cycle)
@@ -317,8 +351,8 @@ describe("InformerProtocol", () => {
         const waits = actions.some(({ _tag: tag }) => tag === "Wait")
         begun = waits || (news && input._tag === "Watched") || passed ? 0 : begun + operationIn(actions).length
         if (input._tag === "PageListed" && input.page.continue !== undefined) begun -= 1
-        // A stalled streaming list; then twice a paged list, which may expire twice, and the watch from it.
-        assert.isAtMost(begun, 9, JSON.stringify(cycle))
+        // The current version; a stalled streaming list; then twice a paged list, which may expire twice, and its watch.
+        assert.isAtMost(begun, 10, JSON.stringify(cycle))
       }
     },
     { arbitrary: { runs: 2000 } }
@@ -348,7 +382,7 @@ describe("InformerProtocol", () => {
     ({ choices, streamingList }) => {
       let waited = false
       for (const { actions, input } of drive(choices, streamingList)) {
-        const error = input._tag === "ListFailed" || input._tag === "WatchEnded" ? input.error : undefined
+        const error = "error" in input ? input.error : undefined
         for (const action of actions) {
           if (action._tag === "ResetBackoff") {
             assert.isTrue(waited)
@@ -368,12 +402,13 @@ describe("InformerProtocol", () => {
     runs,
     ({ choices, streamingList }) => {
       const last = drive(choices, streamingList).at(-1)
-      let state = last?.after ?? Protocol.initial(settings)
+      let state = last?.after ?? State.initial(settings)
       for (let inputs = 0; inputs < 6; inputs++) {
         const at = 5000
-        const reply: Record<Protocol.Phase["_tag"], Input> = {
+        const reply: Record<State.Phase["_tag"], Input> = {
           Idle: started,
           Waiting: { _tag: "Waited" },
+          ReadingVersion: { _tag: "VersionRead", resourceVersion: rv(20) },
           Listing: {
             _tag: "PageListed",
             page: { items: [], undecodable: [], resourceVersion: rv(20), continue: undefined }
@@ -426,16 +461,129 @@ describe("InformerProtocol", () => {
         const heardAt = phase._tag === "Opening" ? 0 : phase.heardAt
         const streaming = phase._tag === "StreamingList" || (phase._tag === "Opening" && phase.streaming)
         const [end, limit] = streaming
-          ? (["stalled", heardAt + settings.listSilenceMillis] as const)
+          ? (["stalled", Math.min(heardAt + settings.listSilenceMillis, settings.listTimeoutMillis)] as const)
           : sendsBookmarks
             ? (["silent", heardAt + settings.silenceMillis] as const)
             : (["deadline", deadline] as const)
         assert.strictEqual(Protocol.overdue(after, limit, deadline), end)
         assert.strictEqual(Protocol.overdue(after, deadline, deadline), "deadline")
         assert.strictEqual(Protocol.overdue(after, limit - 1, deadline), 1)
+        if (heardAt >= limit) continue
         const wait = Number(Protocol.overdue(after, heardAt, deadline))
         assert.isAbove(wait, 0)
         assert.isAtMost(heardAt + wait, limit)
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "skips an object that cannot be decoded, once, and keeps what is known of it",
+    runs,
+    ({ choices, streamingList }) => {
+      for (const { actions, after, before, input } of drive(choices, streamingList)) {
+        const skipped = actions.filter(({ _tag: tag }) => tag === "Skip" || tag === "Hold")
+        const found =
+          input._tag === "PageListed"
+            ? input.page.undecodable
+            : input._tag === "Watched" && input.event._tag === "Undecodable"
+              ? [input.event]
+              : []
+        const listing = before.phase._tag !== "Watching"
+        const expected = found.flatMap(({ key, message }) => {
+          const hold: ReadonlyArray<Action> = listing && key !== undefined ? [{ _tag: "Hold", key }] : []
+          return listing || key !== undefined ? hold.concat({ _tag: "Skip", key, message }) : hold
+        })
+        assert.deepStrictEqual(skipped, expected)
+        if (input._tag !== "Watched" || input.event._tag !== "Undecodable") continue
+        const emitted = actions.filter(({ _tag: tag }) => tag.startsWith("Emit"))
+        assert.isEmpty(emitted.filter(({ _tag: tag }) => tag !== "EmitLost"))
+        if (listing || input.event.key !== undefined) {
+          assert.strictEqual(after.position, before.position)
+          assert.strictEqual(after.phase._tag, before.phase._tag)
+        }
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "resumes no watch after a failure or a wait before it has read a version that is not older",
+    runs,
+    ({ choices, streamingList }) => {
+      let trusted = true
+      for (const { actions, before, input } of drive(choices, streamingList)) {
+        if (input._tag === "WatchEnded" && input.end !== "closed") trusted = false
+        if (input._tag === "PageListed") trusted = true
+        if (input._tag === "VersionRead" && before.position._tag !== "ListDue") {
+          trusted = !isOlder(input.resourceVersion, before.position.resourceVersion)
+        }
+        for (const action of actions) {
+          if (action._tag === "EmitReplaced") trusted = true
+          if (action._tag === "Wait") trusted = false
+          if (action._tag === "OpenWatch" && action.from !== undefined) assert.isTrue(trusted, JSON.stringify(input))
+        }
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "lists periodically once watches have lived for the interval, and not sooner",
+    runs,
+    ({ choices, streamingList }) => {
+      let lived = 0
+      for (const { actions, after, before, input } of drive(choices, streamingList)) {
+        if (input._tag === "WatchEnded") lived += input.at
+        if (input._tag === "Watched" && after.phase._tag !== "Watching" && before.phase._tag === "Watching") {
+          lived += input.at
+        }
+        const due = before.position._tag === "Emitted" && lived >= settings.relistMillis
+        for (const action of actions) {
+          if (action._tag === "ObserveListing" && action.reason === "periodic") assert.isTrue(due)
+          if (action._tag === "OpenWatch" && action.from !== undefined && due) {
+            // Only a watch that ended at once is resumed still.
+            assert.isTrue(input._tag === "WatchEnded" && input.at < 1000, JSON.stringify(input))
+          }
+          if (action._tag === "EmitReplaced") lived = 0
+        }
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "emits Heard before Lost where the server ended the watch, and only there",
+    runs,
+    ({ choices, streamingList }) => {
+      for (const { actions, before, input } of drive(choices, streamingList)) {
+        if (input._tag !== "WatchEnded") continue
+        const clean = input.end === "closed" && before.phase._tag === "Watching"
+        const signs = actions.map(({ _tag: tag }) => tag).filter((tag) => tag === "EmitHeard" || tag === "EmitLost")
+        assert.deepStrictEqual(signs, clean ? ["EmitHeard", "EmitLost"] : before.live ? ["EmitLost"] : [])
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "requests no streaming list after one that ended, stalled or had a bookmark too soon, or two that broke off",
+    runs,
+    ({ choices, streamingList }) => {
+      let broken = 0
+      let given = !streamingList
+      for (const { actions, before, input } of drive(choices, streamingList)) {
+        const streaming = before.phase._tag === "StreamingList"
+        if (actions.some(({ _tag: tag }) => tag === "EmitReplaced")) broken = 0
+        if (streaming && input._tag === "WatchEnded") {
+          if (input.error === undefined) given = true
+          else broken += 1
+        }
+        if (streaming && input._tag === "Watched" && input.event._tag === "Bookmark" && !input.event.initialEventsEnd) {
+          given = true
+        }
+        if (broken >= 2) given = true
+        for (const action of actions) if (action._tag === "OpenWatch" && given) assert.isDefined(action.from)
       }
     },
     options

@@ -1,7 +1,7 @@
 /**
  * A KubeApi with scripted responses, and an informer that runs against it.
  */
-import { Clock, Duration, Effect, Layer, Logger, Result, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Logger, References, Result, Stream } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import * as Informer from "../../src/kube/Informer.ts"
@@ -12,7 +12,10 @@ import { decodeListPage, decodeWatchEvent } from "../../src/kube/wire/JsonCodec.
 import type { WatchEvent } from "../../src/kube/wire/KubeCodec.ts"
 import { namespaces, type ResourceKind } from "../../src/kube/wire/ResourceKind.ts"
 
-/** The response to a watch: its events in turn (a number is a pause in seconds), and its end. */
+/**
+ * The response to a watch: its events in turn, and its end. A number is a pause in seconds, an array has events that
+ * arrive at once.
+ */
 export interface WatchAnswer {
   readonly says: ReadonlyArray<unknown>
   readonly end: "close" | "hang" | KubeError
@@ -22,6 +25,15 @@ export interface WatchAnswer {
 export interface Script {
   readonly watches: ReadonlyArray<WatchAnswer | KubeError>
   readonly pages?: ReadonlyArray<unknown>
+  /** The responses to questions for the current version, in turn. Later ones get a version that nothing is newer than. */
+  readonly versions?: ReadonlyArray<number | KubeError>
+}
+
+/** A log record. */
+export interface Logged {
+  readonly level: string
+  readonly message: string
+  readonly annotations: Readonly<Record<string, unknown>>
 }
 
 /** A received request, `at` seconds after the start. */
@@ -46,6 +58,10 @@ export const bookmark = (version: number) => ({
   type: "BOOKMARK",
   object: { metadata: { resourceVersion: String(version) } }
 })
+/** An object whose version cannot be read. */
+export const unreadable = (name: string) => ({ type: "MODIFIED", object: { metadata: { name, secret: "content" } } })
+/** An object of which not even the name can be read. */
+export const unreadableAndUnnamed = { type: "MODIFIED", object: { metadata: { name: 7, resourceVersion: "1" } } }
 export const initialEnd = (version: number) => ({
   type: "BOOKMARK",
   object: {
@@ -93,7 +109,9 @@ const speak = <A extends { readonly resourceVersion: ResourceVersion }>(
     Stream.flatMap((word) =>
       typeof word === "number"
         ? Stream.fromEffectDrain(Effect.sleep(Duration.seconds(word)))
-        : Stream.succeed(Result.getOrThrow(decodeWatchEvent(kind, word)))
+        : Stream.fromArray(
+            (Array.isArray(word) ? word : [word]).map((one) => Result.getOrThrow(decodeWatchEvent(kind, one)))
+          )
     )
   )
   const end = answer.end === "close" ? Stream.empty : answer.end === "hang" ? Stream.never : Stream.fail(answer.end)
@@ -112,12 +130,23 @@ export const stubKubeApi = (calls: Partial<KubeApi["Service"]>): Layer.Layer<Kub
     ...calls
   })
 
-const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
+/** A version that is newer than all others. */
+const newest = 1_000_000
+
+const layer = (script: Script, asked: Array<Asked>, questions: Array<number>): Layer.Layer<KubeApi> => {
   const watches = [...script.watches]
   const pages = [...(script.pages ?? [])]
+  const versions = [...(script.versions ?? [])]
   return stubKubeApi({
     listPage: (kind, request) =>
       Effect.gen(function* () {
+        if (request.limit === 1) {
+          questions.push(yield* nowSeconds)
+          const version = versions.shift() ?? newest
+          return typeof version === "number"
+            ? Result.getOrThrow(decodeListPage(kind, page(["first"], version, "more")))
+            : yield* version
+        }
         asked.push({ at: yield* nowSeconds, what: "page", ...request })
         const answer = pages.shift()
         return isKubeError(answer)
@@ -137,7 +166,10 @@ const layer = (script: Script, asked: Array<Asked>): Layer.Layer<KubeApi> => {
   })
 }
 
-/** Starts an informer of namespaces on a scripted cluster. The records grow while it runs, each event after `delay`. */
+/**
+ * Starts an informer of namespaces on a scripted cluster. The records grow while it runs, each event after `delay`.
+ * `questions`: when the current version was asked for, in seconds since the start.
+ */
 export const informed = Effect.fnUntraced(function* (
   script: Script,
   options?: Informer.InformerOptions,
@@ -147,40 +179,52 @@ export const informed = Effect.fnUntraced(function* (
   const events: Array<ClusterEvent> = []
   const relists: Array<string> = []
   const ends: Array<string> = []
+  const logged: Array<Logged> = []
   const warnings: Array<string> = []
+  const questions: Array<number> = []
+  const skipped = { count: 0 }
   yield* Stream.runForEach(Informer.make(namespaces, options), (event) =>
     Effect.andThen(
       delay,
       Effect.sync(() => events.push(event))
     )
   ).pipe(
-    Effect.provide(layer(script, asked)),
+    Effect.provide(layer(script, asked, questions)),
     Effect.provideService(InformerObserver, {
       ...unobserved,
       relisted: (_, reason) => Effect.sync(() => relists.push(reason)),
-      watchEnded: (_, end) => Effect.sync(() => ends.push(end))
+      watchEnded: (_, end) => Effect.sync(() => ends.push(end)),
+      skipped: () =>
+        Effect.sync(() => {
+          skipped.count++
+        })
     }),
     Effect.provide(
       Logger.layer([
-        Logger.make(({ logLevel, message }) => {
+        Logger.make(({ fiber, logLevel, message }) => {
+          const annotations = fiber.getRef(References.CurrentLogAnnotations)
+          logged.push({ level: logLevel, message: String(message), annotations })
           if (logLevel === "Warn") {
             warnings.push(String(message))
           }
         })
       ])
     ),
+    Effect.provideService(References.MinimumLogLevel, "Debug"),
     Effect.forkScoped
   )
-  return { asked, events, relists, ends, warnings, told: () => events.map(told) }
+  return { asked, questions, events, relists, ends, logged, warnings, skipped, told: () => events.map(told) }
 })
 
-/** An event in short: `=a,b@9` is a list, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
+const heldIn = (held: ReadonlySet<string> | undefined): string => (held === undefined ? "" : `~${[...held].join()}`)
+
+/** An event in short: `=a,b@9` is a list, `=a@9~b` one that holds b, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
 export const told = (event: ClusterEvent): string => {
   switch (event._tag) {
     case "NamespacesReplaced":
-      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}`
+      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
     case "DeploymentsReplaced":
-      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}`
+      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
     case "NamespaceApplied":
       return `+${event.object.name}@${event.object.resourceVersion}`
     case "DeploymentApplied":

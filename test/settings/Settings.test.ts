@@ -17,6 +17,8 @@ describe("settings", () => {
         assert.strictEqual(settings.maxTargetBytes, 2048)
         assert.strictEqual(settings.tlsClientAuth, "optional")
         assert.strictEqual(settings.kubeSource, "auto")
+        assert.strictEqual(settings.kubeContentType, "protobuf")
+        assert.deepStrictEqual(settings.kubeRelistInterval, Duration.hours(6))
         assert.isUndefined(settings.tlsCrlFile)
         assert.isUndefined(settings.readyMaxStaleness)
       }
