@@ -1,39 +1,45 @@
-/** The list being read: from pages, which repeat no object, or from initial events, by key. */
+/**
+ * The list being read. Its keys are indexed only once an object is removed from it: most lists end without, and an index of
+ * 100,000 objects takes as much time and memory as the rest.
+ */
 export class CollectedList<A> {
   readonly #keyOf: (object: A) => string
-  readonly #byKey = new Map<string, A>()
   readonly #held = new Set<string>()
-  #paged: Array<A> = []
+  #objects: Array<A> = []
+  #byKey: Map<string, A> | undefined
 
   constructor(keyOf: (object: A) => string) {
     this.#keyOf = keyOf
   }
 
+  /** Adds objects. One that is added again follows the earlier one, and replaces it for every reader of the list. */
   append(objects: ReadonlyArray<A>): void {
-    for (const object of objects) this.#paged.push(object)
+    for (const object of objects) this.set(object)
   }
 
   set(object: A): void {
-    const key = this.#keyOf(object)
-    this.#byKey.set(key, object)
-    this.#held.delete(key)
+    if (this.#byKey === undefined) this.#objects.push(object)
+    else {
+      const key = this.#keyOf(object)
+      this.#byKey.set(key, object)
+      this.#held.delete(key)
+    }
   }
 
   delete(object: A): void {
     const key = this.#keyOf(object)
-    this.#byKey.delete(key)
+    this.#index().delete(key)
     this.#held.delete(key)
   }
 
   /** Forgets the object of this key, whose last known state is to stay. */
   hold(key: string): void {
-    this.#byKey.delete(key)
+    this.#index().delete(key)
     this.#held.add(key)
   }
 
   items(): ReadonlyArray<A> {
-    const items = this.#byKey.size === 0 ? this.#paged : [...this.#byKey.values()]
-    return this.#held.size === 0 ? items : items.filter((object) => !this.#held.has(this.#keyOf(object)))
+    return this.#byKey === undefined ? this.#objects : [...this.#byKey.values()]
   }
 
   /** The keys of the objects that could not be decoded. */
@@ -42,8 +48,14 @@ export class CollectedList<A> {
   }
 
   clear(): void {
-    this.#byKey.clear()
     this.#held.clear()
-    this.#paged = []
+    this.#objects = []
+    this.#byKey = undefined
+  }
+
+  #index(): Map<string, A> {
+    this.#byKey ??= new Map(this.#objects.map((object) => [this.#keyOf(object), object]))
+    this.#objects = []
+    return this.#byKey
   }
 }

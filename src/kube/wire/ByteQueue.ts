@@ -1,6 +1,8 @@
-/** Bytes that arrived and have not been read, in the chunks in which they arrived. */
+import { MessageReader, type Span } from "./ProtobufMessages.ts"
+
+/** Bytes that arrived and have not been read, in the chunks in which they arrived, with a reader for each chunk. */
 export class ByteQueue {
-  private readonly chunks: Array<Uint8Array> = []
+  private readonly readers: Array<MessageReader> = []
   /** The position in the first chunk. */
   private from = 0
   /** The number of bytes. */
@@ -8,26 +10,17 @@ export class ByteQueue {
 
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return
-    this.chunks.push(chunk)
+    this.readers.push(new MessageReader(chunk))
     this.length += chunk.length
   }
 
   /** The first `count` bytes, or all if there are fewer. Copies them only if they span chunks. */
-  peek(count: number): Uint8Array {
-    const [first] = this.chunks
+  peek(count: number): Span {
+    const [first] = this.readers
+    const { from } = this
     const wanted = Math.min(count, this.length)
-    if (first !== undefined && first.length - this.from >= wanted) return first.subarray(this.from, this.from + wanted)
-    const bytes = new Uint8Array(wanted)
-    let filled = 0
-    let from = this.from
-    for (const chunk of this.chunks) {
-      const part = chunk.subarray(from, from + wanted - filled)
-      bytes.set(part, filled)
-      filled += part.length
-      from = 0
-      if (filled === wanted) break
-    }
-    return bytes
+    if (first !== undefined && first.len - from >= wanted) return { reader: first, start: from, end: from + wanted }
+    return { reader: new MessageReader(this.copy(wanted)), start: 0, end: wanted }
   }
 
   /** Removes the first `count` bytes, or all if there are fewer. Returns how many it removed. */
@@ -35,17 +28,31 @@ export class ByteQueue {
     const skipped = Math.min(count, this.length)
     this.length -= skipped
     this.from += skipped
-    for (let first = this.chunks[0]; first !== undefined && this.from >= first.length; first = this.chunks[0]) {
-      this.from -= first.length
-      this.chunks.shift()
+    for (let [first] = this.readers; first !== undefined && this.from >= first.len; [first] = this.readers) {
+      this.from -= first.len
+      this.readers.shift()
     }
     return skipped
   }
 
   /** Removes the first `count` bytes, of which there must be as many. Copies them only if they span chunks. */
-  take(count: number): Uint8Array {
-    const bytes = this.peek(count)
+  take(count: number): Span {
+    const span = this.peek(count)
     this.skip(count)
+    return span
+  }
+
+  private copy(count: number): Uint8Array {
+    const bytes = new Uint8Array(count)
+    let filled = 0
+    let { from } = this
+    for (const { buffer: chunk } of this.readers) {
+      const part = chunk.subarray(from, from + count - filled)
+      bytes.set(part, filled)
+      filled += part.length
+      from = 0
+      if (filled === count) break
+    }
     return bytes
   }
 }

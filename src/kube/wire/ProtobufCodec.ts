@@ -20,6 +20,7 @@ import {
 import {
   type ListMeta,
   magic,
+  MessageReader,
   numbers,
   readBookmark,
   readEventObject,
@@ -27,7 +28,8 @@ import {
   readListMeta,
   reading,
   readStatus,
-  readWatchEvent
+  readWatchEvent,
+  type Span
 } from "./ProtobufMessages.ts"
 import type { Decoded, ResourceKind } from "./ResourceKind.ts"
 import { maxEventBytes } from "./WatchLines.ts"
@@ -36,10 +38,7 @@ type Versioned = { readonly resourceVersion: ResourceVersion }
 
 const isResourceVersion = Schema.is(ResourceVersion)
 
-const eventOf = <A extends Versioned>(
-  kind: ResourceKind<A>,
-  frame: Uint8Array
-): Result.Result<WatchEvent<A>, WatchFailure> =>
+const eventOf = <A extends Versioned>(kind: ResourceKind<A>, frame: Span): Result.Result<WatchEvent<A>, WatchFailure> =>
   Result.flatMap(readWatchEvent(frame), ({ object, type }): Result.Result<WatchEvent<A>, WatchFailure> => {
     switch (type) {
       case "ADDED":
@@ -75,8 +74,8 @@ const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
       for (;;) {
         if (length === undefined) {
           if (queue.length < lengthBytes) return { complete }
-          const bytes = queue.take(lengthBytes)
-          length = new DataView(bytes.buffer, bytes.byteOffset, lengthBytes).getUint32(0)
+          const { reader, start } = queue.take(lengthBytes)
+          length = new DataView(reader.buffer.buffer, reader.buffer.byteOffset + start, lengthBytes).getUint32(0)
           if (length > maxEventBytes) return { complete, failure: `an event of more than ${maxEventBytes} bytes` }
         }
         if (queue.length < length) return { complete }
@@ -103,22 +102,22 @@ interface Header {
 /** The longest header: two varints. A value that is a varint counts as part of the header. */
 const maxHeaderBytes = 20
 
-/** The header at the start of the bytes. */
-const readHeader = (bytes: Uint8Array): Decoded<Header> =>
-  reading(bytes, (reader) => {
+/** The header at the start of the span. */
+const readHeader = (span: Span): Decoded<Header> =>
+  reading(span, (reader) => {
     const [field, wireType] = reader.tag()
     switch (wireType) {
       case WireType.LengthDelimited:
-        return { field, length: reader.uint32(), size: reader.pos }
+        return { field, length: reader.uint32(), size: reader.pos - span.start }
       case WireType.Bit32:
-        return { field, length: 4, size: reader.pos }
+        return { field, length: 4, size: reader.pos - span.start }
       case WireType.Bit64:
-        return { field, length: 8, size: reader.pos }
+        return { field, length: 8, size: reader.pos - span.start }
       case WireType.Varint:
         reader.skip(wireType)
-        return { field, length: 0, size: reader.pos }
+        return { field, length: 0, size: reader.pos - span.start }
       default:
-        return { field, length: undefined, size: reader.pos }
+        return { field, length: undefined, size: reader.pos - span.start }
     }
   })
 
@@ -189,8 +188,8 @@ class ListReader<A extends Versioned> implements PageReader<A> {
 
   private readMagic() {
     if (this.queue.length < magic.length) return "wait"
-    const start = this.queue.take(magic.length)
-    if (magic.some((byte, index) => start[index] !== byte)) return { failure: "no Kubernetes object" }
+    const { reader, start } = this.queue.take(magic.length)
+    if (magic.some((byte, index) => reader.buffer[start + index] !== byte)) return { failure: "no Kubernetes object" }
     this.hasMagic = true
     return "next"
   }
@@ -218,12 +217,12 @@ class ListReader<A extends Versioned> implements PageReader<A> {
     return "next"
   }
 
-  private take(field: number, bytes: Uint8Array) {
+  private take(field: number, span: Span) {
     if (field === numbers.list.metadata) {
-      const read = readListMeta(bytes, this.meta)
+      const read = readListMeta(span, this.meta)
       return Result.isFailure(read) ? { failure: read.failure } : "next"
     }
-    const { fields, malformed } = readItem(bytes, this.kind.resource)
+    const { fields, malformed } = readItem(span, this.kind.resource)
     const object = objectOf(this.kind, fields, malformed)
     if (Result.isSuccess(object)) this.items.push(object.success)
     else this.undecodable.push(object.failure)
@@ -235,5 +234,5 @@ class ListReader<A extends Versioned> implements PageReader<A> {
 export const protobuf: KubeCodec = {
   page: (kind) => new ListReader(kind),
   watch,
-  status: readStatus
+  status: (body) => readStatus({ reader: new MessageReader(body), start: 0, end: body.length })
 }

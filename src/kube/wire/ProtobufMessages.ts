@@ -32,8 +32,16 @@ export const numbers = {
  * `reading` turns what it throws into a value.
  */
 export class MessageReader extends BinaryReader {
+  readonly buffer: Uint8Array
+  /** The current field, and the end of the message that it is in. */
   private field = 0
   private wireType: WireType = WireType.Varint
+  private end = 0
+
+  constructor(bytes: Uint8Array) {
+    super(bytes)
+    this.buffer = bytes
+  }
 
   /**
    * The number of the next field of the message that ends at `end`; 0 at its end. Its value must be read or passed before
@@ -47,6 +55,7 @@ export class MessageReader extends BinaryReader {
     const [field, wireType] = this.tag()
     this.field = field
     this.wireType = wireType
+    this.end = end
     return field
   }
 
@@ -60,7 +69,7 @@ export class MessageReader extends BinaryReader {
   message(): number {
     this.expect(WireType.LengthDelimited)
     const end = this.uint32() + this.pos
-    if (end > this.len) throw new RangeError("a length beyond the end")
+    if (end > this.end) throw new RangeError("a length beyond the end")
     return end
   }
 
@@ -79,10 +88,20 @@ export class MessageReader extends BinaryReader {
   }
 }
 
-/** The result of reading `bytes`, or why they are malformed. */
-export const reading = <A>(bytes: Uint8Array, read: (reader: MessageReader) => A): Decoded<A> =>
+/** A range of the bytes of a reader. */
+export interface Span {
+  readonly reader: MessageReader
+  readonly start: number
+  readonly end: number
+}
+
+/** The result of reading the span, or why it is malformed. */
+export const reading = <A>({ end, reader, start }: Span, read: (reader: MessageReader, end: number) => A): Decoded<A> =>
   Result.try({
-    try: () => read(new MessageReader(bytes)),
+    try: () => {
+      reader.pos = start
+      return read(reader, end)
+    },
     catch: (error) => (error instanceof Error ? error.message : String(error))
   })
 
@@ -90,8 +109,9 @@ export const reading = <A>(bytes: Uint8Array, read: (reader: MessageReader) => A
  * Moves from the start of an object that stands alone to its message in the `Unknown`, up to `end`. Returns where the
  * message ends.
  */
-const unwrap = (reader: MessageReader, buffer: Uint8Array, end: number): number => {
-  if (end - reader.pos < magic.length || magic.some((byte, index) => buffer[reader.pos + index] !== byte)) {
+const unwrap = (reader: MessageReader, end: number): number => {
+  const { buffer, pos } = reader
+  if (end - pos < magic.length || magic.some((byte, index) => buffer[pos + index] !== byte)) {
     throw new RangeError("no Kubernetes object")
   }
   reader.pos += magic.length
@@ -165,34 +185,33 @@ export interface ReadObject {
   readonly malformed: string | undefined
 }
 
-const readObject = (bytes: Uint8Array, resource: WatchedResource, standsAlone: boolean): ReadObject => {
+const readObject = (span: Span, resource: WatchedResource, standsAlone: boolean): ReadObject => {
   const fields = new Fields()
-  const read = reading(bytes, (reader) =>
-    readFields(reader, standsAlone ? unwrap(reader, bytes, bytes.length) : bytes.length, resource, fields)
+  const read = reading(span, (reader, end) =>
+    readFields(reader, standsAlone ? unwrap(reader, end) : end, resource, fields)
   )
   return { fields, malformed: Result.isFailure(read) ? read.failure : undefined }
 }
 
 /** Reads an item of a list. */
-export const readItem = (bytes: Uint8Array, resource: WatchedResource): ReadObject => readObject(bytes, resource, false)
+export const readItem = (span: Span, resource: WatchedResource): ReadObject => readObject(span, resource, false)
 
 /** Reads the object of a watch event. */
-export const readEventObject = (bytes: Uint8Array, resource: WatchedResource): ReadObject =>
-  readObject(bytes, resource, true)
+export const readEventObject = (span: Span, resource: WatchedResource): ReadObject => readObject(span, resource, true)
 
-/** Reads a `WatchEvent`: its type and the bytes of its object. */
-export const readWatchEvent = (bytes: Uint8Array): Decoded<{ readonly type: string; readonly object: Uint8Array }> =>
-  reading(bytes, (reader) => {
+/** Reads a `WatchEvent`: its type and its object. */
+export const readWatchEvent = (span: Span): Decoded<{ readonly type: string; readonly object: Span }> =>
+  reading(span, (reader, end) => {
     let type = ""
-    let object = bytes.subarray(0, 0)
-    for (let field = reader.next(bytes.length); field > 0; field = reader.next(bytes.length)) {
+    let object: Span = { reader, start: end, end }
+    for (let field = reader.next(end); field > 0; field = reader.next(end)) {
       if (field === numbers.watchEvent.type) type = reader.text()
       else if (field === numbers.watchEvent.object) {
-        const end = reader.message()
-        for (let field = reader.next(end); field > 0; field = reader.next(end)) {
+        const extensionEnd = reader.message()
+        for (let field = reader.next(extensionEnd); field > 0; field = reader.next(extensionEnd)) {
           if (field === numbers.rawExtension.raw) {
             const rawEnd = reader.message()
-            object = bytes.subarray(reader.pos, rawEnd)
+            object = { reader, start: reader.pos, end: rawEnd }
             reader.pos = rawEnd
           } else reader.pass()
         }
@@ -208,9 +227,9 @@ export interface ListMeta {
 }
 
 /** Reads a `ListMeta` into `meta`. */
-export const readListMeta = (bytes: Uint8Array, meta: ListMeta): Decoded<void> =>
-  reading(bytes, (reader) => {
-    for (let field = reader.next(bytes.length); field > 0; field = reader.next(bytes.length)) {
+export const readListMeta = (span: Span, meta: ListMeta): Decoded<void> =>
+  reading(span, (reader, end) => {
+    for (let field = reader.next(end); field > 0; field = reader.next(end)) {
       if (field === numbers.listMeta.resourceVersion) meta.resourceVersion = reader.text()
       else if (field === numbers.listMeta.continue) meta.continue = reader.text()
       else reader.pass()
@@ -235,11 +254,11 @@ export interface BookmarkObject {
 }
 
 /** Reads the object of a BOOKMARK event. */
-export const readBookmark = (bytes: Uint8Array): Decoded<BookmarkObject> =>
-  reading(bytes, (reader) => {
+export const readBookmark = (span: Span): Decoded<BookmarkObject> =>
+  reading(span, (reader, spanEnd) => {
     let resourceVersion = ""
     let endsInitialEvents = false
-    const end = unwrap(reader, bytes, bytes.length)
+    const end = unwrap(reader, spanEnd)
     for (let field = reader.next(end); field > 0; field = reader.next(end)) {
       if (field !== numbers.object.metadata) {
         reader.pass()
@@ -258,8 +277,8 @@ export const readBookmark = (bytes: Uint8Array): Decoded<BookmarkObject> =>
   })
 
 /** Reads a `Status` that stands alone. */
-export const readStatus = (bytes: Uint8Array): Decoded<Status> =>
-  reading(bytes, (reader) => {
+export const readStatus = (span: Span): Decoded<Status> =>
+  reading(span, (reader, spanEnd) => {
     let message = ""
     let reason = ""
     let code = 0
@@ -279,7 +298,7 @@ export const readStatus = (bytes: Uint8Array): Decoded<Status> =>
         } else reader.pass()
       }
     }
-    const end = unwrap(reader, bytes, bytes.length)
+    const end = unwrap(reader, spanEnd)
     for (let field = reader.next(end); field > 0; field = reader.next(end)) {
       switch (field) {
         case numbers.status.message:
