@@ -100,7 +100,7 @@ const settingsOf = <A extends Versioned>(
   backoffLongestMillis: Duration.toMillis(options.backoffLongest ?? "30 seconds")
 })
 
-/** Performs the immediate actions: at once, or by the effect that it returns. A watch has far too many for an effect each. */
+/** Performs immediate actions: at once, or by the effect that it returns. An effect for every event is too slow. */
 const performer = <A extends Versioned>(
   kind: ResourceKind<A>,
   list: CollectedList<A>,
@@ -188,6 +188,7 @@ const makeMachine = <A extends Versioned>(
 ) => {
   // A watch that is interrupted while the consumer is slow leaves its actions here, and they are performed after it.
   const outbox: Array<State.Action<A>> = []
+  let performed = 0
   let state = State.initial(settings)
 
   const take = (input: State.Input<A>): void => {
@@ -199,28 +200,33 @@ const makeMachine = <A extends Versioned>(
     for (const action of actions) outbox.push(action)
   }
 
+  const clear = () => {
+    outbox.length = 0
+    performed = 0
+  }
+
   /** Performs the actions up to the next operation. Succeeds with whether there is none. */
   const settle: Effect.Effect<boolean> = Effect.suspend(() => {
-    let done = 0
-    for (const action of outbox) {
-      if (isOperation(action)) break
+    while (true) {
+      const action = outbox[performed]
+      if (action === undefined) break
+      if (isOperation(action)) return Effect.succeed(false)
       const effect = perform(action)
       if (effect !== undefined) {
-        outbox.splice(0, done)
         return Effect.flatMap(effect, () => {
-          outbox.shift()
+          performed += 1
           return settle
         })
       }
-      done += 1
+      performed += 1
     }
-    outbox.splice(0, done)
-    return Effect.succeed(outbox.length === 0)
+    clear()
+    return Effect.succeed(true)
   })
 
   return {
     state: () => state,
-    /** Takes a step for each input and performs their actions. Succeeds with whether the operation under way goes on. */
+    /** Takes a step for each input, and performs the actions. Succeeds with whether the operation under way goes on. */
     handle: (inputs: ReadonlyArray<State.Input<A>>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
         inputs.forEach(take)
@@ -228,7 +234,8 @@ const makeMachine = <A extends Versioned>(
       }),
     /** Takes the operation that the last step began. */
     takeOperation: Effect.suspend((): Effect.Effect<State.Operation> => {
-      const operation = outbox.shift()
+      const operation = outbox[performed]
+      clear()
       return operation !== undefined && isOperation(operation)
         ? Effect.succeed(operation)
         : Effect.die(new Error(`The informer began no operation in the phase ${state.phase._tag}`))

@@ -2,9 +2,9 @@
  * The informer as a state machine, after client-go's reflector. It does no I/O: `step` maps a state and an input to the
  * next state and actions, and `Informer` performs the actions.
  *
- * Four actions are operations: `ListPage`, `OpenWatch`, `Wait` and `ReadVersion`. Exactly one operation is under way at any time. An
- * input that ends it yields the next operation as its last action. So may any other input: the new operation replaces
- * the old one.
+ * Four actions are operations: `ListPage`, `OpenWatch`, `Wait` and `ReadVersion`. Exactly one operation is under way at
+ * any time. An input that ends it yields the next operation as its last action. So may any other input: the new
+ * operation replaces the old one.
  *
  * One file: the transitions are read together, and each names the others.
  */
@@ -115,8 +115,9 @@ const proceed = (state: State): Step<never> => {
 }
 
 /**
- * Goes on after a failure or a wait. The store of the server may have been restored from a backup meanwhile. Its versions
- * then go back, and a watch from ours misses all changes until they have passed it. So the current version is read first.
+ * Goes on after a failure or a wait. Meanwhile the store of the server may have been restored from a backup. Then its
+ * versions went back, and a watch from ours misses all changes until they have passed it. So the current version is
+ * read first.
  */
 const resume = (state: State): Step<never> => {
   if (state.position._tag === "ListDue") return proceed(state)
@@ -125,7 +126,7 @@ const resume = (state: State): Step<never> => {
     : [{ ...state, phase: { _tag: "ReadingVersion" } }, [{ _tag: "ReadVersion" }]]
 }
 
-/** A list finds what no other rule does. It replaces the resumption of a watch, because the old watch has just ended. */
+/** A list reveals what no other rule does. It is taken between two watches, so it interrupts none. */
 const isRelistDue = ({ position, settings, watchedMillis }: State): boolean =>
   position._tag === "Emitted" && watchedMillis >= settings.relistMillis
 

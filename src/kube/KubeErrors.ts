@@ -47,7 +47,7 @@ export class KubeDecodeError extends Data.TaggedError("KubeDecodeError")<{
 /** The errors of a request to the cluster. */
 export type KubeError = KubeUnreachable | KubeStatusError | KubeDecodeError
 
-/** Denials in a row that show a missing permission. An API server denies requests in the seconds after its start, too. */
+/** Denials in a row that show a missing permission: an API server also denies requests just after its start. */
 const lastingDenials = 5
 
 /**

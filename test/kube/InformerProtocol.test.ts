@@ -351,7 +351,7 @@ describe("InformerProtocol", () => {
         const waits = actions.some(({ _tag: tag }) => tag === "Wait")
         begun = waits || (news && input._tag === "Watched") || passed ? 0 : begun + operationIn(actions).length
         if (input._tag === "PageListed" && input.page.continue !== undefined) begun -= 1
-        // The current version; a stalled streaming list; then twice a paged list, which may expire twice, and its watch.
+        // The version; a stalled streaming list; then twice a paged list, which may expire twice, and its watch.
         assert.isAtMost(begun, 10, JSON.stringify(cycle))
       }
     },

@@ -25,7 +25,7 @@ export interface WatchAnswer {
 export interface Script {
   readonly watches: ReadonlyArray<WatchAnswer | KubeError>
   readonly pages?: ReadonlyArray<unknown>
-  /** The responses to questions for the current version, in turn. Later ones get a version that nothing is newer than. */
+  /** The responses to questions for the current version, in turn. Later ones get a version newer than all others. */
   readonly versions?: ReadonlyArray<number | KubeError>
 }
 
@@ -218,7 +218,7 @@ export const informed = Effect.fnUntraced(function* (
 
 const heldIn = (held: ReadonlySet<string> | undefined): string => (held === undefined ? "" : `~${[...held].join()}`)
 
-/** An event in short: `=a,b@9` is a list, `=a@9~b` one that holds b, `+a@3` applied, `-a@4` deleted, `heard`, `lost`. */
+/** An event in short: `=a,b@9` is a list, `=a@9~b` one that holds b, `+a@3` applied, `-a@4` deleted. */
 export const told = (event: ClusterEvent): string => {
   switch (event._tag) {
     case "NamespacesReplaced":
