@@ -1,37 +1,9 @@
-/** The program: reads the settings, runs the service until a signal or a defect ends it, and reports a failure. */
-import { Cause, Effect, Exit, Runtime } from "effect"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Logging from "./observability/Logging.ts"
-import * as Service from "./Service.ts"
-import * as Settings from "./settings/Settings.ts"
+/** The entry point: prepares V8, then loads the program. */
+import { setFlagsFromString } from "node:v8"
 
-const terminal = process.stdout.isTTY === true
-
-/** Reports an unusable setting in one line, any other failure with its cause. */
-const report = (cause: Cause.Cause<unknown>) => {
-  if (Cause.hasInterruptsOnly(cause)) return Effect.logInfo("Stopped")
-  const error = Cause.squash(cause)
-  return error instanceof Error && "setting" in error
-    ? Effect.logFatal(`Cannot start: ${error.message}`)
-    : Effect.logFatal("The service failed", cause)
-}
-
-const reported = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.onExit(effect, (exit) => (Exit.isFailure(exit) ? report(exit.cause) : Effect.void))
-
-const main = reported(Settings.load).pipe(
-  Effect.flatMap((settings) =>
-    reported(Service.run(settings, { stream: process.stdout, terminal })).pipe(
-      Effect.provide(Logging.layer(settings, terminal))
-    )
-  ),
-  Effect.provide(NodeServices.layer)
-)
-
-NodeRuntime.runMain(main, {
-  disableErrorReporting: true,
-  // An interruption comes from a signal and is not a failure.
-  teardown: (exit, onExit) =>
-    Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
-})
+// The young generation stays small. By default it grows while the program loads, and collections become rare. Then the
+// buffers that a list of the cluster arrives in outlive their use, until V8 collects all of its heap for each 64 MB of them.
+// Reads cost the same either way. The flag works only before the heap has grown, hence the import below.
+// docs/decisions/0008-small-young-generation.md has the measurements.
+setFlagsFromString("--semi-space-growth-factor=1")
+await import("./Program.ts")

@@ -6,7 +6,8 @@ const root = new URL("../..", import.meta.url).pathname
 
 /** The folders, and files beside them, from which each may import. Any other import is one in the wrong direction. */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "main.ts": ["Service.ts", "observability", "settings"],
+  "main.ts": ["Program.ts"],
+  "Program.ts": ["Service.ts", "observability", "settings"],
   "Service.ts": [
     "server",
     "http",
