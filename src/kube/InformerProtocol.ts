@@ -12,7 +12,7 @@ import { type Duration, pipe } from "effect"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
 import type { Action, Input, Phase, State, Step, Watch, WatchEnded } from "./InformerState.ts"
-import { failureRecord, KubeDecodeError, type KubeError } from "./KubeErrors.ts"
+import { failureRecord, KubeDecodeError, type KubeError, troubleAfter } from "./KubeErrors.ts"
 import type { KubeListPage, UndecodableObject, WatchEvent } from "./wire/KubeCodec.ts"
 
 /** A watch that ends sooner than this, and without news, ended too soon. */
@@ -343,12 +343,11 @@ const relist =
 
 /** Logs a failure: as a warning, unless it is the one logged before. */
 const warn = (state: State, error: KubeError): Step<never> => {
-  const failure = `${error.operation} ${error._tag === "KubeStatusError" ? error.code : error._tag}`
-  const times = state.trouble?.failure === failure ? state.trouble.times + 1 : 1
+  const trouble = troubleAfter(state.trouble, error)
   const needed = `the verbs list and watch on ${state.settings.resource}`
-  const log: Action<never> = { _tag: "Log", ...failureRecord(error, times, needed), error }
+  const log: Action<never> = { _tag: "Log", ...failureRecord(error, trouble, needed), error }
   return [
-    { ...state, trouble: { failure, times } },
+    { ...state, trouble },
     error._tag === "KubeDecodeError" ? [log, { _tag: "ObserveDecodeError", error }] : [log]
   ]
 }

@@ -3,7 +3,7 @@ import type { Duration } from "effect"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
 import type { RelistReason, WatchEnd } from "./InformerObserver.ts"
-import type { KubeDecodeError, KubeError } from "./KubeErrors.ts"
+import type { KubeDecodeError, KubeError, Trouble } from "./KubeErrors.ts"
 import type { KubeListPage, UndecodableObject, WatchEvent } from "./wire/KubeCodec.ts"
 
 /** The settings of the protocol. */
@@ -84,8 +84,8 @@ export interface State {
   readonly sendsBookmarks: boolean
   /** Whether the consumer regards the watch as open, so that `Lost` follows its end. */
   readonly live: boolean
-  /** The last failure, and how many times in a row it occurred, to log repetitions as debug records. */
-  readonly trouble: { readonly failure: string; readonly times: number } | undefined
+  /** The failures since the last success, to log repetitions as debug records. */
+  readonly trouble: Trouble | undefined
   /** Whether the back-off has waited since its last reset. */
   readonly backedOff: boolean
 }

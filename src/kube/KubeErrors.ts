@@ -50,13 +50,26 @@ export type KubeError = KubeUnreachable | KubeStatusError | KubeDecodeError
 /** Denials in a row that show a missing permission: an API server also denies requests just after its start. */
 const lastingDenials = 5
 
+/** A series of failures of one kind. */
+export interface Trouble {
+  readonly failure: string
+  /** How many times in a row it occurred. */
+  readonly times: number
+}
+
+/** The series that a failure continues or begins. */
+export const troubleAfter = (before: Trouble | undefined, error: KubeError): Trouble => {
+  const failure = `${error.operation} ${error._tag === "KubeStatusError" ? error.code : error._tag}`
+  return { failure, times: before?.failure === failure ? before.times + 1 : 1 }
+}
+
 /**
- * The log record of a request that failed `times` times in a row: a warning if it says anything new. `needed`: what the
- * request needs, such as "the verb get on this namespace".
+ * The log record of the last failure of a series: a warning if it says anything new. `needed`: what the request needs,
+ * such as "the verb get on this namespace".
  */
 export const failureRecord = (
   error: KubeError,
-  times: number,
+  { times }: Trouble,
   needed: string
 ): { readonly level: "Warn" | "Debug"; readonly message: string } => {
   if (error._tag !== "KubeStatusError" || !error.isForbidden) {

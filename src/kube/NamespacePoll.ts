@@ -9,7 +9,7 @@ import { unversioned } from "../model/ResourceVersion.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { InformerObserver } from "./InformerObserver.ts"
 import { KubeApi } from "./KubeApi.ts"
-import type { KubeError } from "./KubeErrors.ts"
+import { failureRecord, type KubeError, type Trouble, troubleAfter } from "./KubeErrors.ts"
 
 /** Timing of the poll. */
 export interface NamespacePollOptions {
@@ -21,9 +21,6 @@ export interface NamespacePollOptions {
 
 /** Concurrent requests. */
 const concurrency = 4
-
-/** Denials in a row after which a permission seems to be missing. An API server that starts denies every request. */
-const lastingDenials = 5
 
 /**
  * The namespaces of these names that exist. `NamespacesReplaced` follows the first response for each name, and any
@@ -38,15 +35,6 @@ export const make = (
     bufferSize: 64,
     strategy: "suspend"
   })
-
-const isDenial = (error: KubeError): boolean => error._tag === "KubeStatusError" && error.isForbidden
-
-const messageOf = ({ operation }: KubeError, denials: number): string => {
-  if (denials === 0) return `Cannot ${operation}: retrying`
-  return denials < lastingDenials
-    ? `The cluster denies this service to ${operation}: retrying`
-    : `The cluster does not permit this service to ${operation}: grant it the verb get on this namespace`
-}
 
 const run = Effect.fnUntraced(function* (
   names: ReadonlyArray<NamespaceName>,
@@ -64,16 +52,16 @@ const run = Effect.fnUntraced(function* (
   const pollMillis = Duration.toMillis(options.pollEvery ?? "15 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", Duration.millis(pollMillis))
   const known = new Map<NamespaceName, Option.Option<NamespaceObject>>()
-  /** The names whose last request failed, and how many requests the cluster has denied in a row. */
-  const failing = new Map<NamespaceName, number>()
+  /** The names whose last request failed. */
+  const failing = new Map<NamespaceName, Trouble>()
   let emitted: string | undefined
   let live = false
 
   const failed = (name: NamespaceName, error: KubeError) => {
-    const denials = isDenial(error) ? (failing.get(name) ?? 0) + 1 : 0
-    const isNews = !failing.has(name) || denials === lastingDenials
-    failing.set(name, denials)
-    return Effect.logWithLevel(isNews ? "Warn" : "Debug")(messageOf(error, denials)).pipe(
+    const trouble = troubleAfter(failing.get(name), error)
+    failing.set(name, trouble)
+    const { level, message } = failureRecord(error, trouble, "the verb get on this namespace")
+    return Effect.logWithLevel(level)(message).pipe(
       Effect.annotateLogs({ resource: "namespaces", namespace: name, error: error.message }),
       Effect.as(false)
     )

@@ -92,10 +92,14 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
   return { kube, view, until }
 })
 
-const faulty = <E>(name: string, test: Effect.Effect<void, E, EmbeddedKube>, options: EmbeddedKubeOptions = {}) =>
-  it.live(name, () =>
-    Effect.provide(test, [EmbeddedKube.layer({ seed, tokens: ["secret"], ...options }), Logger.layer([])])
-  )
+/** A test for each encoding. Without `protobuf`, the cluster answers in JSON, whatever it is asked for. */
+const faulty = <E>(name: string, test: Effect.Effect<void, E, EmbeddedKube>, options: EmbeddedKubeOptions = {}) => {
+  for (const protobuf of [true, false]) {
+    it.live(`${name}, in ${protobuf ? "protobuf" : "JSON"}`, () =>
+      Effect.provide(test, [EmbeddedKube.layer({ seed, tokens: ["secret"], protobuf, ...options }), Logger.layer([])])
+    )
+  }
+}
 
 /** Raises the version of the cluster far above the number of its objects. */
 const aged = Effect.gen(function* () {

@@ -104,6 +104,7 @@ describe("NamespacePoll", () => {
       assert.deepStrictEqual(warnings(), [
         denied,
         "Warn Cannot watch namespaces: retrying",
+        denied,
         "Warn The cluster does not permit this service to ask: grant it the verb get on this namespace"
       ])
       assert.isAbove(logged.filter((line) => line.startsWith("Debug")).length, 5)
