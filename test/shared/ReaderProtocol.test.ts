@@ -311,6 +311,47 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
   }
 }
 
+describe("an identity that is known late", () => {
+  const unanswered = () => ({
+    reader: new DrivenReader(optionsOf(undefined), { endpoint: own.endpoint }),
+    redis: new ScriptedRedis(watchScopesOf(undefined))
+  })
+  const rebuilt = { ...other, endpoint: own.endpoint }
+
+  it("changes nothing if it confirms the endpoint", () => {
+    const { reader, redis } = unanswered()
+    settle(reader, redis)
+    const { length } = reader.messages
+    reader.input({ _tag: "Identified", cluster: own })
+    settle(reader, redis)
+    assert.lengthOf(reader.messages, length)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("keeps a loaded snapshot of another cluster from being shown", () => {
+    const { reader, redis } = unanswered()
+    redis.lead()
+    for (const name of redis.scopes) redis.list(name)
+    const isLoaded = () => reader.state.scopes.every(({ loading }) => loading !== undefined)
+    for (let replies = 0; replies < 50 && !isLoaded(); replies++) reader.reply(redis)
+    assert.isTrue(isLoaded())
+    reader.input({ _tag: "Identified", cluster: rebuilt })
+    for (let replies = 0; replies < 50; replies++) reader.reply(redis)
+    assert.deepStrictEqual(reader.shownEpochs, [])
+    assert.lengthOf(reader.messages, 1)
+    assert.match(reader.messages[0] ?? "", /^Log .*another cluster/)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("ends an instance that shows another cluster", () => {
+    const { reader, redis } = unanswered()
+    settle(reader, redis)
+    reader.input({ _tag: "Identified", cluster: rebuilt })
+    assert.match(reader.messages.at(-1) ?? "", /^Die .*another cluster/)
+    assert.isFalse(reader.isLive)
+  })
+})
+
 describe("the reader's protocol with arbitrary replies", () => {
   it.prop(
     "keeps its invariants and never gets stuck",
