@@ -22,10 +22,7 @@ const kubeSystem = NamespaceName.make("kube-system")
 
 const certificate = /-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g
 
-/**
- * Hashes an address and the certificates of its CA. The address alone would not do: in the pods of most clusters it is the
- * same.
- */
+/** Hashes an address and the certificates of its CA. In pods, most clusters have the same address. */
 export const endpointOf = (server: string, authority: string | undefined): string => {
   const bodies = Array.from((authority ?? "").matchAll(certificate), ([, body = ""]) => body.replaceAll(/\s/g, ""))
   const texts = [new URL(server).href, ...[...new Set(bodies)].toSorted()]

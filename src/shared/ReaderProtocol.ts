@@ -37,7 +37,9 @@ import * as SharedLog from "./SharedLog.ts"
 /** Two clocks that seem this far apart are compared again. */
 const comparedMillis = 1000
 
-/** Takes the reply to `state.request`, the end of the session, or news of the cluster's identity. Any other input changes nothing. */
+/**
+ * Takes the reply to `state.request`, the end of the session, or the cluster's identity. Any other input changes nothing.
+ */
 export const step = (state: State, input: Input, now: Moment): readonly [State, ReadonlyArray<Action>] => {
   const next = taken(state, input, now)
   return [{ ...next, actions: [] }, next.actions]

@@ -180,7 +180,7 @@ export interface State {
   /** The cluster that this instance serves. */
   readonly cluster: Identity
   readonly published: Published
-  /** What the leader watches if that is another cluster than this reader serves, or other scopes. Then nothing is loaded. */
+  /** What the leader watches, if that is another cluster or other scopes: then nothing is loaded. */
   readonly foreign: string | undefined
   /** The last logged reason of a failure: repetitions are logged as `Debug`. */
   readonly trouble: string | undefined
