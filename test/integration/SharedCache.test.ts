@@ -252,7 +252,7 @@ describe("two clusters with one Redis and one prefix", () => {
         assert.deepStrictEqual(JSON.parse(yield* namespacesOf(separate.port)), { namespaces: ["green", "kube-system"] })
         assert.match((yield* get(separate.port, "/metrics")).body, /^shared_cache_foreign 0$/m)
       }).pipe(Effect.scoped, Effect.provide(RedisServer.layer())),
-    60_000
+    120_000
   )
 
   it.live("a server starts while its cluster cannot be reached, and shows its state, but not another's", () =>
