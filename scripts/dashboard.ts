@@ -180,7 +180,12 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     graph("Leader", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(
       "With CACHE=redis: 1 at one instance, and briefly at none during a failover."
     ),
-    graph("Connected to Redis", Unit.NoUnit, query("{{instance}}", now("shared_cache_connected"))),
+    graph(
+      "Connected to Redis",
+      Unit.NoUnit,
+      query("{{instance}}", now("shared_cache_connected")),
+      query("{{instance}}: the state is of another cluster or of other namespaces", now("shared_cache_foreign"))
+    ),
     graph(
       "Leader elections",
       Unit.Short,

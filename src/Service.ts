@@ -18,6 +18,7 @@ import * as Tls from "./identity/Tls.ts"
 import * as InformerObserver from "./kube/InformerObserver.ts"
 import * as KubeAccessReviewer from "./kube/KubeAccessReviewer.ts"
 import * as KubeApi from "./kube/KubeApi.ts"
+import * as KubeClusterIdentity from "./kube/KubeClusterIdentity.ts"
 import * as KubeConfig from "./kube/KubeConfig.ts"
 import * as KubeEventRecorder from "./kube/KubeEventRecorder.ts"
 import * as KubeHttp from "./kube/KubeHttp.ts"
@@ -92,7 +93,8 @@ const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
             )
           ).pipe(Layer.provide(untimed))
     })
-  )
+    // A Role cannot grant access to the namespace `kube-system`.
+  ).pipe(Layer.provide(KubeClusterIdentity.layer({ readsUid: settings.kubeNamespaces === undefined })))
 
 /** The errors that keep the service from starting. */
 export type StartError = SettingError | KubeConfig.KubeConfigError | ListenFailed

@@ -4,6 +4,7 @@
  *
  * One file: all writers of the one store, which must agree on versions and watches.
  */
+import { randomInt } from "node:crypto"
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 
 /** A stored namespace. `createdAt` is in milliseconds since the epoch. */
@@ -121,14 +122,18 @@ const emptyCollection = (resourceVersion: number): Collection => {
 /** Objects and history of the embedded cluster. */
 export class ClusterStore {
   #resourceVersion = 1
-  #uid = 0
+  #uid: number
   readonly #historyLimit: number
   readonly #collections: Record<WatchedResource, Collection>
   readonly #listeners = new Set<(resource: WatchedResource) => void>()
 
-  /** `historyLimit`: the number of changes kept of each resource. */
-  constructor(historyLimit: number) {
+  /**
+   * `historyLimit`: the number of changes kept of each resource. `firstUid`: the serial number before that of the first
+   * object. By default it is random: the objects of another cluster have other UIDs.
+   */
+  constructor(historyLimit: number, firstUid: number = randomInt(2 ** 47)) {
     this.#historyLimit = historyLimit
+    this.#uid = firstUid
     this.#collections = { namespaces: emptyCollection(1), deployments: emptyCollection(1) }
   }
 

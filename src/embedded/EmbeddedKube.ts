@@ -52,6 +52,8 @@ export interface EmbeddedKubeOptions {
   readonly bindPort?: number
   /** Changes kept of each resource, for watches to resume from. Default: 100,000. */
   readonly historyLimit?: number
+  /** Clusters with the same number and seed have the same UIDs, as if they were one. Default: random. */
+  readonly firstUid?: number
   /** Answers SubjectAccessReviews. Default: `denyAll`. */
   readonly decideAccess?: DecideAccess
   /**
@@ -331,7 +333,7 @@ const serve = Effect.fnUntraced(function* (backend: KubeBackend, options: Embedd
 })
 
 const make = Effect.fnUntraced(function* (options: EmbeddedKubeOptions) {
-  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit)
+  const store = new ClusterStore(options.historyLimit ?? defaultHistoryLimit, options.firstUid)
   plant(store, options.seed ?? {}, yield* Clock.currentTimeMillis)
   const watchesChanged = Latch.makeUnsafe(false)
   const { authenticate, setTokens } = makeAuthentication(options)

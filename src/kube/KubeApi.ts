@@ -18,7 +18,13 @@ import { acceptList, acceptWatch, codecFor, type ContentType } from "./wire/Cont
 import { decodeJson } from "./wire/Json.ts"
 import type { KubeListPage, WatchEvent } from "./wire/KubeCodec.ts"
 import type { Decoded, ResourceKind } from "./wire/ResourceKind.ts"
-import { type AccessDecision, decodeAccessReview, decodeNamespace, decodeScale } from "./wire/SmallObjects.ts"
+import {
+  type AccessDecision,
+  decodeAccessReview,
+  decodeNamespace,
+  decodeNamespaceUid,
+  decodeScale
+} from "./wire/SmallObjects.ts"
 
 /** A page of a consistent list. */
 export interface ListPageRequest {
@@ -78,6 +84,8 @@ export interface KubeApiOptions {
   readonly reviewTimeout?: Duration.Input | undefined
   /** Default: 5 seconds. */
   readonly eventTimeout?: Duration.Input | undefined
+  /** Default: 5 seconds. */
+  readonly identityTimeout?: Duration.Input | undefined
   /** The encoding of lists and watches that is asked for. The server may answer in JSON anyway. Default: `protobuf`. */
   readonly contentType?: ContentType | undefined
 }
@@ -106,6 +114,7 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
   const scaleTimeout = options.scaleTimeout ?? "10 seconds"
   const reviewTimeout = options.reviewTimeout ?? "5 seconds"
   const eventTimeout = options.eventTimeout ?? "5 seconds"
+  const identityTimeout = options.identityTimeout ?? "5 seconds"
   const contentType = options.contentType ?? "protobuf"
 
   /** Sends a request. A status other than 2xx fails with `KubeStatusError`. The scope holds the response. */
@@ -135,6 +144,15 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       Effect.flatMap((text) => decoded(operation)(Result.flatMap(decodeJson(text), decode))),
       Effect.scoped,
       timedOut(operation, limit)
+    )
+
+  const findNamespace = <A>(name: NamespaceName, limit: Duration.Input, decode: (input: unknown) => Decoded<A>) =>
+    ask("get", `get namespace ${name}`, HttpClientRequest.get(`/api/v1/namespaces/${name}`), limit, decode).pipe(
+      Effect.map(Option.some),
+      Effect.catchIf(
+        (error) => error._tag === "KubeStatusError" && error.code === 404,
+        () => Effect.succeedNone
+      )
     )
 
   return KubeApi.of({
@@ -180,20 +198,9 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
       )
     },
 
-    getNamespace: (name) =>
-      ask(
-        "get",
-        `get namespace ${name}`,
-        HttpClientRequest.get(`/api/v1/namespaces/${name}`),
-        listTimeout,
-        decodeNamespace
-      ).pipe(
-        Effect.map(Option.some),
-        Effect.catchIf(
-          (error) => error._tag === "KubeStatusError" && error.code === 404,
-          () => Effect.succeedNone
-        )
-      ),
+    getNamespace: (name) => findNamespace(name, listTimeout, decodeNamespace),
+
+    getNamespaceUid: (name) => findNamespace(name, identityTimeout, decodeNamespaceUid),
 
     scale: (ref, replicas) =>
       ask(
@@ -256,6 +263,8 @@ export class KubeApi extends Context.Service<
     ) => Stream.Stream<WatchEvent<A>, KubeError>
     /** The namespace of this name, if it exists. */
     readonly getNamespace: (name: NamespaceName) => Effect.Effect<Option.Option<NamespaceObject>, KubeError>
+    /** The UID of the namespace of this name, if it exists. */
+    readonly getNamespaceUid: (name: NamespaceName) => Effect.Effect<Option.Option<string>, KubeError>
     /** Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. */
     readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>
     /** Creates a SubjectAccessReview. */

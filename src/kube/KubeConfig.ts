@@ -243,7 +243,18 @@ const make = Effect.fnUntraced(function* (config: ClientNode.KubeConfig) {
       })
   })
 
-  return KubeConfig.of({ server: server.replace(/\/+$/, ""), authorize })
+  const authority = Effect.try({
+    try: () => ClientNode.bufferFromFileOrString(cluster.caFile, cluster.caData)?.toString(),
+    catch: (cause) =>
+      new KubeConfigError({
+        setting: "certificate-authority",
+        value: cluster.caFile ?? "",
+        problem: `it cannot be read (${describe(cause)})`,
+        fix: "Correct the cluster's entry in the kubeconfig"
+      })
+  })
+
+  return KubeConfig.of({ server: server.replace(/\/+$/, ""), authority, authorize })
 })
 
 /**
@@ -257,6 +268,8 @@ export class KubeConfig extends Context.Service<
   {
     /** Base URL of the API server, without a trailing slash. */
     readonly server: string
+    /** The CA of the API server in PEM; undefined if none is configured. */
+    readonly authority: Effect.Effect<string | undefined, KubeConfigError>
     readonly authorize: Effect.Effect<RequestCredentials, KubeConfigError>
   }
 >()("kube-resource-api/kube/KubeConfig") {}

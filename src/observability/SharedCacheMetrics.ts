@@ -34,6 +34,7 @@ const lag = Metric.histogram("shared_cache_lag_seconds", {
 export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effect.gen(function* () {
   let leads = false
   let isConnected = false
+  let isForeign = false
   yield* Metrics.gauge(
     { name: "shared_cache_leader", description: "1 while this instance is the leader, else 0." },
     () => (leads ? 1 : 0)
@@ -41,6 +42,13 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
   yield* Metrics.gauge(
     { name: "shared_cache_connected", description: "1 while this instance reads the shared log, else 0." },
     () => (isConnected ? 1 : 0)
+  )
+  yield* Metrics.gauge(
+    {
+      name: "shared_cache_foreign",
+      description: "1 while Redis holds the state of another cluster or of other namespaces, else 0."
+    },
+    () => (isForeign ? 1 : 0)
   )
   // Alerts tell a count of 0 from a missing metric.
   yield* Metric.update(leaderships, 0)
@@ -54,6 +62,10 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
     connected: (now) =>
       Effect.sync(() => {
         isConnected = now
+      }),
+    foreign: (now) =>
+      Effect.sync(() => {
+        isForeign = now
       }),
     loaded: (reason) => Metric.update(loads(reason), 1),
     loadFailed: Metric.update(loadFailures, 1),

@@ -64,7 +64,7 @@ export const cache = {
     "REDIS_KEY_PREFIX",
     Kind.keyPrefix,
     "kube-resource-api",
-    "Prefix of all Redis keys; a different one for each release."
+    "Prefix of all Redis keys; a different one for each release and each cluster."
   ),
   watcherLease: withDefault("WATCHER_LEASE", Kind.lease, "15s", "Leader lease duration, with `CACHE=redis`.")
 }

@@ -9,16 +9,21 @@ export interface Keys {
   readonly epoch: string
   /** The shared log, a stream. */
   readonly events: string
-  /** A hash: the key of each scope's snapshot, and the names of the watched scopes. */
+  /** A hash: the key of each scope's snapshot, the names of the watched scopes, and the identity of the cluster. */
   readonly scopes: string
   /** The key of a snapshot: a hash of the scope's objects. Each list gets a new one. */
   readonly generation: (scope: string, epoch: number, number: number) => string
+  /** A pattern of all keys. */
+  readonly all: string
   /** Whether `generation` can have made this key. */
   readonly isGeneration: (key: string) => boolean
 }
 
 /** The field of `scopes` that holds the names of the scopes that the last leader watches, as JSON. */
 export const watchedField = "#watched"
+
+/** The fields of `scopes` that hold the identity of the cluster that the last leader watches. */
+export const clusterFields = { uid: "#clusterUid", endpoint: "#clusterEndpoint" } as const
 
 /** The fields of a snapshot that hold no object. A hash without the first is incomplete. */
 export const metaFields = {
@@ -30,7 +35,7 @@ export const metaFields = {
 } as const
 
 /** The version of the format. A change of it separates the releases of a rolling update. */
-const format = 1
+const format = 2
 
 const generationName = /^(?:namespaces|deployments(?:\/[a-z0-9-]{1,63})?):[0-9]{1,15}:[0-9]{1,15}$/
 
@@ -42,6 +47,7 @@ export const keysOf = (prefix: string): Keys => {
     epoch: key("epoch"),
     events: key("events"),
     scopes: key("scopes"),
+    all: key("*"),
     generation: (scope, epoch, number) => key(`${scope}:${epoch}:${number}`),
     isGeneration: (other) => other.startsWith(key("")) && generationName.test(other.slice(key("").length))
   }

@@ -7,9 +7,11 @@ import { Cause, Clock, Data, Duration, Effect, Option, Random, Ref, Schema, Stre
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { ClusterIdentity, type Identity } from "../model/ClusterIdentity.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
+import { otherCluster } from "./OtherCluster.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
@@ -20,6 +22,9 @@ import { watchScopesOf } from "./WatchScope.ts"
 
 /** A leader must step down: Redis refused a write of it, or it cannot watch the cluster. */
 class Deposed extends Data.TaggedError("Deposed")<{ readonly because: "lease" | "log" | "lists" | "watch" }> {}
+
+/** Redis holds the state of another cluster: this candidate must not lead. */
+class OtherCluster extends Data.TaggedError("OtherCluster")<{ readonly found: Identity }> {}
 
 const reasons = {
   lease: "the lease expired or another instance holds it",
@@ -48,6 +53,9 @@ const defaultMaxEntries = 4096
 interface Candidate {
   readonly options: SharedCacheOptions
   readonly keys: Keys
+  readonly cluster: Identity
+  /** The other cluster that the log names: repetitions are logged as `Debug`. */
+  readonly loggedCluster: Ref.Ref<string>
   /** How long the next term tolerates an incomplete view of the cluster, in milliseconds. */
   readonly patience: Ref.Ref<number>
   /** The token of the last term. If its lease was not released, it is still this candidate's. */
@@ -61,8 +69,12 @@ interface Term extends Candidate {
   readonly known: SynchronizedRef.SynchronizedRef<LeaderState.State>
 }
 
-const decodeEpoch = Schema.decodeUnknownResult(
-  Schema.NullOr(Schema.String.check(Schema.isPattern(/^[1-9][0-9]{0,14}$/)))
+const decodeAcquired = Schema.decodeUnknownResult(
+  Schema.Union([
+    Schema.Null,
+    Schema.String.check(Schema.isPattern(/^[1-9][0-9]{0,14}$/)),
+    Schema.Tuple([Schema.String, Schema.String])
+  ])
 )
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
 const decodeTexts = Schema.decodeUnknownResult(Schema.Array(Schema.NullOr(Schema.String)))
@@ -76,6 +88,9 @@ export const stand = Effect.fnUntraced(function* <R>(
   const candidate: Candidate = {
     options,
     keys: keysOf(options.keyPrefix),
+    // Without an answer of the cluster there is nothing to lead with.
+    cluster: yield* (yield* ClusterIdentity).determined,
+    loggedCluster: yield* Ref.make(""),
     patience: yield* Ref.make(Duration.toMillis(patienceOf(options))),
     lastToken: yield* Ref.make("")
   }
@@ -83,14 +98,24 @@ export const stand = Effect.fnUntraced(function* <R>(
   const backoff = yield* Backoff.make(first, longest)
   while (true) {
     const began = yield* Clock.currentTimeMillis
-    yield* Effect.catch(Effect.scoped(serve(candidate, source)), (error) => ended(options, error))
+    yield* Effect.catch(Effect.scoped(serve(candidate, source)), (error) => ended(candidate, error))
     // A term that outlasted a lease is not part of a series of failures.
     if ((yield* Clock.currentTimeMillis) - began > Duration.toMillis(options.lease)) yield* backoff.reset
     yield* backoff.wait()
   }
 })
 
-const ended = Effect.fnUntraced(function* ({ lease }: SharedCacheOptions, error: Deposed | RedisError) {
+const ended = Effect.fnUntraced(function* (
+  { cluster, loggedCluster, options: { keyPrefix, lease } }: Candidate,
+  error: Deposed | OtherCluster | RedisError
+) {
+  if (error._tag === "OtherCluster") {
+    const { annotations, message } = otherCluster(keyPrefix, cluster, error.found)
+    const isRepeated = (yield* Ref.getAndSet(loggedCluster, annotations.found)) === annotations.found
+    return yield* Effect.logWithLevel(isRepeated ? "Debug" : "Error")(`Cannot stand by as leader. ${message}`).pipe(
+      Effect.annotateLogs(annotations)
+    )
+  }
   yield* Effect.logDebug("Cannot stand by as leader: retrying").pipe(Effect.annotateLogs({ reason: reasonOf(error) }))
   if (error._tag === "Deposed" && error.because === "watch") yield* Effect.sleep(Duration.min(lease, othersTurn))
 })
@@ -110,6 +135,7 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
   const epoch = yield* acquire(term, state)
   yield* SynchronizedRef.set(term.known, { ...state, last: { epoch, seq: 0 } })
   yield* Ref.set(candidate.lastToken, state.token)
+  yield* Ref.set(candidate.loggedCluster, "")
   yield* Effect.logInfo("Became leader").pipe(Effect.annotateLogs({ epoch }))
   const observer = yield* SharedCacheObserver
   yield* Effect.acquireRelease(observer.leading(true), () => observer.leading(false))
@@ -125,7 +151,7 @@ const logEnd = (cause: Cause.Cause<Deposed | RedisError>) => {
 
 /** Asks for the lease until it is granted, and returns the epoch. */
 const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: LeaderState.State) {
-  const { keys, lastToken, options, redis } = term
+  const { cluster, keys, lastToken, options, redis } = term
   const names = scopes.map(({ scope }) => scope.name)
   const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
   const request = {
@@ -133,12 +159,17 @@ const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: Lead
     before: yield* Ref.get(lastToken),
     leaseMillis: Duration.toMillis(options.lease),
     maxEntries: options.maxEntries ?? defaultMaxEntries,
-    entry: encode({ _tag: "Began", scopes: names }),
-    watched: JSON.stringify(names)
+    entry: encode({ _tag: "Began", cluster, scopes: names }),
+    watched: JSON.stringify(names),
+    cluster
   }
   while (true) {
-    const epoch = yield* SharedRedis.readable(decodeEpoch(yield* redis.eval(Scripts.acquire)(keys, request)))
-    if (epoch !== null) return Number(epoch)
+    const acquired = yield* SharedRedis.readable(decodeAcquired(yield* redis.eval(Scripts.acquire)(keys, request)))
+    if (typeof acquired === "string") return Number(acquired)
+    if (acquired !== null) {
+      const [uid, endpoint] = acquired
+      return yield* new OtherCluster({ found: { endpoint, ...(uid === "" ? {} : { uid }) } })
+    }
     yield* Effect.sleep(yield* Random.nextIntBetween(0.5 * askMillis, askMillis))
   }
 })

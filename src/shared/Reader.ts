@@ -2,6 +2,7 @@
 import { Chunk, Clock, Effect, type FileSystem, Queue, Random, Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { ClusterIdentity } from "../model/ClusterIdentity.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { keysOf } from "./Keys.ts"
 import { step } from "./ReaderProtocol.ts"
@@ -12,14 +13,15 @@ import { backoffOf, redisOptions, type SharedCacheOptions } from "./SharedCacheO
 import { replacedBy, takeEvent } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 
+type Services = ClusterIdentity | FileSystem.FileSystem
 type Emit = (events: NonEmptyReadonlyArray<ClusterEvent>) => Effect.Effect<unknown>
 
 /**
  * The events of the cluster; each array is one step. The stream neither fails nor ends. While Redis cannot be reached, or
  * no leader is alive, all watches are `Lost` and the reader retries.
  */
-export const events = (options: SharedCacheOptions): Stream.Stream<ClusterEvent, never, FileSystem.FileSystem> =>
-  Stream.callback<NonEmptyReadonlyArray<ClusterEvent>, never, FileSystem.FileSystem>(
+export const events = (options: SharedCacheOptions): Stream.Stream<ClusterEvent, never, Services> =>
+  Stream.callback<NonEmptyReadonlyArray<ClusterEvent>, never, Services>(
     (queue) => run(options, (events) => Queue.offer(queue, events)),
     { bufferSize: 16, strategy: "suspend" }
   ).pipe(Stream.flattenArray)
@@ -28,20 +30,26 @@ export const events = (options: SharedCacheOptions): Stream.Stream<ClusterEvent,
 const run = Effect.fnUntraced(function* (
   options: SharedCacheOptions,
   emit: Emit
-): Effect.fn.Return<never, never, FileSystem.FileSystem> {
+): Effect.fn.Return<never, never, Services> {
   const observer = yield* SharedCacheObserver
   const clock = yield* Clock.Clock
   const { first, longest } = backoffOf(options)
   const backoff = yield* Backoff.make(first, longest)
   const connection = redisOptions(options)
-  let state = initial(options)
+  const identity = yield* ClusterIdentity
+  let state = initial(options, yield* identity.current)
 
-  const advance = Effect.fnUntraced(function* (input: Input) {
+  const take = Effect.fnUntraced(function* (input: Input) {
     const now = { millis: clock.currentTimeMillisUnsafe(), jitter: yield* Random.nextBetween(0.8, 1.2) }
     const [next, actions] = step(state, input, now)
     state = next
     for (const action of actions) yield* perform(action, observer, emit)
     return next.request
+  })
+  const advance = Effect.fnUntraced(function* (input: Input) {
+    const cluster = yield* identity.current
+    if (cluster !== state.cluster) yield* take({ _tag: "Identified", cluster })
+    return yield* take(input)
   })
 
   /** One connection. It lasts until a command fails. */
@@ -68,6 +76,10 @@ const perform = (action: Action, observer: SharedCacheObserver, emit: Emit): Eff
       return emit(Chunk.toReadonlyArray(Chunk.map(action.emissions, eventOf)))
     case "Log":
       return Effect.logWithLevel(action.level)(action.message).pipe(Effect.annotateLogs(action.annotations))
+    case "Die":
+      return Effect.die(new Error(action.message))
+    case "ObserveForeign":
+      return observer.foreign(action.foreign)
     case "ObserveConnected":
       return observer.connected(action.connected)
     case "ObserveLoaded":

@@ -4,7 +4,7 @@ import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Liveness from "./ReaderLiveness.ts"
 import {
   act,
-  compareScopes,
+  compareLeader,
   log,
   mapScopes,
   markAllStale,
@@ -38,7 +38,7 @@ const takeContent = (
 ): State => {
   switch (entry._tag) {
     case "Began":
-      return compareScopes(Liveness.noneLive(state), entry.scopes)
+      return compareLeader(Liveness.noneLive(state), { cluster: entry.cluster, watched: entry.scopes })
     case "Told":
       return takeEvents(state, epoch, at, entry.events)
     case "Listed":

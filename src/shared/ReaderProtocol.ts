@@ -7,12 +7,13 @@
  * lists: they age.
  */
 import { Chunk, Result } from "effect"
+import { type Identity, isSame } from "../model/ClusterIdentity.ts"
 import { takeEntry } from "./ReaderEntries.ts"
 import * as Liveness from "./ReaderLiveness.ts"
 import {
   type Action,
   act,
-  compareScopes,
+  compareLeader,
   type Emission,
   type Head,
   type Input,
@@ -36,10 +37,23 @@ import * as SharedLog from "./SharedLog.ts"
 /** Two clocks that seem this far apart are compared again. */
 const comparedMillis = 1000
 
-/** Takes the reply to `state.request`, or the end of the session. Any other input changes nothing. */
+/**
+ * Takes the reply to `state.request`, the end of the session, or the cluster's identity. Any other input changes nothing.
+ */
 export const step = (state: State, input: Input, now: Moment): readonly [State, ReadonlyArray<Action>] => {
-  const next = input._tag === "Disconnected" ? disconnected(state, input.reason, now) : replied(state, input, now)
+  const next = taken(state, input, now)
   return [{ ...next, actions: [] }, next.actions]
+}
+
+const taken = (state: State, input: Input, now: Moment): State => {
+  switch (input._tag) {
+    case "Disconnected":
+      return disconnected(state, input.reason, now)
+    case "Identified":
+      return identified(state, input.cluster, now)
+    default:
+      return replied(state, input, now)
+  }
 }
 
 const replied = (state: State, input: Input, now: Moment): State => {
@@ -144,9 +158,25 @@ const disconnected = (state: State, reason: string, now: Moment): State => {
   )
 }
 
+/** The cluster has answered. What was loaded from Redis until now can turn out to be another cluster's. */
+const identified = (state: State, cluster: Identity, now: Moment): State => {
+  const { published, scopes } = state
+  const next = compareLeader({ ...state, cluster }, published)
+  const isRefuted =
+    published.cluster !== undefined && isSame(state.cluster, published.cluster) && !isSame(cluster, published.cluster)
+  if (!isRefuted) return emit(next, now)
+  const unloaded = emit(
+    mapScopes(next, (scope) => ({ ...scope, loading: undefined })),
+    now
+  )
+  // No event removes a shown list.
+  return scopes.some(({ shown }) => shown !== undefined)
+    ? act(unloaded, { _tag: "Die", message: "This instance shows the state of another cluster than it serves" })
+    : unloaded
+}
+
 const looked = (state: State, why: LookFor, found: Look, now: Moment): State => {
-  const timed = { ...state, clockAhead: found.now - now.millis }
-  const next = found.watched === undefined ? timed : compareScopes(timed, found.watched)
+  const next = compareLeader({ ...state, clockAhead: found.now - now.millis }, found)
   switch (why._tag) {
     case "Resume":
       return resume(rewind(next, found.last), found)

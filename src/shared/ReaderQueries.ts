@@ -1,8 +1,9 @@
 /** The Redis queries that answer a reader's requests. */
 import { Duration, Effect, Result, Schema, SchemaTransformation } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
+import { Identity } from "../model/ClusterIdentity.ts"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
-import { type Keys, metaFields, watchedField } from "./Keys.ts"
+import { clusterFields, type Keys, metaFields, watchedField } from "./Keys.ts"
 import type { Head, Input, Look, ReadEntry, Request } from "./ReaderState.ts"
 import * as Scripts from "./Scripts.ts"
 import * as SharedLog from "./SharedLog.ts"
@@ -33,6 +34,7 @@ const decodeScan = Schema.decodeUnknownResult(Schema.Tuple([Schema.String, Strin
 const decodeHead = Schema.decodeUnknownResult(
   Schema.Tuple([Count, Count, ResourceVersion, Count, Schema.Literals(["0", "1"])])
 )
+const decodeCluster = Schema.decodeUnknownResult(Identity)
 const decodeWatched = Schema.decodeUnknownResult(Schema.fromJsonString(Strings))
 const Entries = Schema.Array(Schema.Tuple([Schema.String, Strings]))
 const decodeStreams = Schema.decodeUnknownResult(Schema.NullOr(Schema.Array(Schema.Tuple([Schema.String, Entries]))))
@@ -72,8 +74,17 @@ const look = Effect.fnUntraced(function* ({ keys, redis }: Source) {
   const [now, last, leaseLeft, pairs] = yield* SharedRedis.readable(reply)
   const fields = fieldsOf(pairs)
   const watched = Result.getOrUndefined(decodeWatched(fields.get(watchedField)))
-  return { now, last: yield* idOf(last), leaseLeft, watched, keys: fields } satisfies Look
+  const cluster = clusterOf(fields)
+  // Lists may be of any cluster if none is named.
+  const keysOfScopes = cluster === undefined ? new Map<string, string>() : fields
+  return { now, last: yield* idOf(last), leaseLeft, cluster, watched, keys: keysOfScopes } satisfies Look
 })
+
+const clusterOf = (fields: ReadonlyMap<string, string>): Identity | undefined => {
+  const uid = fields.get(clusterFields.uid)
+  const endpoint = fields.get(clusterFields.endpoint)
+  return Result.getOrUndefined(decodeCluster(uid === undefined ? { endpoint } : { uid, endpoint }))
+}
 
 const readHeads = Effect.fnUntraced(function* (source: Source, keys: ReadonlyMap<string, string>) {
   const heads = new Map<string, Head>()

@@ -1,7 +1,9 @@
 /** The types of the reader's protocol: its state, its one request to Redis, the inputs and the actions. */
 import { Chunk, Duration, type Result } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { describe, type Identity, isSame } from "../model/ClusterIdentity.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import { otherCluster } from "./OtherCluster.ts"
 import type { LoadReason } from "./SharedCacheObserver.ts"
 import { backoffOf, beatEvery, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 import type { LogEntry, LogId, ToldEvent } from "./SharedLog.ts"
@@ -51,16 +53,22 @@ export interface ScopeState {
   readonly polled: boolean
 }
 
+/** What the last leader published of itself, as far as it is known. */
+export interface Published {
+  /** The cluster that it watches. */
+  readonly cluster: Identity | undefined
+  /** The scopes that it watches. */
+  readonly watched: ReadonlyArray<string> | undefined
+}
+
 /** The content of Redis at one moment. */
-export interface Look {
+export interface Look extends Published {
   /** Redis' clock, in milliseconds since the epoch. */
   readonly now: number
   /** The last entry of the log. */
   readonly last: LogId
   /** The rest of the lease, in milliseconds. */
   readonly leaseLeft: number
-  /** The scopes that the leader watches; undefined if unknown. */
-  readonly watched: ReadonlyArray<string> | undefined
   /** The key of each scope's snapshot. */
   readonly keys: ReadonlyMap<string, string>
 }
@@ -102,7 +110,7 @@ export type Request =
   /** Read the entries after `from`; with `blockMillis`, wait for one. */
   | { readonly _tag: "ReadLog"; readonly from: LogId; readonly blockMillis: number | undefined }
 
-/** The reply to each request, in the same order; or the end of the session. */
+/** The reply to each request, in the same order; the end of the session; or a better known identity of the cluster. */
 export type Input =
   | { readonly _tag: "Connected" }
   | { readonly _tag: "Looked"; readonly look: Look }
@@ -113,6 +121,7 @@ export type Input =
     }
   | { readonly _tag: "LogRead"; readonly entries: ReadonlyArray<ReadEntry> }
   | { readonly _tag: "Disconnected"; readonly reason: string }
+  | { readonly _tag: "Identified"; readonly cluster: Identity }
 
 /** The moment of an input: the local clock, and a random factor for waits. */
 export interface Moment {
@@ -134,7 +143,10 @@ export type Action =
       readonly message: string
       readonly annotations: Readonly<Record<string, string>>
     }
+  /** End this instance with a defect. */
+  | { readonly _tag: "Die"; readonly message: string }
   | { readonly _tag: "ObserveConnected"; readonly connected: boolean }
+  | { readonly _tag: "ObserveForeign"; readonly foreign: boolean }
   | { readonly _tag: "ObserveLoaded"; readonly reason: LoadReason }
   | { readonly _tag: "ObserveLoadFailed" }
   | { readonly _tag: "ObserveRead"; readonly entries: number; readonly lagMillis: number }
@@ -142,6 +154,7 @@ export type Action =
 /** The state of a reader. */
 export interface State {
   readonly settings: {
+    readonly keyPrefix: string
     readonly perNamespace: boolean
     /** The index of each scope, by name. */
     readonly indexes: ReadonlyMap<string, number>
@@ -166,7 +179,10 @@ export interface State {
   readonly spokeAt: number
   /** The silence after which the leader counts as gone. */
   readonly silenceMillis: number
-  /** The scopes of a leader that watches other ones than this reader. */
+  /** The cluster that this instance serves. */
+  readonly cluster: Identity
+  readonly published: Published
+  /** What the leader watches, if that is another cluster or other scopes: then nothing is loaded. */
   readonly foreign: string | undefined
   /** The last logged reason of a failure: repetitions are logged as `Debug`. */
   readonly trouble: string | undefined
@@ -179,11 +195,12 @@ export interface State {
 }
 
 /** The initial state. */
-export const initial = (options: SharedCacheOptions): State => {
+export const initial = (options: SharedCacheOptions, cluster: Identity): State => {
   const { first, longest } = backoffOf(options)
   const scopes = watchScopesOf(options.namespaces)
   return {
     settings: {
+      keyPrefix: options.keyPrefix,
       perNamespace: options.namespaces !== undefined,
       indexes: new Map(scopes.map(({ name }, index) => [name, index])),
       firstMillis: Duration.toMillis(first),
@@ -211,6 +228,8 @@ export const initial = (options: SharedCacheOptions): State => {
     clockAhead: 0,
     spokeAt: 0,
     silenceMillis: Duration.toMillis(options.lease),
+    cluster,
+    published: { cluster: undefined, watched: undefined },
     foreign: undefined,
     trouble: undefined,
     loggedUndecodable: false,
@@ -267,20 +286,32 @@ export const markStale = (scope: ScopeState, reason: LoadReason): ScopeState => 
 export const markAllStale = (state: State, reason: LoadReason): State =>
   mapScopes(state, (scope) => markStale(scope, scope.stale ?? reason))
 
-/** Logs when the leader begins to watch other scopes than this reader, and when it stops doing so. */
-export const compareScopes = (state: State, watched: ReadonlyArray<string>): State => {
+/** Compares what the leader watches with what this reader serves. Logs a difference once, and its end. */
+export const compareLeader = (state: State, { cluster, watched }: Published): State => {
+  const published = { cluster: cluster ?? state.published.cluster, watched: watched ?? state.published.watched }
+  const difference = differenceFrom(published, state)
+  const next = { ...state, published, foreign: difference?.found }
+  if (next.foreign === state.foreign) return next
+  const observed = act(next, { _tag: "ObserveForeign", foreign: difference !== undefined })
+  return act(
+    observed,
+    difference === undefined
+      ? log("Info", "The leader watches what this instance serves again")
+      : log("Error", difference.message, difference.annotations)
+  )
+}
+
+const differenceFrom = ({ cluster, watched }: Published, state: State) => {
+  if (cluster !== undefined && !isSame(cluster, state.cluster)) {
+    return { found: describe(cluster), ...otherCluster(state.settings.keyPrefix, state.cluster, cluster) }
+  }
   const sorted = (names: ReadonlyArray<string>) => [...names].sort().join(", ")
   const serves = sorted(state.scopes.map(({ scope }) => scope.name))
-  const theirs = sorted(watched)
-  const foreign = theirs === serves ? undefined : theirs
-  if (foreign === state.foreign) return state
-  const message =
-    foreign === undefined
-      ? log("Info", "The leader watches the namespaces of this instance again")
-      : log(
-          "Error",
-          "The leader watches other namespaces than this instance: set the same KUBE_NAMESPACES on all instances",
-          { serves, watched: foreign }
-        )
-  return act({ ...state, foreign }, message)
+  const found = watched === undefined ? serves : sorted(watched)
+  if (found === serves) return undefined
+  return {
+    found,
+    message: "The leader watches other namespaces than this instance: set the same KUBE_NAMESPACES on all instances",
+    annotations: { serves, watched: found }
+  }
 }

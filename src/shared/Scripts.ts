@@ -4,7 +4,8 @@
  * through its lease writes nothing that others read, and neither does one whose Redis lost data.
  */
 import { script } from "effect/persistence/Redis"
-import { metaFields, watchedField } from "./Keys.ts"
+import type { Identity } from "../model/ClusterIdentity.ts"
+import { clusterFields, metaFields, watchedField } from "./Keys.ts"
 
 const common = `
 local function now()
@@ -29,7 +30,8 @@ const weekMillis = 7 * 24 * 3_600_000
 
 /**
  * Acquires the lease and begins an epoch if the lease is free, or if the caller holds it by its earlier token. Returns the
- * epoch, or nil.
+ * epoch, or nil. Changes nothing if Redis holds the state of another cluster, as `isSame` decides: returns its identity,
+ * with an empty UID if that is not known.
  */
 export const acquire = script(
   (
@@ -41,6 +43,7 @@ export const acquire = script(
       readonly maxEntries: number
       readonly entry: string
       readonly watched: string
+      readonly cluster: Identity
     }
   ) => [
     keys.lease,
@@ -52,11 +55,19 @@ export const acquire = script(
     args.leaseMillis,
     args.maxEntries,
     args.entry,
-    args.watched
+    args.watched,
+    args.cluster.uid ?? "",
+    args.cluster.endpoint
   ],
   {
     numberOfKeys: 4,
     lua: `${common}
+local uid, endpoint = unpack(redis.call('HMGET', KEYS[4], '${clusterFields.uid}', '${clusterFields.endpoint}'))
+if endpoint then
+  local same = endpoint == ARGV[8]
+  if uid and ARGV[7] ~= '' then same = uid == ARGV[7] end
+  if not same then return { uid or '', endpoint } end
+end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[2] then return false end
 -- The clock makes the epoch later than those of a Redis that lost its memory; the rest does if the clock went back.
@@ -64,7 +75,14 @@ local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumb
 local epoch = whole(math.max(before + 1, now()))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 redis.call('SET', KEYS[2], epoch, 'PX', ${weekMillis})
-redis.call('HSET', KEYS[4], '${watchedField}', ARGV[6])
+-- Lists may be of any cluster if none is named.
+if not endpoint then redis.call('DEL', KEYS[4]) end
+redis.call('HSET', KEYS[4], '${watchedField}', ARGV[6], '${clusterFields.endpoint}', ARGV[8])
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[4], '${clusterFields.uid}', ARGV[7])
+else
+  redis.call('HDEL', KEYS[4], '${clusterFields.uid}')
+end
 add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5])
 return epoch
 `

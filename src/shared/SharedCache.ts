@@ -1,6 +1,7 @@
 /** The shared cache: the leader watches the cluster and writes to Redis, and every instance reads that. */
 import { Effect, type FileSystem, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import type { ClusterIdentity } from "../model/ClusterIdentity.ts"
 import { readPem } from "../settings/PemFile.ts"
 import { settings } from "../settings/Settings.ts"
 import * as Leader from "./Leader.ts"
@@ -17,7 +18,7 @@ export const events = Reader.events
 export const eventsOf = <R>(
   options: SharedCacheOptions,
   source: Stream.Stream<ClusterEvent, never, R>
-): Stream.Stream<ClusterEvent, never, R | FileSystem.FileSystem> =>
+): Stream.Stream<ClusterEvent, never, R | ClusterIdentity | FileSystem.FileSystem> =>
   Stream.merge(events(options), Stream.fromEffectDrain(Leader.stand(options, source)))
 
 /** Fails if the CA file of Redis cannot be used. */

@@ -17,6 +17,8 @@ export interface SharedCacheObserver {
   readonly leading: (leads: boolean) => Effect.Effect<void>
   /** Whether this instance reads the shared log. */
   readonly connected: (connected: boolean) => Effect.Effect<void>
+  /** Whether the leader watches another cluster than this instance serves, or other namespaces. */
+  readonly foreign: (foreign: boolean) => Effect.Effect<void>
   /** A snapshot was loaded and is shown. */
   readonly loaded: (reason: LoadReason) => Effect.Effect<void>
   /** A snapshot could not be loaded. */
@@ -28,6 +30,7 @@ export interface SharedCacheObserver {
 export const unobserved: SharedCacheObserver = {
   leading: () => Effect.void,
   connected: () => Effect.void,
+  foreign: () => Effect.void,
   loaded: () => Effect.void,
   loadFailed: Effect.void,
   read: () => Effect.void

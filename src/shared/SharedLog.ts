@@ -4,6 +4,7 @@
  */
 import { Option, Schema } from "effect"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import { Identity } from "../model/ClusterIdentity.ts"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { SharedDeployment, SharedNamespace } from "./SharedObject.ts"
 
@@ -59,7 +60,7 @@ const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 /**
  * One entry.
  *
- * - `Began`: the first entry of a leader, with the scopes that it watches. No watch is live yet.
+ * - `Began`: the first entry of a leader, with the cluster and the scopes of it that it watches. No watch is live yet.
  * - `Told`: cluster events, in order.
  * - `Listed`: the scope has a new list, in the hash that `scopes` now names.
  * - `Beat`: the leader's heartbeat, with the live watches and how long ago each was heard. A leader that writes nothing for
@@ -67,7 +68,7 @@ const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
  * - `Ended`: the leader stepped down.
  */
 export const LogEntry = Schema.Union([
-  Schema.TaggedStruct("Began", { scopes: Schema.Array(Schema.String) }),
+  Schema.TaggedStruct("Began", { cluster: Identity, scopes: Schema.Array(Schema.String) }),
   Schema.TaggedStruct("Told", { events: Schema.Array(ToldEvent) }),
   Schema.TaggedStruct("Listed", { scope: Schema.String }),
   Schema.TaggedStruct("Beat", {

@@ -11,6 +11,7 @@ const brokenApi = Layer.succeed(KubeApi, {
   listPage: broken,
   watch: () => Stream.die(new Error("a defect in a fiber")),
   getNamespace: broken,
+  getNamespaceUid: broken,
   scale: broken,
   accessReview: broken,
   createEvent: broken

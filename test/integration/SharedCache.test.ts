@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
@@ -166,6 +166,112 @@ describe("watchers and servers that share a cache in Redis", () => {
         Effect.provide([EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] }), RedisServer.layer()])
       ),
     60_000
+  )
+})
+
+describe("two clusters with one Redis and one prefix", () => {
+  /** An embedded cluster with one deployment, and how to start an instance that serves it. */
+  const clusterOf = Effect.fnUntraced(function* (namespace: string, redis: RedisServer["Service"]) {
+    const services = yield* Layer.build(
+      EmbeddedKube.layer({ seed: { "kube-system": {}, [namespace]: { nginx: 1 } }, tokens: ["test"] })
+    )
+    const kube = Context.get(services, EmbeddedKube)
+    const launch = Effect.fnUntraced(function* (role: string, settings: Readonly<Record<string, string>> = {}) {
+      const instance = yield* start({
+        ...demoSettings,
+        DRAIN_PERIOD: "0s",
+        KUBE_SOURCE: "kubeconfig",
+        KUBECONFIG: kubeconfig(kube.url, { token: "test" }),
+        CACHE: "redis",
+        ROLE: role,
+        REDIS_URL: Redacted.value(redis.url),
+        WATCHER_LEASE: "1s",
+        ...settings
+      })
+      return { instance, port: yield* instance.port }
+    })
+    return { kube, launch }
+  })
+  const mismatch = "Redis holds the state of another cluster"
+  const namespacesOf = (port: number) => Effect.map(get(port, "/namespaces"), ({ body }) => body)
+  const lines = (instance: Instance) => instance.output().split("\n")
+
+  it.live(
+    "the second neither leads nor shows the first nor writes, says why, and works once it has another prefix",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const [blue, green] = [yield* clusterOf("blue", redis), yield* clusterOf("green", redis)]
+        const [watcher, server] = yield* Effect.all([blue.launch("watcher"), blue.launch("server")], {
+          concurrency: 2
+        })
+        yield* eventually(get(server.port, "/namespaces"), isCurrent)
+
+        const [candidate, foreign] = yield* Effect.all([green.launch("watcher"), green.launch("server")], {
+          concurrency: 2
+        })
+        yield* candidate.instance.printed(`Cannot stand by as leader. ${mismatch}`)
+        for (const { instance, port } of [candidate, foreign]) {
+          yield* instance.printed(`"${mismatch}`)
+          const errors = lines(instance).filter((line) => line.includes(mismatch))
+          for (const line of errors) {
+            assert.match(line, /"ERROR"/)
+            assert.include(line, "REDIS_KEY_PREFIX")
+            assert.include(line, "{kube-resource-api}:v2:*")
+            assert.match(line, /"serves":"uid \S+, endpoint \S+"/)
+          }
+          assert.strictEqual((yield* get(port, "/readyz")).status, 503)
+          const page = yield* eventually(get(port, "/metrics"), ({ status }) => status === 200)
+          assert.match(page.body, /^shared_cache_foreign 1$/m)
+        }
+        const path = "/namespaces/blue/deployments/nginx/replica_count"
+        assert.strictEqual((yield* get(foreign.port, "/namespaces")).status, 503)
+        assert.strictEqual((yield* get(foreign.port, path)).status, 503)
+        assert.strictEqual(
+          (yield* send(foreign.port, { client: "admin", method: "PUT", path: `${path}/5` })).status,
+          503
+        )
+        assert.strictEqual(yield* green.kube.openWatches(), 0)
+
+        // The first goes on, also when its leader is replaced.
+        yield* blue.kube.cluster.scale("blue", "nginx", 3)
+        yield* eventually(get(server.port, path), ({ body }) => body.includes('"replica_count":3'))
+        watcher.instance.child.kill("SIGKILL")
+        yield* watcher.instance.exited
+        yield* eventually(get(server.port, path), (answer) => ageOf(answer) >= 2)
+        assert.notInclude(candidate.instance.output(), leads)
+        yield* blue.launch("watcher")
+        yield* eventually(get(server.port, "/namespaces"), isCurrent)
+        assert.include(yield* namespacesOf(server.port), "blue")
+
+        const apart = { REDIS_KEY_PREFIX: "green" }
+        const [, separate] = yield* Effect.all([green.launch("watcher", apart), green.launch("server", apart)], {
+          concurrency: 2
+        })
+        yield* eventually(get(separate.port, "/namespaces"), isCurrent)
+        assert.deepStrictEqual(JSON.parse(yield* namespacesOf(separate.port)), { namespaces: ["green", "kube-system"] })
+        assert.match((yield* get(separate.port, "/metrics")).body, /^shared_cache_foreign 0$/m)
+      }).pipe(Effect.scoped, Effect.provide(RedisServer.layer())),
+    120_000
+  )
+
+  it.live("a server starts while its cluster cannot be reached, and shows its state, but not another's", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer
+      const [blue, green] = [yield* clusterOf("blue", redis), yield* clusterOf("green", redis)]
+      yield* blue.launch("watcher")
+      const first = yield* blue.launch("server")
+      yield* eventually(get(first.port, "/namespaces"), isCurrent)
+      yield* blue.kube.faults.unavailable(true)
+      yield* green.kube.faults.unavailable(true)
+      const late = yield* blue.launch("server")
+      const foreign = yield* green.launch("server")
+      yield* eventually(get(late.port, "/namespaces"), ({ status }) => status === 200)
+      yield* foreign.instance.printed(`"${mismatch}`)
+      assert.strictEqual((yield* get(foreign.port, "/namespaces")).status, 503)
+      yield* blue.kube.faults.unavailable(false)
+      yield* eventually(get(late.port, "/namespaces"), isCurrent)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 })
 

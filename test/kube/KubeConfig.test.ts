@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Result, type Scope } from "effect"
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
@@ -197,6 +197,41 @@ describe("endpoint", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(endpoint({ url: "not a url" }))
       assert.strictEqual(error.setting, "server")
+    })
+  )
+})
+
+describe("the CA of the API server", () => {
+  const authority = (options: KubeConfig.KubeConfigOptions) =>
+    Effect.flatMap(KubeConfig.KubeConfig, (config) => config.authority).pipe(
+      Effect.provide(KubeConfig.layer(options)),
+      Effect.result
+    )
+  const config = (cluster: object) =>
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "one",
+      clusters: [{ name: "one", cluster: { server: "https://one.example", ...cluster } }],
+      contexts: [{ name: "one", context: { cluster: "one", user: "one" } }],
+      users: [{ name: "one", user: {} }]
+    })
+
+  it.effect("is in a file or in the configuration, or there is none", () =>
+    Effect.gen(function* () {
+      const root = yield* directory({
+        "ca.crt": "a CA",
+        file: config({ "certificate-authority": "ca.crt" }),
+        data: config({ "certificate-authority-data": Buffer.from("a CA").toString("base64") }),
+        none: config({}),
+        gone: config({ "certificate-authority": "gone.crt" })
+      })
+      const of = (name: string) => authority({ source: "kubeconfig", kubeconfigPath: join(root, name) })
+      assert.deepStrictEqual(yield* of("file"), Result.succeed("a CA"))
+      assert.deepStrictEqual(yield* of("data"), Result.succeed("a CA"))
+      assert.deepStrictEqual(yield* of("none"), Result.succeed(undefined))
+      const gone = yield* of("gone")
+      assert.isTrue(Result.isFailure(gone) && gone.failure.message.startsWith("certificate-authority="))
     })
   )
 })

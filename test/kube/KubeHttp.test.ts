@@ -24,6 +24,7 @@ const asking = Effect.fnUntraced(function* (turns: ReadonlyArray<KubeConfig.Requ
   const turn = yield* Ref.make(0)
   const config = Layer.succeed(KubeConfig.KubeConfig, {
     server: url,
+    authority: Effect.undefined,
     authorize: Effect.flatMap(
       Ref.getAndUpdate(turn, (at) => at + 1),
       (at) => Effect.fromNullishOr(turns[at])

@@ -124,6 +124,7 @@ export const stubKubeApi = (calls: Partial<KubeApi["Service"]>): Layer.Layer<Kub
     listPage: () => Effect.never,
     watch: () => Stream.never,
     getNamespace: () => Effect.never,
+    getNamespaceUid: () => Effect.never,
     scale: () => Effect.never,
     accessReview: () => Effect.never,
     createEvent: () => Effect.never,

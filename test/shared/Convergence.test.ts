@@ -5,12 +5,14 @@ import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as ClusterIdentity from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedLog from "../../src/shared/SharedLog.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { eventually } from "../support/Eventually.ts"
+import { own } from "./Clusters.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 import { makeWatchdog, shown, truth } from "./Shown.ts"
@@ -33,6 +35,7 @@ const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster:
   const services = yield* Layer.buildWithScope(
     ClusterCache.layer(events).pipe(
       Layer.provide(Layer.succeed(CacheObserver, { applied: observe })),
+      Layer.provide(ClusterIdentity.layerOf(own)),
       Layer.provide(NodeServices.layer)
     ),
     scope

@@ -1,6 +1,7 @@
 import { Chunk, Result } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
 import { sign } from "../../src/cache/Freshness.ts"
+import type { Identity } from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { isOlder } from "../../src/model/ResourceVersion.ts"
 import { step } from "../../src/shared/ReaderProtocol.ts"
@@ -17,6 +18,7 @@ import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { follows, isAfter, type LogId, type ToldEvent } from "../../src/shared/SharedLog.ts"
 import { type Objects, replacedBy, takeEvent } from "../../src/shared/SharedObject.ts"
 import { watchScopeNameOf } from "../../src/shared/WatchScope.ts"
+import { own } from "./Clusters.ts"
 import type { ScriptedRedis } from "./ScriptedRedis.ts"
 import { makeWatchdog, shown } from "./Shown.ts"
 
@@ -51,6 +53,13 @@ export class DrivenReader {
   /** The local clock. */
   millis = 1_000_000
   view: View.ClusterView
+  /** The messages of the actions `Log` and `Die`. */
+  readonly messages: Array<string> = []
+  /** The epochs of the lists that the cache shows. */
+  get shownEpochs(): ReadonlyArray<number> {
+    return [...this.#shownEpochs.values()]
+  }
+
   /** The objects of each scope that the cache shows. */
   readonly #objects = new Map<string, Objects>()
   readonly #watchdog = makeWatchdog()
@@ -70,8 +79,8 @@ export class DrivenReader {
   /** The first half of a reply that takes two. */
   #scanned: Result.Result<Objects, string> | undefined
 
-  constructor(options: SharedCacheOptions) {
-    this.#state = initial(options)
+  constructor(options: SharedCacheOptions, cluster: Identity = own) {
+    this.#state = initial(options, cluster)
     this.#perNamespace = options.namespaces !== undefined
     this.#stale = new Set(this.#state.scopes.map(({ scope }) => scope.name))
     this.view = options.namespaces === undefined ? View.empty : View.emptyOf(options.namespaces)
@@ -110,7 +119,10 @@ export class DrivenReader {
     // A step must not change the state that it was given.
     this.#state = Object.freeze(next)
     for (const scope of Object.freeze(next.scopes)) Object.freeze(scope)
-    for (const action of actions) if (action._tag === "Emit") this.#take(Chunk.toReadonlyArray(action.emissions))
+    for (const action of actions) {
+      if (action._tag === "Emit") this.#take(Chunk.toReadonlyArray(action.emissions))
+      if (action._tag === "Log" || action._tag === "Die") this.messages.push(`${action._tag} ${action.message}`)
+    }
     this.#checkLists(before)
     const isIgnored = next.request === before.request
     if (this.#waits && !isIgnored) this.#checkLiveness()

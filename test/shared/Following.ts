@@ -2,10 +2,12 @@ import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ClusterIdentity from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import * as Given from "../cache/Given.ts"
+import { own } from "./Clusters.ts"
 import { eventually } from "../support/Eventually.ts"
 import type { RedisServer } from "../support/RedisServer.ts"
 
@@ -22,13 +24,15 @@ export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<stri
 /** A cache over these events, and the events that it applied. */
 export const following = Effect.fnUntraced(function* (
   events: ReturnType<typeof SharedCache.events>,
-  settings: SharedCacheOptions
+  settings: SharedCacheOptions,
+  identity: Layer.Layer<ClusterIdentity.ClusterIdentity> = ClusterIdentity.layerOf(own)
 ) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const taken: Array<ClusterEvent> = []
   const services = yield* Layer.buildWithScope(
     ClusterCache.layer(events, settings.namespaces).pipe(
       Layer.provide(Layer.succeed(CacheObserver, { applied: (event) => void taken.push(event) })),
+      Layer.provide(identity),
       Layer.provide(NodeServices.layer)
     ),
     scope

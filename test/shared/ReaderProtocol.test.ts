@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Redacted, Result, Schema } from "effect"
 import type { Input, ReadEntry } from "../../src/shared/ReaderState.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
-import type { LogId, ToldEvent } from "../../src/shared/SharedLog.ts"
+import type { LogEntry, LogId, ToldEvent } from "../../src/shared/SharedLog.ts"
 import { noObjects } from "../../src/shared/SharedObject.ts"
 import { watchScopesOf } from "../../src/shared/WatchScope.ts"
 import * as Given from "../cache/Given.ts"
+import { identityOf, other, own } from "./Clusters.ts"
 import { DrivenReader } from "./DrivenReader.ts"
 import { leaseMillis, ScriptedRedis } from "./ScriptedRedis.ts"
 import { shown, truth } from "./Shown.ts"
@@ -79,8 +80,10 @@ const Happening = Schema.Union([
   Schema.TaggedStruct("list", { scope: Index }),
   Schema.TaggedStruct("sign", { tag: Schema.Literals(["Heard", "Lost"]), scope: Index }),
   Schema.TaggedStruct("beat", {}),
-  Schema.TaggedStruct("lead", { foreign: Schema.Literals([false, false, false, true]) }),
-  Schema.TaggedStruct("lead", { foreign: Schema.Literals([false]) }),
+  Schema.TaggedStruct("lead", {
+    watches: Schema.Literals(["same", "same", "same", "other namespaces", "other cluster"])
+  }),
+  Schema.TaggedStruct("lead", { watches: Schema.Literals(["same"]) }),
   Schema.TaggedStruct("end", {}),
   Schema.TaggedStruct("garbage", { newEpoch: Schema.Boolean }),
   Schema.TaggedStruct("corrupt", { scope: Index }),
@@ -120,9 +123,12 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
     case "beat":
       return redis.beat()
     case "lead":
-      redis.lead(happening.foreign ? ["namespaces", "deployments/other"] : undefined)
+      redis.lead(
+        happening.watches === "other namespaces" ? ["namespaces", "deployments/other"] : undefined,
+        happening.watches === "other cluster" ? other : own
+      )
       // A leader lists before it watches.
-      return happening.foreign ? undefined : redis.list("namespaces")
+      return happening.watches === "other namespaces" ? undefined : redis.list("namespaces")
     case "end":
       return redis.end()
     case "garbage":
@@ -160,7 +166,10 @@ describe("the reader's protocol over a faulty Redis", () => {
       ([isSettled, happenings]) => {
         const { reader, redis } = setUp(perNamespace)
         if (isSettled) settle(reader, redis)
-        for (const happening of happenings) happen(happening, reader, redis)
+        for (const happening of happenings) {
+          happen(happening, reader, redis)
+          for (const epoch of reader.shownEpochs) assert.deepStrictEqual(redis.clusterOf(epoch), own)
+        }
         assert.deepStrictEqual(reader.violations, [])
         settle(reader, redis)
         assert.deepStrictEqual(reader.violations, [])
@@ -206,7 +215,7 @@ const AnyEntry = Schema.Struct({
   lag: Millis,
   entry: Schema.Union([
     Schema.TaggedStruct("Undecodable", {}),
-    Schema.TaggedStruct("Began", { scopes: Schema.Array(ScopeName) }),
+    Schema.TaggedStruct("Began", { cluster: Schema.Literals(["own", "other"]), scopes: Schema.Array(ScopeName) }),
     Schema.TaggedStruct("Told", { events: Schema.Array(AnyEvent) }),
     Schema.TaggedStruct("Told", { events: Schema.Array(AnyEvent) }),
     Schema.TaggedStruct("Listed", { scope: ScopeName }),
@@ -226,6 +235,7 @@ const AnyReply = Schema.Struct({
   place: Place,
   leaseLeft: Schema.Literals([-2, 1, 1000]),
   watched: Schema.Literals(["same", "same", "other", "unknown"]),
+  cluster: Schema.Literals(["own", "own", "other", "unknown"]),
   present: Schema.Literals(["all", "all", "all", "first", "none"]),
   number: Small,
   earlier: Small,
@@ -254,9 +264,13 @@ const entriesOf = ({ entries }: AnyReply, from: LogId, now: number): ReadonlyArr
   return entries.map(({ entry, lag, place }) => {
     id = placed(place, id)
     if (entry._tag === "Undecodable") return { id, content: undefined }
-    const read = entry._tag === "Told" ? { ...entry, events: entry.events.map(eventOf) } : entry
-    return { id, content: { at: now - lag, entry: read } }
+    return { id, content: { at: now - lag, entry: readOf(entry) } }
   })
+}
+
+const readOf = (entry: Exclude<(typeof AnyEntry.Type)["entry"], { readonly _tag: "Undecodable" }>): LogEntry => {
+  if (entry._tag === "Told") return { ...entry, events: entry.events.map(eventOf) }
+  return entry._tag === "Began" ? { ...entry, cluster: identityOf(entry.cluster) } : entry
 }
 
 /** A reply to the reader's request, with arbitrary content. */
@@ -281,6 +295,7 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
           now: millis + reply.clock,
           last: placed(reply.place, position),
           leaseLeft: reply.leaseLeft,
+          cluster: reply.cluster === "unknown" ? undefined : identityOf(reply.cluster),
           watched: reply.watched === "same" ? names : reply.watched === "other" ? ["pods"] : undefined,
           keys: new Map(kept.map((name) => [name, "key"]))
         }
@@ -295,6 +310,47 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
       return { _tag: "LogRead", entries: entriesOf(reply, state.request.from, millis + reply.clock) }
   }
 }
+
+describe("an identity that is known late", () => {
+  const unanswered = () => ({
+    reader: new DrivenReader(optionsOf(undefined), { endpoint: own.endpoint }),
+    redis: new ScriptedRedis(watchScopesOf(undefined))
+  })
+  const rebuilt = { ...other, endpoint: own.endpoint }
+
+  it("changes nothing if it confirms the endpoint", () => {
+    const { reader, redis } = unanswered()
+    settle(reader, redis)
+    const { length } = reader.messages
+    reader.input({ _tag: "Identified", cluster: own })
+    settle(reader, redis)
+    assert.lengthOf(reader.messages, length)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("keeps a loaded snapshot of another cluster from being shown", () => {
+    const { reader, redis } = unanswered()
+    redis.lead()
+    for (const name of redis.scopes) redis.list(name)
+    const isLoaded = () => reader.state.scopes.every(({ loading }) => loading !== undefined)
+    for (let replies = 0; replies < 50 && !isLoaded(); replies++) reader.reply(redis)
+    assert.isTrue(isLoaded())
+    reader.input({ _tag: "Identified", cluster: rebuilt })
+    for (let replies = 0; replies < 50; replies++) reader.reply(redis)
+    assert.deepStrictEqual(reader.shownEpochs, [])
+    assert.lengthOf(reader.messages, 1)
+    assert.match(reader.messages[0] ?? "", /^Log .*another cluster/)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("ends an instance that shows another cluster", () => {
+    const { reader, redis } = unanswered()
+    settle(reader, redis)
+    reader.input({ _tag: "Identified", cluster: rebuilt })
+    assert.match(reader.messages.at(-1) ?? "", /^Die .*another cluster/)
+    assert.isFalse(reader.isLive)
+  })
+})
 
 describe("the reader's protocol with arbitrary replies", () => {
   it.prop(

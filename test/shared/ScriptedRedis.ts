@@ -1,10 +1,12 @@
 import { Result } from "effect"
+import { type Identity, isSame } from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type { Head, Input, ListState, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
 import { type LogEntry, type LogId, isAfter, start, type ToldEvent } from "../../src/shared/SharedLog.ts"
 import { appliedOf, changeOf, noObjects, type Objects, takeField } from "../../src/shared/SharedObject.ts"
 import { type WatchScope, watchScopeNameOf } from "../../src/shared/WatchScope.ts"
 import * as Given from "../cache/Given.ts"
+import { own } from "./Clusters.ts"
 
 export const leaseMillis = 1000
 
@@ -21,6 +23,7 @@ interface Content {
   readonly log: ReadonlyArray<ReadEntry>
   readonly last: LogId
   readonly watched: ReadonlyArray<string> | undefined
+  readonly cluster: Identity | undefined
   readonly keys: ReadonlyMap<string, string>
   readonly snapshots: ReadonlyMap<string, Stored>
   readonly leaseUntil: number
@@ -30,6 +33,7 @@ const empty: Content = {
   log: [],
   last: start,
   watched: undefined,
+  cluster: undefined,
   keys: new Map(),
   snapshots: new Map(),
   leaseUntil: 0
@@ -51,6 +55,8 @@ export class ScriptedRedis {
   #leader: { readonly last: LogId; readonly lists: number } | undefined
   #version: number
   readonly #epochs = new Set<number>()
+  /** The cluster of each leader. */
+  readonly #clusters = new Map<number, Identity>()
 
   constructor(scopes: ReadonlyArray<WatchScope>, { now = 1_000_000, version = 10 } = {}) {
     this.now = now
@@ -65,11 +71,20 @@ export class ScriptedRedis {
 
   // The leader
 
-  lead(watched: ReadonlyArray<string> = this.scopes): void {
+  /** Another cluster than the last one leads only after its keys were deleted. */
+  lead(watched: ReadonlyArray<string> = this.scopes, cluster: Identity = own): void {
+    const before = this.#content.cluster
+    if (before !== undefined && !isSame(before, cluster)) this.#content = empty
     const epoch = this.#nextEpoch()
-    this.#content = { ...this.#content, watched, leaseUntil: this.now + leaseMillis }
-    this.#append({ epoch, seq: 0 }, { _tag: "Began", scopes: watched })
+    this.#clusters.set(epoch, cluster)
+    this.#content = { ...this.#content, watched, cluster, leaseUntil: this.now + leaseMillis }
+    this.#append({ epoch, seq: 0 }, { _tag: "Began", cluster, scopes: watched })
     this.#leader = { last: { epoch, seq: 0 }, lists: 0 }
+  }
+
+  /** The cluster of the leader of an epoch. */
+  clusterOf(epoch: number): Identity | undefined {
+    return this.#clusters.get(epoch)
   }
 
   list(name: string): void {
@@ -236,8 +251,8 @@ export class ScriptedRedis {
   }
 
   look(): Extract<Input, { readonly _tag: "Looked" }> {
-    const { keys, last, leaseUntil, watched } = this.#content
-    return { _tag: "Looked", look: { now: this.now, last, leaseLeft: leaseUntil - this.now, watched, keys } }
+    const { cluster, keys, last, leaseUntil, watched } = this.#content
+    return { _tag: "Looked", look: { now: this.now, last, leaseLeft: leaseUntil - this.now, cluster, watched, keys } }
   }
 
   #nextEpoch(): number {

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import type { Identity } from "../../src/model/ClusterIdentity.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as Scripts from "../../src/shared/Scripts.ts"
 import * as SharedRedis from "../../src/shared/SharedRedis.ts"
+import { endpointOf, other, own } from "./Clusters.ts"
 import { RedisServer } from "../support/RedisServer.ts"
 
 const keys = keysOf("test")
@@ -16,14 +18,15 @@ const setUp = Effect.gen(function* () {
     commandTimeout: Duration.seconds(5),
     silenceLimit: Duration.seconds(15)
   })
-  const acquire = (token: string, before = "") =>
+  const acquire = (token: string, before = "", cluster: Identity = own) =>
     redis.eval(Scripts.acquire)(keys, {
       token,
       before,
       leaseMillis: 60_000,
       maxEntries,
       entry: "began",
-      watched: "[]"
+      watched: "[]",
+      cluster
     })
   const next = (token: string, epoch: unknown, seq: number) => ({
     token,
@@ -128,6 +131,52 @@ describe("the scripts of a leader", () => {
       const sixth = yield* acquire("five")
       const epochs = [first, second, third, fourth, fifth, sixth].map(Number)
       for (const [at, epoch] of epochs.entries()) assert.isAbove(epoch, epochs[at - 1] ?? 0)
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+
+  it.live("change nothing if Redis holds the state of another cluster, with or without a leader", () =>
+    Effect.gen(function* () {
+      const { acquire, next, redis, server } = yield* setUp
+      const everything = Effect.gen(function* () {
+        const names = [yield* server.command("KEYS", "*")].flat().map(String).toSorted()
+        return yield* Effect.forEach(names, (name) => Effect.map(server.command("DUMP", name), (dump) => [name, dump]))
+      })
+      const epoch = yield* acquire("one")
+      const during = yield* everything
+      assert.deepStrictEqual(yield* acquire("two", "", other), [own.uid, own.endpoint])
+      assert.deepStrictEqual(yield* everything, during)
+      yield* redis.eval(Scripts.release)(keys, next("one", epoch, 1))
+      const after = yield* everything
+      for (const cluster of [other, { ...other, endpoint: own.endpoint }, { endpoint: other.endpoint }]) {
+        assert.deepStrictEqual(yield* acquire("two", "", cluster), [own.uid, own.endpoint])
+      }
+      assert.deepStrictEqual(yield* everything, after)
+      assert.isString(yield* acquire("three"))
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+
+  it.live("compare the UIDs of clusters if both are known, otherwise the endpoints", () =>
+    Effect.gen(function* () {
+      const { acquire, server } = yield* setUp
+      const moved = { uid: own.uid, endpoint: endpointOf("a new address") }
+      const unknown = { endpoint: moved.endpoint }
+      let before = ""
+      for (const [at, cluster] of [own, moved, unknown, moved].entries()) {
+        assert.isString(yield* acquire(String(at), before, cluster))
+        before = String(at)
+      }
+      yield* acquire("unknown", before, unknown)
+      assert.deepStrictEqual(yield* acquire("own", "unknown"), ["", unknown.endpoint])
+      assert.deepStrictEqual(yield* server.command("HGET", keys.scopes, "#clusterUid"), null)
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+
+  it.live("take over no list of an unnamed cluster", () =>
+    Effect.gen(function* () {
+      const { acquire, server } = yield* setUp
+      yield* server.command("HSET", keys.scopes, "deployments", generation)
+      yield* acquire("one")
+      assert.strictEqual(yield* server.command("HEXISTS", keys.scopes, "deployments"), 0)
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
   )
 })

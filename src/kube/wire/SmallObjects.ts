@@ -10,6 +10,10 @@ const Namespace = Schema.Struct({
   metadata: Schema.Struct({ name: NamespaceName, resourceVersion: ResourceVersion })
 })
 
+const IdentifiedNamespace = Schema.Struct({
+  metadata: Schema.Struct({ uid: Schema.NonEmptyString.check(Schema.isMaxLength(64)) })
+})
+
 const Scale = Schema.Struct({
   metadata: Schema.Struct({
     namespace: NamespaceName,
@@ -36,6 +40,12 @@ const noReplicas = ReplicaCount.make(0)
 export const decodeNamespace: (input: unknown) => Decoded<NamespaceObject> = decoder(
   Namespace,
   ({ metadata }) => metadata
+)
+
+/** Decodes the UID of a Namespace. */
+export const decodeNamespaceUid: (input: unknown) => Decoded<string> = decoder(
+  IdentifiedNamespace,
+  ({ metadata }) => metadata.uid
 )
 
 /** Decodes a `Scale`. */
