@@ -179,7 +179,9 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
     yield* Effect.sleep(beatEvery(options))
     const now = yield* Clock.currentTimeMillis
     const limit = yield* Ref.get(patience)
-    if (LeaderState.seesAll(yield* SynchronizedRef.get(known))) {
+    const state = yield* SynchronizedRef.get(known)
+    // Another leader would need the same memory.
+    if (state.isOutOfMemory || LeaderState.seesAll(state)) {
       sawAllAt = now
       yield* Ref.set(patience, Duration.toMillis(patienceOf(options)))
     } else if (now - sawAllAt >= limit) {
@@ -215,8 +217,41 @@ const beat = (term: Term) =>
     const { keys, options, redis } = term
     const leaseMillis = Duration.toMillis(options.lease)
     const entry = nextEntry(term, state, LeaderState.beat(state, leaseMillis, now))
-    return [state, redis.eval(Scripts.append)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
+    return [state, redis.eval(Scripts.beat)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
   })
+
+/**
+ * Repeats a write that Redis refuses because it is out of memory. The leader stays, and keeps the lists and events that it
+ * has: the next one would list the cluster again and fail at the same write.
+ */
+const untilFits = <R>(term: Term, attempt: Effect.Effect<void, Deposed | RedisError, R>) =>
+  Effect.catchIf(attempt, isOutOfMemory, () => Effect.scoped(waitForMemory(term, attempt)))
+
+const isOutOfMemory = (error: Deposed | RedisError) => error._tag === "RedisError" && SharedRedis.isOutOfMemory(error)
+
+const waitForMemory = Effect.fnUntraced(function* <R>(
+  term: Term,
+  attempt: Effect.Effect<void, Deposed | RedisError, R>
+) {
+  const { known, options, redis } = term
+  const observer = yield* SharedCacheObserver
+  yield* Effect.acquireRelease(observer.outOfMemory(true), () => observer.outOfMemory(false))
+  yield* Effect.logError("Redis is out of memory: raise its maxmemory or remove other keys").pipe(
+    Effect.annotateLogs({ maxmemory: yield* SharedRedis.maxMemory(redis, beatEvery(options)) })
+  )
+  yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, true))
+  // Readers age from now on.
+  yield* beat(term)
+  const backoff = yield* Backoff.make(backoffOf(options).first, beatEvery(options))
+  do {
+    yield* backoff.wait()
+  } while (yield* Effect.catchIf(Effect.as(attempt, false), isOutOfMemory, stillOutOfMemory))
+  yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, false))
+  yield* Effect.logInfo("Redis has memory again")
+  yield* beat(term)
+})
+
+const stillOutOfMemory = () => Effect.as(Effect.logDebug("Redis is still out of memory: retrying"), true)
 
 /** Shares events in order: lists each by itself, the others in entries of limited size. */
 const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<ClusterEvent>) {
@@ -234,11 +269,14 @@ const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<Clu
 })
 
 const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
-  write(term, (state, now) => {
-    const [next, changes] = LeaderState.takeEvents(state, events, now)
-    const entry = nextEntry(term, state, { _tag: "Told", events })
-    return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
-  })
+  untilFits(
+    term,
+    write(term, (state, now) => {
+      const [next, changes] = LeaderState.takeEvents(state, events, now)
+      const entry = nextEntry(term, state, { _tag: "Told", events })
+      return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
+    })
+  )
 
 /** Fills a new hash, and then replaces the one in use with it. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
@@ -250,11 +288,7 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { name } = scope.scope
   const generation = keys.generation(name, state.last.epoch, state.lists)
   const objects = appliedOf(event)
-  for (let at = 0; at < objects.length; at += objectsAtOnce) {
-    const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
-    const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
-    yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
-  }
+  yield* untilFits(term, fill(term, generation, objects))
   yield* write(term, (latest, now) => [
     LeaderState.committed(latest, name, generation, event.resourceVersion),
     redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
@@ -273,3 +307,13 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
     })
   ])
 })
+
+/** Fills a new hash. If that fails for lack of memory, the memory is free for others. */
+const fill = ({ redis }: Term, generation: string, objects: ReadonlyArray<ClusterEvent>) =>
+  Effect.gen(function* () {
+    for (let at = 0; at < objects.length; at += objectsAtOnce) {
+      const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
+      const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
+      yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
+    }
+  }).pipe(Effect.tapError((error) => (isOutOfMemory(error) ? redis.send("UNLINK", generation) : Effect.void)))

@@ -98,3 +98,13 @@ export const reasonOf = ({ cause }: RedisError): string => {
   const first = cause instanceof AggregateError ? cause.errors[0] : cause
   return first instanceof Error ? first.message || first.name : String(first)
 }
+
+/** Whether Redis refused a command because it is out of memory. */
+export const isOutOfMemory = (error: RedisError): boolean => reasonOf(error).startsWith("OOM ")
+
+/** The memory limit of the server, as it prints it. It may keep it to itself. */
+export const maxMemory = (redis: Redis["Service"], limit: Duration.Duration): Effect.Effect<string> =>
+  within(limit)(redis.send("INFO", "memory")).pipe(
+    Effect.map((info) => /^maxmemory_human:(\S+)/m.exec(String(info))?.[1] ?? "unknown"),
+    Effect.orElseSucceed(() => "unknown")
+  )

@@ -26,6 +26,7 @@ const succeeded = `kube_cronjob_status_last_successful_time{${cronJob}}`
 const scheduled = `kube_cronjob_status_last_schedule_time{${cronJob}}`
 const up = (instance: string) => `up{${service},instance="${instance}"}`
 const age = `cache_age_seconds{${service},instance="a"}`
+const outOfMemory = `shared_cache_out_of_memory{${service},instance="a"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
 const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
 
@@ -57,6 +58,7 @@ const healthy: Series = {
   [success]: "1x180",
   [lastRun]: "0+60x180",
   [age]: "0x180",
+  [outOfMemory]: "0x180",
   [connected]: "1x180",
   [expiry]: "7776000x180"
 }
@@ -139,6 +141,11 @@ const cases: Readonly<Record<string, Case>> = {
     fires: { [age]: "0x170 10+60x9" },
     labels: instance,
     doesNot: { [age]: "0x170 10+12x9" }
+  },
+  KubeResourceApiRedisOutOfMemory: {
+    fires: { [outOfMemory]: "0x170 1x9" },
+    labels: instance,
+    doesNot: { [outOfMemory]: "0x170 1x0 0x8" }
   },
   KubeResourceApiInformerDisconnected: {
     fires: { [connected]: "1x170 0x9" },
