@@ -37,6 +37,8 @@ const longestPatienceMillis = 3_600_000
 const askEvery = Duration.seconds(1)
 /** How long a leader that cannot watch the cluster leaves the lease to others. */
 const othersTurn = Duration.times(askEvery, 5)
+/** How long a leader that ends waits for the release of its lease. Without it, the lease expires. */
+const releaseWithin = Duration.seconds(1)
 /** Events per entry, and objects per command. */
 const eventsAtOnce = 64
 const objectsAtOnce = 500
@@ -103,7 +105,9 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
   // Registered before the lease is asked for: a reply that is lost may have granted it.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
-      Effect.ignore(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+      Effect.ignore(
+        SharedRedis.within(releaseWithin)(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+      )
     )
   )
   const epoch = yield* acquire(term, state)
