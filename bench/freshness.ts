@@ -2,8 +2,8 @@
  * Freshness: milliseconds from a change in the cluster to the end of the first GET over mutual TLS that shows it. Measured at
  * several rates of change while other reads run at half of the service's capacity, beside the latency of such a GET.
  */
-import { Effect, Fiber, Schema } from "effect"
-import { agent, send } from "../test/support/Https.ts"
+import { Effect, Fiber } from "effect"
+import { changed, visibleMillis, watchProbe } from "./Changes.ts"
 import { makeLoad, pacedReads } from "./Load.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 import { plot } from "./Plot.ts"
@@ -13,11 +13,6 @@ import { isQuick, print, result, table, title } from "./Report.ts"
 import { figures, median, quantile, spread } from "./Spread.ts"
 
 const read = { path: "/namespaces/load-00001/deployments/deployment-00001/replica_count", connections: 32 }
-const probe = "/namespaces/load-00000/deployments/deployment-00000/replica_count"
-const decodeCount = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ replica_count: Schema.Number })))
-const decodeChanged = Schema.decodeUnknownEffect(
-  Schema.Struct({ count: Schema.Number, probed: Schema.Array(Schema.Number) })
-)
 
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
@@ -27,7 +22,6 @@ const main = Effect.gen(function* () {
   const load = yield* makeLoad
   const cluster = yield* startCluster({ namespaces: 100, each: 100 })
   const service = yield* startService(cluster)
-  const pool = yield* agent("viewer", 1)
   const count = quick ? 2000 : 20_000
   yield* load(service, { ...read, count })
   const { perSecond: saturation } = yield* load(service, { ...read, count })
@@ -35,42 +29,25 @@ const main = Effect.gen(function* () {
 
   const measure = Effect.fnUntraced(function* (changesPerSecond: number) {
     const from = monotonicMicros()
-    const query = `perSecond=${changesPerSecond}&seconds=${seconds}&from=${from}`
     const others = yield* Effect.forkChild(
       pacedReads(service, { ...read, perSecond: reads, seconds: seconds + 2, alone: false })
     )
     // By then, the other reads have warmed up.
     yield* Effect.sleep("2 seconds")
     const before = cpuMicros(service.pid)
-    const changing = yield* Effect.forkChild(
-      Effect.promise(() => fetch(`${cluster.control}/?${query}`, { method: "POST" }).then((answer) => answer.json()))
-    )
-    const seen: Array<{ readonly count: number; readonly at: number }> = []
-    const alone: Array<number> = []
-    const end = performance.now() + seconds * 1000 + 500
-    while (performance.now() < end) {
-      const sent = performance.now()
-      const { body } = yield* send(service.port, { client: "viewer", path: probe, agent: pool })
-      alone.push(performance.now() - sent)
-      const { replica_count } = yield* decodeCount(body)
-      if (replica_count !== seen.at(-1)?.count) seen.push({ count: replica_count, at: monotonicMicros() - from })
-    }
-    const { count, probed } = yield* decodeChanged(yield* Fiber.join(changing))
+    const changing = yield* Effect.forkChild(changed(cluster, { perSecond: changesPerSecond, seconds, from }))
+    const seen = yield* watchProbe(service, from, seconds + 0.5)
+    const { count, probed } = yield* Fiber.join(changing)
     const micros = cpuMicros(service.pid) - before
-    // A change is visible once this count or a later one is.
-    const millis = probed.flatMap((changed) => {
-      const first = seen.find(({ at, count }) => count >= changed && at >= changed)
-      return first === undefined ? [] : [(first.at - changed) / 1000]
-    })
-    if (millis.length < probed.length) return yield* Effect.die(new Error("a change never became visible"))
+    const millis = yield* visibleMillis(probed, [seen])
     const latencies = yield* Fiber.join(others)
     return {
       changed: count / seconds,
       busy: micros / ((seconds + 0.5) * 10_000),
       p50: quantile(millis, 0.5),
       p99: quantile(millis, 0.99),
-      get: quantile(alone, 0.5),
-      getP99: quantile(alone, 0.99),
+      get: quantile(seen.millis, 0.5),
+      getP99: quantile(seen.millis, 0.99),
       reads: latencies.p99
     }
   })
