@@ -119,6 +119,17 @@ export const startSyncing = Effect.fnUntraced(function* (settings: Readonly<Reco
 export const startService = (cluster: Cluster, name = "kube-resource-api") =>
   startServer(name, serviceSettings(cluster), "src/main.ts", '"Ready"')
 
+/** Settings that share the state of the cluster through this Redis. */
+export const sharing = (redisUrl: string, role: "server" | "watcher"): Readonly<Record<string, string>> => ({
+  CACHE: "redis",
+  REDIS_URL: redisUrl,
+  ROLE: role
+})
+
+/** Starts an instance of the service that shares the state of this cluster, and waits until it is ready. */
+export const startSharing = (cluster: Cluster, redisUrl: string, role: "server" | "watcher") =>
+  startServer(role, { ...serviceSettings(cluster), ...sharing(redisUrl, role) }, "src/main.ts", '"Ready"')
+
 /** Starts the baseline: a bare node:https server with a body for each path. */
 export const startBare = (bodies: Readonly<Record<string, string>>) =>
   startServer(

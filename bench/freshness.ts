@@ -3,8 +3,8 @@
  * several rates of change while other reads run at half of the service's capacity, beside the latency of such a GET. The
  * cluster sends protobuf from encoded bytes, because it shares the machine.
  */
-import { Effect, Fiber, Schema } from "effect"
-import { agent, send } from "../test/support/Https.ts"
+import { Effect, Fiber } from "effect"
+import { visibleMillis, watchProbe } from "./Changes.ts"
 import { makeLoad, pacedReads } from "./Load.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 import { plot } from "./Plot.ts"
@@ -14,8 +14,6 @@ import { isQuick, print, result, table, title } from "./Report.ts"
 import { figures, median, quantile, spread } from "./Spread.ts"
 
 const read = { path: "/namespaces/load-00001/deployments/deployment-00001/replica_count", connections: 32 }
-const probe = "/namespaces/load-00000/deployments/deployment-00000/replica_count"
-const decodeCount = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ replica_count: Schema.Number })))
 
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
@@ -25,7 +23,6 @@ const main = Effect.gen(function* () {
   const load = yield* makeLoad
   const cluster = yield* startEncodedCluster(10_000)
   const service = yield* startService(cluster)
-  const pool = yield* agent("viewer", 1)
   const count = quick ? 2000 : 20_000
   yield* load(service, { ...read, count })
   const { perSecond: saturation } = yield* load(service, { ...read, count })
@@ -40,32 +37,18 @@ const main = Effect.gen(function* () {
     yield* Effect.sleep("2 seconds")
     const before = cpuMicros(service.pid)
     const changing = yield* Effect.forkChild(changeDeployments(cluster, changesPerSecond, seconds, from))
-    const seen: Array<{ readonly count: number; readonly at: number }> = []
-    const alone: Array<number> = []
-    const end = performance.now() + seconds * 1000 + 500
-    while (performance.now() < end) {
-      const sent = performance.now()
-      const { body } = yield* send(service.port, { client: "viewer", path: probe, agent: pool })
-      alone.push(performance.now() - sent)
-      const { replica_count } = yield* decodeCount(body)
-      if (replica_count !== seen.at(-1)?.count) seen.push({ count: replica_count, at: monotonicMicros() - from })
-    }
+    const seen = yield* watchProbe(service, from, seconds + 0.5)
     const { count, probed } = yield* Fiber.join(changing)
     const micros = cpuMicros(service.pid) - before
-    // A change is visible once this count or a later one is.
-    const millis = probed.flatMap((changed) => {
-      const first = seen.find(({ at, count }) => count >= changed && at >= changed)
-      return first === undefined ? [] : [(first.at - changed) / 1000]
-    })
-    if (millis.length < probed.length) return yield* Effect.die(new Error("a change never became visible"))
+    const millis = yield* visibleMillis(probed, [seen])
     const latencies = yield* Fiber.join(others)
     return {
       changed: count / seconds,
       busy: micros / ((seconds + 0.5) * 10_000),
       p50: quantile(millis, 0.5),
       p99: quantile(millis, 0.99),
-      get: quantile(alone, 0.5),
-      getP99: quantile(alone, 0.99),
+      get: quantile(seen.millis, 0.5),
+      getP99: quantile(seen.millis, 0.99),
       reads: latencies.p99
     }
   })

@@ -180,6 +180,9 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     graph("Leader", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(
       "With CACHE=redis: 1 at one instance, and briefly at none during a failover."
     ),
+    graph("Redis out of memory", Unit.NoUnit, query("{{instance}}", now("shared_cache_out_of_memory"))).description(
+      "1 on a leader whose writes Redis refuses. The alert KubeResourceApiRedisOutOfMemory fires after a minute."
+    ),
     graph(
       "Connected to Redis",
       Unit.NoUnit,

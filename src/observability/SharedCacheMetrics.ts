@@ -35,6 +35,7 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
   let leads = false
   let isConnected = false
   let isForeign = false
+  let isOutOfMemory = false
   yield* Metrics.gauge(
     { name: "shared_cache_leader", description: "1 while this instance is the leader, else 0." },
     () => (leads ? 1 : 0)
@@ -50,6 +51,13 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
     },
     () => (isForeign ? 1 : 0)
   )
+  yield* Metrics.gauge(
+    {
+      name: "shared_cache_out_of_memory",
+      description: "1 while this instance leads and Redis is out of memory for its writes, else 0."
+    },
+    () => (isOutOfMemory ? 1 : 0)
+  )
   // Alerts tell a count of 0 from a missing metric.
   yield* Metric.update(leaderships, 0)
   yield* Metric.update(loadFailures, 0)
@@ -58,6 +66,10 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
       Effect.suspend(() => {
         leads = now
         return now ? Metric.update(leaderships, 1) : Effect.void
+      }),
+    outOfMemory: (now) =>
+      Effect.sync(() => {
+        isOutOfMemory = now
       }),
     connected: (now) =>
       Effect.sync(() => {

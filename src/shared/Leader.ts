@@ -42,6 +42,8 @@ const longestPatienceMillis = 3_600_000
 const askEvery = Duration.seconds(1)
 /** How long a leader that cannot watch the cluster leaves the lease to others. */
 const othersTurn = Duration.times(askEvery, 5)
+/** How long a leader that ends waits for the release of its lease. Without it, the lease expires. */
+const releaseWithin = Duration.seconds(1)
 /** Events per entry, and objects per command. */
 const eventsAtOnce = 64
 const objectsAtOnce = 500
@@ -129,7 +131,9 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
   // Registered before the lease is asked for: a reply that is lost may have granted it.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
-      Effect.ignore(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+      Effect.ignore(
+        SharedRedis.within(releaseWithin)(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+      )
     )
   )
   const epoch = yield* acquire(term, state)
@@ -211,7 +215,9 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
     yield* Effect.sleep(beatEvery(options))
     const now = yield* Clock.currentTimeMillis
     const limit = yield* Ref.get(patience)
-    if (LeaderState.seesAll(yield* SynchronizedRef.get(known))) {
+    const state = yield* SynchronizedRef.get(known)
+    // Another leader would need the same memory.
+    if (state.isOutOfMemory || LeaderState.seesAll(state)) {
       sawAllAt = now
       yield* Ref.set(patience, Duration.toMillis(patienceOf(options)))
     } else if (now - sawAllAt >= limit) {
@@ -247,8 +253,41 @@ const beat = (term: Term) =>
     const { keys, options, redis } = term
     const leaseMillis = Duration.toMillis(options.lease)
     const entry = nextEntry(term, state, LeaderState.beat(state, leaseMillis, now))
-    return [state, redis.eval(Scripts.append)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
+    return [state, redis.eval(Scripts.beat)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
   })
+
+/**
+ * Repeats a write that Redis refuses because it is out of memory. The leader stays, and keeps the lists and events that it
+ * has: the next one would list the cluster again and fail at the same write.
+ */
+const untilFits = <R>(term: Term, attempt: Effect.Effect<void, Deposed | RedisError, R>) =>
+  Effect.catchIf(attempt, isOutOfMemory, () => Effect.scoped(waitForMemory(term, attempt)))
+
+const isOutOfMemory = (error: Deposed | RedisError) => error._tag === "RedisError" && SharedRedis.isOutOfMemory(error)
+
+const waitForMemory = Effect.fnUntraced(function* <R>(
+  term: Term,
+  attempt: Effect.Effect<void, Deposed | RedisError, R>
+) {
+  const { known, options, redis } = term
+  const observer = yield* SharedCacheObserver
+  yield* Effect.acquireRelease(observer.outOfMemory(true), () => observer.outOfMemory(false))
+  yield* Effect.logError("Redis is out of memory: raise its maxmemory or remove other keys").pipe(
+    Effect.annotateLogs({ maxmemory: yield* SharedRedis.maxMemory(redis, beatEvery(options)) })
+  )
+  yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, true))
+  // Readers age from now on.
+  yield* beat(term)
+  const backoff = yield* Backoff.make(backoffOf(options).first, beatEvery(options))
+  do {
+    yield* backoff.wait()
+  } while (yield* Effect.catchIf(Effect.as(attempt, false), isOutOfMemory, stillOutOfMemory))
+  yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, false))
+  yield* Effect.logInfo("Redis has memory again")
+  yield* beat(term)
+})
+
+const stillOutOfMemory = () => Effect.as(Effect.logDebug("Redis is still out of memory: retrying"), true)
 
 /** Shares events in order: lists each by itself, the others in entries of limited size. */
 const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<ClusterEvent>) {
@@ -266,11 +305,14 @@ const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<Clu
 })
 
 const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
-  write(term, (state, now) => {
-    const [next, changes] = LeaderState.takeEvents(state, events, now)
-    const entry = nextEntry(term, state, { _tag: "Told", events })
-    return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
-  })
+  untilFits(
+    term,
+    write(term, (state, now) => {
+      const [next, changes] = LeaderState.takeEvents(state, events, now)
+      const entry = nextEntry(term, state, { _tag: "Told", events })
+      return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
+    })
+  )
 
 /** Fills a new hash, and then replaces the one in use with it. Held objects are copied from that one. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
@@ -283,11 +325,7 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const generation = keys.generation(name, state.last.epoch, state.lists)
   const held = yield* readHeld(term, scope, heldFields(event))
   const objects = appliedOf(withHeld(event, held))
-  for (let at = 0; at < objects.length; at += objectsAtOnce) {
-    const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
-    const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
-    yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
-  }
+  yield* untilFits(term, fill(term, generation, objects))
   yield* write(term, (latest, now) => [
     LeaderState.committed(latest, name, generation, event.resourceVersion),
     redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
@@ -323,3 +361,13 @@ const readHeld = Effect.fnUntraced(function* (
   }
   return objects
 })
+
+/** Fills a new hash. If that fails for lack of memory, the memory is free for others. */
+const fill = ({ redis }: Term, generation: string, objects: ReadonlyArray<ClusterEvent>) =>
+  Effect.gen(function* () {
+    for (let at = 0; at < objects.length; at += objectsAtOnce) {
+      const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
+      const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
+      yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
+    }
+  }).pipe(Effect.tapError((error) => (isOutOfMemory(error) ? redis.send("UNLINK", generation) : Effect.void)))

@@ -28,6 +28,8 @@ export interface State {
   readonly lists: number
   readonly perNamespace: boolean
   readonly scopes: ReadonlyArray<LedScope>
+  /** Whether a write waits because Redis is out of memory. Readers then know less than the leader. */
+  readonly isOutOfMemory: boolean
 }
 
 /** The state of a candidate. */
@@ -36,7 +38,8 @@ export const initial = (token: string, scopes: ReadonlyArray<WatchScope>, perNam
   last: SharedLog.start,
   lists: 0,
   perNamespace,
-  scopes: scopes.map((scope) => ({ scope, list: undefined, inUse: undefined, live: false, heardAt: undefined }))
+  scopes: scopes.map((scope) => ({ scope, list: undefined, inUse: undefined, live: false, heardAt: undefined })),
+  isOutOfMemory: false
 })
 
 export const isList = (event: ClusterEvent): event is ListEvent =>
@@ -58,6 +61,9 @@ const change = (state: State, name: string, changed: (scope: LedScope) => LedSco
 
 export const inUse = (state: State, name: string, generation: string): State =>
   change(state, name, (one) => ({ ...one, inUse: generation }))
+
+/** Begins or ends the wait for memory. */
+export const outOfMemory = (state: State, isOutOfMemory: boolean): State => ({ ...state, isOutOfMemory })
 
 /** Readers use this list from now on. */
 export const committed = (state: State, name: string, generation: string, version: ResourceVersion): State =>
@@ -92,7 +98,7 @@ export const takeEvents = (
     if (changed !== undefined) changes.set(changed.field, changed.text)
     return change(state, name, (one) => moved(heard(one, event, now), changed?.resourceVersion))
   }, state)
-  return [next, next.scopes.flatMap((one) => changeTo(one, fields.get(one.scope.name), now))]
+  return [next, next.scopes.flatMap((one) => changeTo(next, one, fields.get(one.scope.name), now))]
 }
 
 const moved = (scope: LedScope, version: ResourceVersion | undefined): LedScope =>
@@ -103,11 +109,12 @@ const moved = (scope: LedScope, version: ResourceVersion | undefined): LedScope 
 const noFields: ReadonlyMap<string, string | undefined> = new Map()
 
 /** The changes of a heartbeat: the age and the liveness of every scope. */
-export const beatChanges = ({ scopes }: State, now: number): ReadonlyArray<ScopeChange> =>
-  scopes.flatMap((scope) => changeTo(scope, noFields, now))
+export const beatChanges = (state: State, now: number): ReadonlyArray<ScopeChange> =>
+  state.scopes.flatMap((scope) => changeTo(state, scope, noFields, now))
 
 /** The change of a scope's hash; none if nothing touched the scope, or if it has no list yet. */
 const changeTo = (
+  { isOutOfMemory }: State,
   { heardAt, list, live, scope }: LedScope,
   fields: ReadonlyMap<string, string | undefined> | undefined,
   now: number
@@ -115,7 +122,7 @@ const changeTo = (
   if (list === undefined || fields === undefined) return []
   const set = new Map<string, string>([
     [metaFields.version, list.version],
-    [metaFields.live, live ? "1" : "0"]
+    [metaFields.live, live && !isOutOfMemory ? "1" : "0"]
   ])
   for (const [field, text] of fields) if (text !== undefined) set.set(field, text)
   const remove = Array.from(fields, ([field, text]) => (text === undefined ? [field] : [])).flat()
@@ -123,12 +130,14 @@ const changeTo = (
   return [{ scope: scope.name, generation: list.generation, agoMillis, set, remove }]
 }
 
-/** The heartbeat: the live watches, and how long ago each was heard. */
-export const beat = ({ scopes }: State, leaseMillis: number, now: number): SharedLog.LogEntry => ({
+/** The heartbeat: the live watches, and how long ago each was heard. No watch is live for readers while a write waits. */
+export const beat = ({ isOutOfMemory, scopes }: State, leaseMillis: number, now: number): SharedLog.LogEntry => ({
   _tag: "Beat",
   leaseMillis,
   live: scopes.flatMap(({ heardAt, live, scope }) =>
-    live && heardAt !== undefined ? [{ scope: scope.name, agoMillis: Math.max(0, now - heardAt) }] : []
+    live && !isOutOfMemory && heardAt !== undefined
+      ? [{ scope: scope.name, agoMillis: Math.max(0, now - heardAt) }]
+      : []
   )
 })
 

@@ -2,10 +2,24 @@
  * The Lua scripts; each is one atomic step in Redis. Redis refuses a leader's write unless the leader holds the lease, the log
  * ends with its last entry, and the hashes that it wrote exist. A refused write changes nothing. So a leader that slept
  * through its lease writes nothing that others read, and neither does one whose Redis lost data.
+ *
+ * When Redis is out of memory it refuses the scripts that add objects, as a whole. Those that keep, finish or end a leadership
+ * run all the same: they add little, and they trim the log first.
  */
 import { script } from "effect/persistence/Redis"
 import type { Identity } from "../model/ClusterIdentity.ts"
 import { clusterFields, metaFields, watchedField } from "./Keys.ts"
+
+/** The first line of a script that Redis refuses when it is out of memory, and of one that it runs. */
+const needsMemory = "#!lua"
+const needsNoMemory = "#!lua flags=allow-oom"
+
+/**
+ * The bound of the log's memory, in bytes. It is checked every `entriesPerCheck` entries, because Redis must visit each
+ * block of entries.
+ */
+const maxLogBytes = 8 * 1024 * 1024
+const entriesPerCheck = 64
 
 const common = `
 local function now()
@@ -20,8 +34,21 @@ local function last(events)
     if info[i] == 'last-generated-id' then return info[i + 1] end
   end
 end
+-- A server that forbids MEMORY bounds the log by its length alone.
+local function isLarge(events)
+  local bytes = redis.pcall('MEMORY', 'USAGE', events, 'SAMPLES', 0)
+  return type(bytes) == 'number' and bytes > ${maxLogBytes}
+end
 local function add(events, id, maximum, entry)
-  redis.call('XADD', events, 'MAXLEN', '~', maximum, id, 'at', whole(now()), 'entry', entry)
+  redis.call('XTRIM', events, 'MAXLEN', '~', maximum)
+  if tonumber(string.match(id, '%d+$')) % ${entriesPerCheck} == 0 then
+    local length = redis.call('XLEN', events)
+    while length > 0 and isLarge(events) do
+      length = math.floor(length * 3 / 4)
+      redis.call('XTRIM', events, 'MAXLEN', length)
+    end
+  end
+  redis.call('XADD', events, id, 'at', whole(now()), 'entry', entry)
 end
 `
 
@@ -61,7 +88,7 @@ export const acquire = script(
   ],
   {
     numberOfKeys: 4,
-    lua: `${common}
+    lua: `${needsNoMemory}${common}
 local uid, endpoint = unpack(redis.call('HMGET', KEYS[4], '${clusterFields.uid}', '${clusterFields.endpoint}'))
 if endpoint then
   local same = endpoint == ARGV[8]
@@ -117,32 +144,32 @@ export interface ScopeChange {
   readonly remove: ReadonlyArray<string>
 }
 
-/** Appends an entry to the log and changes the hashes. `renewMillis` renews the lease. */
-export const append = script(
-  (
-    keys: { readonly lease: string; readonly events: string; readonly scopes: string },
-    next: NextEntry,
-    changes: ReadonlyArray<ScopeChange>,
-    renewMillis: number | undefined
-  ) => [
-    keys.lease,
-    keys.events,
-    keys.scopes,
-    ...changes.map(({ generation }) => generation),
-    ...nextArgs(next),
-    renewMillis ?? "",
-    ...changes.flatMap(({ agoMillis, remove, scope, set }) => [
-      scope,
-      agoMillis === undefined ? "" : Math.max(0, Math.round(agoMillis)),
-      set.size,
-      ...[...set].flat(),
-      remove.length,
-      ...remove
-    ])
-  ],
-  {
-    numberOfKeys: (_keys, _next, changes) => 3 + changes.length,
-    lua: `${common}${leads}
+const appending = (firstLine: string) =>
+  script(
+    (
+      keys: { readonly lease: string; readonly events: string; readonly scopes: string },
+      next: NextEntry,
+      changes: ReadonlyArray<ScopeChange>,
+      renewMillis: number | undefined
+    ) => [
+      keys.lease,
+      keys.events,
+      keys.scopes,
+      ...changes.map(({ generation }) => generation),
+      ...nextArgs(next),
+      renewMillis ?? "",
+      ...changes.flatMap(({ agoMillis, remove, scope, set }) => [
+        scope,
+        agoMillis === undefined ? "" : Math.max(0, Math.round(agoMillis)),
+        set.size,
+        ...[...set].flat(),
+        remove.length,
+        ...remove
+      ])
+    ],
+    {
+      numberOfKeys: (_keys, _next, changes) => 3 + changes.length,
+      lua: `${firstLine}${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 -- Check everything before the first change.
@@ -174,8 +201,14 @@ if ARGV[6] ~= '' then
 end
 return 'done'
 `
-  }
-).withReturnType<unknown>()
+    }
+  ).withReturnType<unknown>()
+
+/** Appends an entry to the log and changes the hashes. `renewMillis` renews the lease. */
+export const append = appending(needsMemory)
+
+/** The same for an entry and changes that add no object. */
+export const beat = appending(needsNoMemory)
 
 /** Adds fields to a hash that is not in use yet. It expires unless the leader continues. */
 export const fill = script(
@@ -186,7 +219,7 @@ export const fill = script(
   ],
   {
     numberOfKeys: 1,
-    lua: `
+    lua: `${needsMemory}
 local keptMillis = table.remove(ARGV, 1)
 redis.call('HSET', KEYS[1], unpack(ARGV))
 redis.call('PEXPIRE', KEYS[1], keptMillis)
@@ -224,7 +257,7 @@ export const commit = script(
   ],
   {
     numberOfKeys: 5,
-    lua: `${common}${leads}
+    lua: `${needsNoMemory}${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[7]) then return 'lists' end
@@ -246,7 +279,7 @@ export const retire = script(
   ) => [keys.lease, keys.scopes, args.generation, args.token, args.scope, args.keptMillis],
   {
     numberOfKeys: 3,
-    lua: `
+    lua: `${needsNoMemory}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 redis.call('HDEL', KEYS[2], ARGV[2])
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
@@ -264,7 +297,7 @@ export const release = script(
   ],
   {
     numberOfKeys: 2,
-    lua: `${common}${leads}
+    lua: `${needsNoMemory}${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused ~= 'lease' then redis.call('DEL', KEYS[1]) end
 if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4]) end

@@ -15,6 +15,8 @@ export type LoadReason = "start" | "listed" | "gap" | "behind" | "undecodable"
 export interface SharedCacheObserver {
   /** Whether this instance is the leader. */
   readonly leading: (leads: boolean) => Effect.Effect<void>
+  /** Whether this instance is a leader whose write waits because Redis is out of memory. */
+  readonly outOfMemory: (isOut: boolean) => Effect.Effect<void>
   /** Whether this instance reads the shared log. */
   readonly connected: (connected: boolean) => Effect.Effect<void>
   /** Whether the leader watches another cluster than this instance serves, or other namespaces. */
@@ -29,6 +31,7 @@ export interface SharedCacheObserver {
 
 export const unobserved: SharedCacheObserver = {
   leading: () => Effect.void,
+  outOfMemory: () => Effect.void,
   connected: () => Effect.void,
   foreign: () => Effect.void,
   loaded: () => Effect.void,

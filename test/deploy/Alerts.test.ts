@@ -27,6 +27,7 @@ const scheduled = `kube_cronjob_status_last_schedule_time{${cronJob}}`
 const up = (instance: string) => `up{${service},instance="${instance}"}`
 const age = `cache_age_seconds{${service},instance="a"}`
 const foreign = `shared_cache_foreign{${service},instance="a"}`
+const outOfMemory = `shared_cache_out_of_memory{${service},instance="a"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
 const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
 
@@ -59,6 +60,7 @@ const healthy: Series = {
   [lastRun]: "0+60x180",
   [age]: "0x180",
   [foreign]: "0x180",
+  [outOfMemory]: "0x180",
   [connected]: "1x180",
   [expiry]: "7776000x180"
 }
@@ -146,6 +148,11 @@ const cases: Readonly<Record<string, Case>> = {
     fires: { [foreign]: "0x160 1x19" },
     labels: instance,
     doesNot: { [foreign]: "0x160 1x4 0x15" }
+  },
+  KubeResourceApiRedisOutOfMemory: {
+    fires: { [outOfMemory]: "0x170 1x9" },
+    labels: instance,
+    doesNot: { [outOfMemory]: "0x170 1x0 0x8" }
   },
   KubeResourceApiInformerDisconnected: {
     fires: { [connected]: "1x170 0x9" },

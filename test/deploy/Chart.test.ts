@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Schema } from "effect"
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { ConfigProvider, Effect, Predicate, Schema } from "effect"
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { parse } from "yaml"
+import { parse, stringify } from "yaml"
 import * as Config from "../../src/settings/Settings.ts"
 import * as ProbeConfig from "../../src/probe/ProbeConfig.ts"
 import { chart, helm, kubectl, type Manifest, named, problems, render, renderAs, renderFrom } from "./Manifest.ts"
@@ -115,6 +115,27 @@ const objectSelector = /\b(?:cronjob|pod|deployment|job_name|container|namespace
 const objectSelectors = (json: string) =>
   [...new Set(json.match(objectSelector) ?? [])].map((one) => one.replaceAll("\\", "")).toSorted()
 
+/** Values of the chart. */
+interface Values {
+  [name: string]: unknown
+}
+const isValues = (value: unknown): value is Values => Predicate.isObject(value)
+
+/** The path of each value, and of each group of them. */
+const pathsOf = (values: Values): ReadonlyArray<ReadonlyArray<string>> =>
+  Object.entries(values).flatMap(([name, value]) =>
+    [[name]].concat(isValues(value) ? pathsOf(value).map((path) => [name].concat(path)) : [])
+  )
+
+/** These values without the one at the path. */
+const without = (values: Values, [name = "", ...rest]: ReadonlyArray<string>): Values =>
+  Object.fromEntries(
+    Object.entries(values).flatMap(([key, value]) => {
+      if (key !== name) return [[key, value] as const]
+      return rest.length > 0 && isValues(value) ? [[key, without(value, rest)] as const] : []
+    })
+  )
+
 describe("the chart", () => {
   for (const file of valuesFiles) {
     it.live(`passes helm lint --strict with ${file.slice(chart.length + 4)}`, () =>
@@ -193,6 +214,56 @@ describe("the chart", () => {
       assert.deepStrictEqual(yield* renderFrom(join(folder, archive), ...everything), yield* render(...everything))
     })
   )
+
+  describe("after `helm upgrade --reuse-values`, which takes the default values of the release's chart,", () => {
+    /** This chart with other default values. Helm's `reuseValues` replaces them in the same way. */
+    const chartWith = (values: Values): string => {
+      const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-chart-"))
+      cpSync(chart, folder, { recursive: true, dereference: true })
+      writeFileSync(join(folder, "values.yaml"), stringify(values))
+      return folder
+    }
+    const defaults: Values = parse(readFileSync(`${chart}/values.yaml`, "utf8"))
+    const ofSharedCache = [["cache"], ["watcher"], ["networkPolicy", "redisPorts"], ["networkPolicy", "redisTo"]]
+    const beforeTheSharedCache = chartWith(ofSharedCache.reduce(without, defaults))
+    for (const file of valuesFiles) {
+      it.live(`renders the same if that chart had no shared cache, with ${file.slice(file.lastIndexOf("/") + 1)}`, () =>
+        Effect.gen(function* () {
+          const words = ["--values", file]
+          assert.deepStrictEqual(yield* renderFrom(beforeTheSharedCache, ...words), yield* render(...words))
+        })
+      )
+    }
+
+    it.live("renders the same without any one of the values that came later", () =>
+      Effect.gen(function* () {
+        const words = ["--values", `${chart}/ci/split-values.yaml`]
+        const expected = yield* render(...words)
+        const later = pathsOf(defaults).filter((path) =>
+          ofSharedCache.some((start) => start.every((name, at) => path[at] === name))
+        )
+        assert.isAbove(later.length, 15)
+        yield* Effect.forEach(
+          // A missing limit is one that the user removed.
+          later.filter((path) => !path.includes("resources")),
+          (path) =>
+            Effect.gen(function* () {
+              const older = chartWith(without(defaults, path))
+              assert.deepStrictEqual(yield* renderFrom(older, ...words), expected, path.join("."))
+            }),
+          { concurrency: 2 }
+        )
+      })
+    )
+
+    it.live("keeps a limit that the user removed", () =>
+      Effect.gen(function* () {
+        const words = ["--values", `${chart}/ci/split-values.yaml`, "--set", "watcher.resources.limits=null"]
+        const [, watcher] = named(yield* render(...words), "Deployment")
+        assert.notInclude(JSON.stringify(watcher), '"limits"')
+      })
+    )
+  })
 
   it.live("renders every kind of object with all features enabled", () =>
     Effect.gen(function* () {

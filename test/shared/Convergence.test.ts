@@ -87,6 +87,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("flush", {}),
   Schema.TaggedStruct("restart", {}),
   Schema.TaggedStruct("cut", {}),
+  Schema.TaggedStruct("outOfMemory", { millis: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 300 })) }),
   Schema.TaggedStruct("trim", { kept: Schema.Literals([0, 1, 3]) }),
   Schema.TaggedStruct("lose", {
     key: Schema.Literals(["lists", "namespaces", "deployments", "events", "epoch", "scopes"])
@@ -138,6 +139,12 @@ const act = Effect.fnUntraced(function* (
       return yield* Effect.andThen(redis.stop, redis.start)
     case "cut":
       return yield* redis.command("CLIENT", "KILL", "TYPE", "normal")
+    case "outOfMemory":
+      cluster.put("a/x")
+      cluster.relist()
+      yield* redis.command("CONFIG", "SET", "maxmemory", "1")
+      yield* Effect.sleep(step.millis)
+      return yield* redis.command("CONFIG", "SET", "maxmemory", "0")
     case "trim":
       return yield* redis.command("XTRIM", keys.events, "MAXLEN", String(step.kept))
     case "lose": {

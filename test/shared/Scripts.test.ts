@@ -179,4 +179,46 @@ describe("the scripts of a leader", () => {
       assert.strictEqual(yield* server.command("HEXISTS", keys.scopes, "deployments"), 0)
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
   )
+
+  it.live(
+    "bound the memory of the log, also of what earlier leaders left, and trim it when Redis has no more memory",
+    () =>
+      Effect.gen(function* () {
+        const { acquire, next, redis, server } = yield* setUp
+        const bytes = Effect.map(server.command("MEMORY", "USAGE", keys.events, "SAMPLES", "0"), Number)
+        const large = (epoch: unknown, seq: number) => ({
+          ...next("me", epoch, seq),
+          entry: "x".repeat(10_000),
+          maxEntries: 4096
+        })
+        const write = Effect.fnUntraced(function* (epoch: unknown) {
+          for (let seq = 1; seq <= 1500; seq++) {
+            assert.strictEqual(yield* redis.eval(Scripts.append)(keys, large(epoch, seq), [], undefined), "done")
+            if (seq % 100 === 0) assert.isBelow(yield* bytes, 9_500_000)
+          }
+          // A reader that is a little behind need not load a snapshot.
+          assert.isAbove(yield* bytes, 4_000_000)
+        })
+        yield* write(yield* acquire("me"))
+        yield* server.command("DEL", keys.lease)
+        yield* write(yield* acquire("me"))
+
+        // An earlier release left a log without a bound.
+        yield* server.command("DEL", keys.lease)
+        for (let seq = 0; seq < 1500; seq++) {
+          yield* server.command("XADD", keys.events, "*", "at", "0", "entry", "x".repeat(10_000))
+        }
+        assert.isAbove(yield* bytes, 15_000_000)
+        yield* server.command("CONFIG", "SET", "maxmemory", "12mb")
+        const epoch = yield* acquire("me")
+        assert.isBelow(yield* bytes, 9_500_000)
+        yield* server.command("CONFIG", "SET", "maxmemory", "1")
+        const before = yield* bytes
+        assert.strictEqual(yield* redis.eval(Scripts.beat)(keys, next("me", epoch, 1), [], 60_000), "done")
+        const refused = yield* Effect.flip(redis.eval(Scripts.append)(keys, next("me", epoch, 2), [], undefined))
+        assert.isTrue(SharedRedis.isOutOfMemory(refused))
+        assert.isAtMost(yield* bytes, before + 1000)
+        assert.strictEqual(yield* redis.eval(Scripts.release)(keys, next("me", epoch, 2)), "done")
+      }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
 })
