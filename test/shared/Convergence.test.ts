@@ -156,7 +156,7 @@ const isId = (id: unknown): id is string => typeof id === "string"
 
 describe("instances that share a cache in Redis", () => {
   const options = (redis: RedisServer["Service"], keyPrefix: string): SharedCacheOptions => ({
-    url: redis.url,
+    server: { _tag: "Url", url: redis.url },
     keyPrefix,
     lease: Duration.millis(900),
     maxEntries: 50,
