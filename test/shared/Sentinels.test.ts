@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Redacted, Schedule, Scope } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import { readFileSync } from "node:fs"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as RedisSession from "../../src/shared/RedisSession.ts"
 import * as Sentinels from "../../src/shared/Sentinels.ts"
@@ -77,6 +78,11 @@ const settle = Effect.fnUntraced(function* (
   const { server } = yield* primary
   return epochsOf(yield* server.command("XRANGE", keys.events, "-", "+"))
 })
+
+const documented = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8")
+const [, permissions = ""] = /`~\{<prefix>\}:\*\s+([^`]+)`/.exec(documented) ?? []
+const serverPermissions = `~{sentinels}:* ${permissions}`
+const [, sentinelPermissions = ""] = /`(\+@connection \+sentinel[^`]+)`/.exec(documented) ?? []
 
 const failover = { downAfterMillis: 1000 }
 /** With these a primary without replicas refuses writes before another is promoted. */
@@ -203,14 +209,21 @@ describe("instances that share a cache in a Redis with Sentinels", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("use TLS and a password for the Sentinels, and another for the servers", () =>
+  it.live("use TLS, and users with the documented permissions at the Sentinels and at the servers", () =>
     Effect.gen(function* () {
-      const group = yield* Group.make({ ...failover, secured: { password: "servers", sentinelPassword: "sentinels" } })
+      const passwords = { password: "of:servers@", sentinelPassword: "of/sentinels" }
+      const group = yield* Group.make({ ...failover, secured: passwords })
+      const permit = (server: RedisServer.RedisServer["Service"], password: string, permissions: string) =>
+        server.command("ACL", "SETUSER", "service", "on", `>${password}`, ...permissions.split(/\s+/))
+      for (const { server } of group.nodes) yield* permit(server, passwords.password, serverPermissions)
+      for (const one of group.sentinels) yield* permit(one, passwords.sentinelPassword, sentinelPermissions)
       const cluster = new ScriptedCluster()
       const server = through(group.addresses, {
         tls: true,
-        password: Redacted.make("servers"),
-        sentinelPassword: Redacted.make("sentinels")
+        username: "service",
+        password: Redacted.make(passwords.password),
+        sentinelUsername: "service",
+        sentinelPassword: Redacted.make(passwords.sentinelPassword)
       })
       const settings = { ...options(server), caFile: file("ca.crt") }
       const instances = yield* launch(settings, cluster)

@@ -81,7 +81,7 @@ export const startSentinel = Effect.fnUntraced(function* (port: number, { downAf
   const lines = [
     `sentinel monitor ${primaryName} 127.0.0.1 ${port} 2`,
     `sentinel down-after-milliseconds ${primaryName} ${downAfterMillis}`,
-    `sentinel failover-timeout ${primaryName} 3000`,
+    `sentinel failover-timeout ${primaryName} 1500`,
     ...(secured === undefined
       ? []
       : [
