@@ -79,13 +79,19 @@ export const open = Effect.fnUntraced(function* ({
     }),
     scope
     // The client logs each failed attempt; the caller logs the first of a series.
-  ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
+  ).pipe(Effect.provideService(References.MinimumLogLevel, "None"), Effect.uninterruptible)
   // Interrupted while connecting, the layer's finalizer would wait without end. So the attempt fails instead.
-  const opening = yield* Effect.forkScoped(Effect.uninterruptible(opened))
-  const abort = Effect.sync(() => connecting.abort())
-  const services = yield* Effect.addFinalizer(() =>
-    abort.pipe(Effect.andThen(Fiber.await(opening)), Effect.andThen(Scope.close(scope, Exit.void)))
-  ).pipe(Effect.andThen(within(commandTimeout)(Fiber.join(opening))))
+  const opening = yield* Effect.uninterruptible(
+    Effect.tap(Effect.forkScoped(opened), (fiber) =>
+      Effect.addFinalizer(() =>
+        Effect.sync(() => connecting.abort()).pipe(
+          Effect.andThen(Fiber.await(fiber)),
+          Effect.andThen(Scope.close(scope, Exit.void))
+        )
+      )
+    )
+  )
+  const services = yield* within(commandTimeout)(Fiber.join(opening))
   const end = Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy())
   // Runs before the layer's own finalizer, which waits for commands in flight.
   yield* Effect.addFinalizer(() => end)
