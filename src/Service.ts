@@ -38,6 +38,7 @@ import * as MetricsServer from "./server/MetricsServer.ts"
 import * as Server from "./server/Server.ts"
 import type { SettingError } from "./settings/SettingError.ts"
 import type { Settings } from "./settings/Settings.ts"
+import type { RedisAddress } from "./shared/RedisSession.ts"
 
 type Platform = FileSystem.FileSystem | Path.Path
 
@@ -70,10 +71,27 @@ const untimed = Layer.effect(
   Effect.map(InformerObserver.InformerObserver, (observer) => ({ ...observer, emitting: () => {} }))
 )
 
+/** The Redis server, by its URL or through Sentinels; undefined without a shared cache. */
+const redisAddress = (settings: Settings): RedisAddress | undefined => {
+  const { redisSentinelName: name, redisSentinels: sentinels, redisUrl: url } = settings
+  if (url !== undefined) return { _tag: "Url", url }
+  if (sentinels === undefined || name === undefined) return undefined
+  return {
+    _tag: "Sentinels",
+    sentinels,
+    name,
+    tls: settings.redisTls,
+    username: settings.redisUsername,
+    password: settings.redisPassword,
+    sentinelUsername: settings.redisSentinelUsername,
+    sentinelPassword: settings.redisSentinelPassword
+  }
+}
+
 /**
  * The cache of an instance that shares one watch of the cluster through Redis. The Redis client is loaded only here.
  */
-const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
+const shared = (settings: Settings, server: RedisAddress) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const SharedCache = yield* Effect.promise(() => import("./shared/SharedCache.ts"))
@@ -83,8 +101,8 @@ const shared = (settings: Settings, url: NonNullable<Settings["redisUrl"]>) =>
         redisKeyPrefix: keyPrefix,
         watcherLease: lease
       } = settings
-      const options = { url, caFile, keyPrefix, lease, namespaces }
-      yield* SharedCache.checkCaFile(options)
+      const options = { server, caFile, keyPrefix, lease, namespaces }
+      yield* SharedCache.checkServer(options)
       return settings.role === "server"
         ? ClusterCache.layer(SharedCache.events(options), namespaces)
         : Layer.unwrap(
@@ -145,17 +163,17 @@ export const parts = (settings: Settings, output: Observability.Output): Parts =
 })
 
 /** Cluster → informers → cache, and the way back for writes and access reviews. */
-const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Parts) =>
-  CacheMetrics.layerGauges.pipe(
-    Layer.provideMerge(
-      settings.redisUrl === undefined ? watched(settings.kubeNamespaces) : shared(settings, settings.redisUrl)
-    ),
+const cluster = (settings: Settings, { kubeConfig, recorder, scaler, watch }: Parts) => {
+  const redis = redisAddress(settings)
+  return CacheMetrics.layerGauges.pipe(
+    Layer.provideMerge(redis === undefined ? watched(settings.kubeNamespaces) : shared(settings, redis)),
     Layer.provide(watch),
     Layer.merge(Layer.mergeAll(scaler, recorder, KubeAccessReviewer.layer)),
     Layer.provide(KubeApi.layerOptions({ contentType: settings.kubeContentType })),
     Layer.provide(KubeHttp.layer),
     Layer.provide(kubeConfig)
   )
+}
 
 /** The service. It serves from the moment the layer is built until its scope closes. */
 export const layer = (settings: Settings, made: Parts) =>

@@ -53,12 +53,40 @@ export const cache = {
   redisUrl: optional(
     "REDIS_URL",
     Kind.redisUrl,
-    "Redis server, with user and password. Never logged. Required with `CACHE=redis`."
+    "Redis server, with user and password. Never logged. `CACHE=redis` requires it or `REDIS_SENTINELS`."
+  ),
+  redisSentinels: optional(
+    "REDIS_SENTINELS",
+    Kind.hostPorts,
+    "Redis Sentinels that name the primary, instead of `REDIS_URL`."
+  ),
+  redisSentinelName: optional(
+    "REDIS_SENTINEL_NAME",
+    Kind.sentinelName,
+    "Name of the primary at the Sentinels. Required with `REDIS_SENTINELS`."
+  ),
+  redisUsername: optional("REDIS_USERNAME", Kind.text, "User at the Redis servers, with `REDIS_SENTINELS`."),
+  redisPassword: optional(
+    "REDIS_PASSWORD",
+    Kind.secret,
+    "Password at the Redis servers, with `REDIS_SENTINELS`. Never logged."
+  ),
+  redisSentinelUsername: optional("REDIS_SENTINEL_USERNAME", Kind.text, "User at the Sentinels."),
+  redisSentinelPassword: optional(
+    "REDIS_SENTINEL_PASSWORD",
+    Kind.secret,
+    "Password at the Sentinels. Never logged. Unset: none, whatever `REDIS_PASSWORD` is."
+  ),
+  redisTls: withDefault(
+    "REDIS_TLS",
+    Kind.boolean,
+    "false",
+    "TLS to the Sentinels and the Redis servers, with `REDIS_SENTINELS`."
   ),
   redisCaFile: optional(
     "REDIS_CA_FILE",
     Kind.pemFile,
-    "CAs of the Redis server, with `rediss://`. Unset: the public ones."
+    "CAs of the Redis servers, with `rediss://` or `REDIS_TLS`. Unset: the public ones."
   ),
   redisKeyPrefix: withDefault(
     "REDIS_KEY_PREFIX",

@@ -1,5 +1,6 @@
 /** The kinds of text that a setting takes: their names in the documentation, and their codecs. */
 import { Duration, type Redacted, Result, Schema, SchemaTransformation } from "effect"
+import { isIPv6 } from "node:net"
 import { NamespaceName } from "../contract/Names.ts"
 
 /** One kind of text. No error and no log quotes the text of a `secret` kind. */
@@ -13,6 +14,13 @@ const pattern = (form: RegExp) => Schema.String.check(Schema.isPattern(form))
 
 /** Any text except the empty one, which means "not set". */
 export const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
+
+/** Any text that no error and no log may quote. */
+export const secret: Kind<Redacted.Redacted<string>> = {
+  allowed: "any text",
+  secret: true,
+  codec: Schema.NonEmptyString.pipe(Schema.decodeTo(Schema.RedactedFromValue(Schema.String)))
+}
 
 /** The path of a PEM file. */
 export const pemFile: Kind<string> = { allowed: "a path to a PEM file", codec: Schema.NonEmptyString }
@@ -119,6 +127,47 @@ export const redisUrl: Kind<Redacted.Redacted<string>> = {
   codec: pattern(/^rediss?:\/\//)
     .check(Schema.makeFilter(isRedisUrl, { expected: "a Redis server's URL" }))
     .pipe(Schema.decodeTo(Schema.RedactedFromValue(Schema.String)))
+}
+
+/** A host name or an IP address, and a port. */
+export const HostPort = Schema.Struct({
+  host: Schema.String.check(
+    Schema.makeFilter((host: string) => /^[a-zA-Z0-9._-]+$/.test(host) || isIPv6(host), { expected: "a host" })
+  ),
+  port: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
+})
+export type HostPort = typeof HostPort.Type
+
+/** Formats an address; an IPv6 address in brackets. */
+export const formatHostPort = ({ host, port }: HostPort): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+const parseHostPort = (text: string): HostPort => {
+  const [, ipv6 = "", host = "", port = ""] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? []
+  return { host: isIPv6(ipv6) ? ipv6 : host, port: Number(port) }
+}
+
+/** Addresses with ports, separated by commas. */
+export const hostPorts: Kind<ReadonlyArray<HostPort>> = {
+  allowed: "host:port pairs, separated by commas, each once such as redis-0:26379,[::1]:26379",
+  codec: Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Array(HostPort).check(
+        Schema.makeFilter((all: ReadonlyArray<HostPort>) => new Set(all.map(formatHostPort)).size === all.length, {
+          expected: "each address once"
+        })
+      ),
+      SchemaTransformation.transform({
+        decode: (written): ReadonlyArray<HostPort> => written.split(",").map((one) => parseHostPort(one.trim())),
+        encode: (all: ReadonlyArray<HostPort>) => all.map(formatHostPort).join(",")
+      })
+    )
+  )
+}
+
+/** The name of a primary in the configuration of its Sentinels. */
+export const sentinelName: Kind<string> = {
+  allowed: "letters, digits, dots, hyphens and underscores",
+  codec: pattern(/^[A-Za-z0-9._-]+$/)
 }
 
 /** The prefix of keys in Redis. */

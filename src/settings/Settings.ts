@@ -4,6 +4,7 @@ import { authorization, cache, cluster } from "./ClusterSettings.ts"
 import { limits, rates } from "./LimitSettings.ts"
 import { observability } from "./ObservabilitySettings.ts"
 import { timeouts, tls } from "./ServerSettings.ts"
+import { formatHostPort } from "./Kind.ts"
 import * as Setting from "./Setting.ts"
 import type { SettingError } from "./SettingError.ts"
 
@@ -42,6 +43,29 @@ export type Settings = Readonly<Omit<Declared, "authorization">> & {
 
 const millis = (value: Duration.Duration): string => `${Duration.toMillis(value)}ms`
 
+const redisSettings = ["redisUrl", "redisSentinels", "redisCaFile"] as const
+/** The settings that need `redisSentinels`. */
+const sentinelSettings = [
+  "redisSentinelName",
+  "redisUsername",
+  "redisPassword",
+  "redisSentinelUsername",
+  "redisSentinelPassword",
+  "redisTls"
+] as const
+
+/** Those of the settings that have a value, or are turned on. */
+const givenOf = <K extends (typeof redisSettings)[number] | (typeof sentinelSettings)[number]>(
+  values: Declared,
+  keys: ReadonlyArray<K>
+) =>
+  keys
+    .filter((key) => values[key] !== undefined && values[key] !== false)
+    .map((key) => ({ key, name: settings[key].name, value: String(values[key]) }))
+
+const passwordMissing = (password: Setting.Setting<unknown>, user: Setting.Setting<unknown>): SettingError =>
+  password.error(undefined, `${user.name} needs a password`, `Set it to the user's password, or unset ${user.name}.`)
+
 /** Each gives the error of settings that are valid alone and contradict each other. They run in this order. */
 const checks: Readonly<Record<string, (values: Declared) => SettingError | undefined>> = {
   policyIsGiven: ({ authorization, policyFile }) =>
@@ -67,32 +91,86 @@ const checks: Readonly<Record<string, (values: Declared) => SettingError | undef
       ? settings.role.error(
           role,
           `with ${settings.cache.name}=memory each instance must watch the cluster and serve, because it shares nothing`,
-          `Set ${settings.cache.name}=redis and ${settings.redisUrl.name}, or unset ${settings.role.name}.`
+          `Set ${settings.cache.name}=redis and ${settings.redisUrl.name} or ${settings.redisSentinels.name}, or unset ${settings.role.name}.`
         )
       : undefined,
 
-  redisIsUsed: ({ cache, redisCaFile, redisUrl }) =>
-    cache === "memory" && (redisUrl !== undefined || redisCaFile !== undefined)
+  redisIsUsed: (values) => {
+    const given = givenOf(values, [...redisSettings, ...sentinelSettings])
+    return values.cache === "memory" && given[0] !== undefined
       ? settings.cache.error(
-          cache,
-          `${(redisUrl === undefined ? settings.redisCaFile : settings.redisUrl).name} would be ignored`,
-          `Set it to redis, or unset ${settings.redisUrl.name} and ${settings.redisCaFile.name}.`
+          values.cache,
+          `${given[0].name} would be ignored`,
+          `Set it to redis, or unset ${given.map(({ name }) => name).join(" and ")}.`
+        )
+      : undefined
+  },
+
+  redisIsGiven: ({ cache, redisSentinels, redisUrl }) =>
+    cache === "redis" && redisUrl === undefined && redisSentinels === undefined
+      ? settings.redisUrl.error(
+          undefined,
+          `${settings.cache.name}=redis needs a Redis server`,
+          `Set it to ${settings.redisUrl.kind.allowed}; or set ${settings.redisSentinels.name} and ${settings.redisSentinelName.name}.`
         )
       : undefined,
 
-  redisIsGiven: ({ cache, redisUrl }) =>
-    cache === "redis" && redisUrl === undefined
-      ? settings.redisUrl.error(undefined, `${settings.cache.name}=redis needs a Redis server`)
+  redisIsGivenOnce: ({ redisSentinels, redisUrl }) =>
+    redisSentinels !== undefined && redisUrl !== undefined
+      ? settings.redisSentinels.error(
+          redisSentinels.map(formatHostPort).join(","),
+          `the Sentinels name the Redis server, and ${settings.redisUrl.name} would be ignored`,
+          `Unset one of the two.`
+        )
       : undefined,
 
-  redisCaIsUsed: ({ redisCaFile, redisUrl }) =>
-    redisCaFile !== undefined && redisUrl !== undefined && !Redacted.value(redisUrl).startsWith("rediss:")
+  sentinelNameIsGiven: ({ redisSentinelName, redisSentinels }) =>
+    redisSentinels !== undefined && redisSentinelName === undefined
+      ? settings.redisSentinelName.error(
+          undefined,
+          `${settings.redisSentinels.name} needs the name of a primary`,
+          "Set it to the name in `sentinel monitor <name> ...` of the Sentinels' configuration."
+        )
+      : undefined,
+
+  sentinelSettingsAreUsed: (values) => {
+    const [given] = givenOf(values, sentinelSettings)
+    return values.redisSentinels === undefined && given !== undefined
+      ? settings[given.key].error(
+          given.value,
+          `it would be ignored without ${settings.redisSentinels.name}`,
+          `Unset it, and use ${settings.redisUrl.name} to give user, password and TLS; or set ${settings.redisSentinels.name}.`
+        )
+      : undefined
+  },
+
+  redisUserHasPassword: ({ redisPassword, redisUsername }) =>
+    redisUsername !== undefined && redisPassword === undefined
+      ? passwordMissing(settings.redisPassword, settings.redisUsername)
+      : undefined,
+
+  sentinelUserHasPassword: ({ redisSentinelPassword, redisSentinelUsername }) =>
+    redisSentinelUsername !== undefined && redisSentinelPassword === undefined
+      ? passwordMissing(settings.redisSentinelPassword, settings.redisSentinelUsername)
+      : undefined,
+
+  redisCaIsUsed: ({ redisCaFile, redisSentinels, redisTls, redisUrl }) => {
+    if (redisCaFile === undefined) return undefined
+    if (redisSentinels !== undefined && !redisTls) {
+      return settings.redisCaFile.error(
+        redisCaFile,
+        `without ${settings.redisTls.name}=true there is no certificate to verify`,
+        `Set ${settings.redisTls.name}=true, or unset ${settings.redisCaFile.name}.`
+      )
+    }
+    return redisUrl !== undefined && !Redacted.value(redisUrl).startsWith("rediss:")
       ? settings.redisCaFile.error(
           redisCaFile,
           `${settings.redisUrl.name} begins with redis://, so there is no certificate to verify`,
           `Let ${settings.redisUrl.name} begin with rediss://, or unset ${settings.redisCaFile.name}.`
         )
-      : undefined,
+      : undefined
+  },
 
   embeddedClusterIsNotShared: ({ kubeSource, role }) =>
     kubeSource === "embedded" && role !== "all"

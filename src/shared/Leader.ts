@@ -12,6 +12,7 @@ import * as Backoff from "../retry/Backoff.ts"
 import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
 import { otherCluster } from "./OtherCluster.ts"
+import * as RedisSession from "./RedisSession.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
@@ -125,7 +126,7 @@ const ended = Effect.fnUntraced(function* (
 /** Connects, waits for the lease and leads. */
 const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stream.Stream<ClusterEvent, never, R>) {
   const { keys, options } = candidate
-  const redis = yield* SharedRedis.connect(redisOptions(options))
+  const redis = yield* RedisSession.connect(redisOptions(options))
   const state = LeaderState.initial(randomUUID(), watchScopesOf(options.namespaces), options.namespaces !== undefined)
   const term: Term = { ...candidate, redis, known: yield* SynchronizedRef.make(state) }
   // Registered before the lease is asked for: a reply that is lost may have granted it.

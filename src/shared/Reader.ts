@@ -8,6 +8,7 @@ import { keysOf } from "./Keys.ts"
 import { step } from "./ReaderProtocol.ts"
 import { ask } from "./ReaderQueries.ts"
 import { type Action, type Emission, initial, type Input } from "./ReaderState.ts"
+import * as RedisSession from "./RedisSession.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import { backoffOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 import { replacedBy, takeEvent } from "./SharedObject.ts"
@@ -54,7 +55,7 @@ const run = Effect.fnUntraced(function* (
 
   /** One connection. It lasts until a command fails. */
   const session = Effect.gen(function* () {
-    const redis = yield* SharedRedis.connect(connection)
+    const redis = yield* RedisSession.connect(connection)
     const source = { redis, keys: keysOf(options.keyPrefix), commandTimeout: connection.commandTimeout }
     let request = yield* advance({ _tag: "Connected" })
     while (request._tag !== "Connect") request = yield* advance(yield* ask(source, request))

@@ -1,12 +1,14 @@
 /** The shared cache: the leader watches the cluster and writes to Redis, and every instance reads that. */
-import { Effect, type FileSystem, Stream } from "effect"
+import { Duration, Effect, type FileSystem, Result, Stream } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { ClusterIdentity } from "../model/ClusterIdentity.ts"
+import { formatHostPort } from "../settings/Kind.ts"
 import { readPem } from "../settings/PemFile.ts"
 import { settings } from "../settings/Settings.ts"
 import * as Leader from "./Leader.ts"
 import * as Reader from "./Reader.ts"
-import type { SharedCacheOptions } from "./SharedCacheOptions.ts"
+import * as RedisSession from "./RedisSession.ts"
+import { redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 
 /** The events of the cluster, from Redis. Each array of the stream is one step. It neither fails nor ends. */
 export const events = Reader.events
@@ -21,8 +23,29 @@ export const eventsOf = <R>(
 ): Stream.Stream<ClusterEvent, never, R | ClusterIdentity | FileSystem.FileSystem> =>
   Stream.merge(events(options), Stream.fromEffectDrain(Leader.stand(options, source)))
 
-/** Fails if the CA file of Redis cannot be used. */
-export const checkCaFile = Effect.fnUntraced(function* ({ caFile }: SharedCacheOptions) {
+/** The longest that a start waits for Redis to tell what it is. */
+const startCheckLimit = Duration.seconds(2)
+
+/**
+ * Fails if the CA file of Redis cannot be used, or if the server tells that it is one that the service cannot use. A server
+ * that does not answer is no failure: instances start without Redis, and wait for it.
+ */
+export const checkServer = Effect.fnUntraced(function* (options: SharedCacheOptions) {
+  yield* checkCaFile(options)
+  const session = redisOptions(options)
+  const commandTimeout = Duration.min(session.commandTimeout, startCheckLimit)
+  const attempt = Effect.scoped(RedisSession.connect({ ...session, commandTimeout }))
+  const outcome = yield* Effect.result(attempt)
+  if (Result.isFailure(outcome) && outcome.failure.cause instanceof RedisSession.UnsupportedServer) {
+    const { fix, problem } = outcome.failure.cause
+    const { server } = options
+    return yield* server._tag === "Url"
+      ? settings.redisUrl.error("", problem, fix)
+      : settings.redisSentinels.error(server.sentinels.map(formatHostPort).join(","), problem, fix)
+  }
+})
+
+const checkCaFile = Effect.fnUntraced(function* ({ caFile }: SharedCacheOptions) {
   if (caFile === undefined) return
   const text = yield* readPem(settings.redisCaFile, caFile, "Name a PEM file with the CAs of the Redis server.")
   if (!text.includes("-----BEGIN CERTIFICATE-----")) {

@@ -1,11 +1,11 @@
-import { Duration, type Redacted } from "effect"
+import { Duration } from "effect"
 import type { NamespaceName } from "../contract/Names.ts"
-import type { RedisOptions } from "./SharedRedis.ts"
+import type { RedisAddress, SessionOptions } from "./RedisSession.ts"
 
 /** How the state of a cluster is shared through Redis. */
 export interface SharedCacheOptions {
-  /** `redis://` or `rediss://`, with user and password. */
-  readonly url: Redacted.Redacted<string>
+  /** The Redis server. */
+  readonly server: RedisAddress
   /** A PEM file with the authorities of the Redis server's certificate. Default: the public ones. */
   readonly caFile?: string | undefined
   /** The prefix of all keys. */
@@ -40,9 +40,9 @@ export const beatEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
 export const patienceOf = ({ lease, patience }: SharedCacheOptions): Duration.Duration =>
   patience ?? Duration.max(Duration.times(lease, 4), Duration.minutes(2))
 
-/** The connection's timeouts: a leader notices a dead Redis before its lease expires. */
-export const redisOptions = (options: SharedCacheOptions): RedisOptions => ({
-  url: options.url,
+/** The session's address and timeouts: a leader notices a dead Redis before its lease expires. */
+export const redisOptions = (options: SharedCacheOptions): SessionOptions => ({
+  server: options.server,
   caFile: options.caFile,
   commandTimeout: beatEvery(options),
   silenceLimit: Duration.times(beatEvery(options), 3)

@@ -4,31 +4,39 @@ import {
   Context,
   Duration,
   Effect,
+  Exit,
   Fiber,
-  FileSystem,
   Layer,
   Redacted,
   References,
   Result,
   type Schema,
-  type Scope
+  Scope
 } from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 
 /** Address and timeouts of a connection. */
-export interface RedisOptions {
+export interface ConnectionOptions {
   /** `redis://` or `rediss://`, with user and password. */
   readonly url: Redacted.Redacted<string>
-  /** A PEM file with the authorities of the server's certificate. Each connection reads it. Default: the public ones. */
-  readonly caFile?: string | undefined
+  /** The authorities of the server's certificate, in PEM. Undefined: the public ones. */
+  readonly ca: string | undefined
   /** The timeout of connecting, and of a command. */
   readonly commandTimeout: Duration.Duration
   /** The timeout of a silent connection; longer than any command blocks. */
   readonly silenceLimit: Duration.Duration
 }
 
-const failed = (cause: unknown) => new RedisError({ cause })
+/** An open connection. */
+export interface Connection {
+  readonly redis: Redis["Service"]
+  /** Closes the socket, so that every command fails. */
+  readonly end: Effect.Effect<void>
+}
+
+/** The failure of a command. */
+export const failed = (cause: unknown) => new RedisError({ cause })
 
 /** Fails if there is no reply in time. The command may have run all the same. */
 export const within =
@@ -39,53 +47,27 @@ export const within =
       orElse: () => Effect.fail(failed(new Cause.TimeoutError(`no reply within ${Duration.toMillis(limit)} ms`)))
     })
 
-/** Opens a connection that the end of the scope destroys. */
-const opened = Effect.fnUntraced(function* (options: Parameters<typeof NodeRedis.layer>[0]) {
-  const services = yield* Layer.build(NodeRedis.layer(options)).pipe(
-    // The client logs each failed attempt; the caller logs the first of a series.
-    Effect.provideService(References.MinimumLogLevel, "None")
-  )
-  // Runs before the layer's own finalizer, which waits for commands in flight.
-  yield* Effect.addFinalizer(() => Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy()))
-  return services
-})
-
 /**
- * Aborts the signal when it is interrupted, and waits for the end of `open`. If the layer itself were interrupted, its
- * finalizer would wait without end for replies to the first commands.
+ * A connection of the caller's own, until the scope closes. It never reconnects and never sends a command twice: once
+ * broken, every command fails, and the caller connects again.
  */
-const interruptible = <A, E, R>(open: (signal: AbortSignal) => Effect.Effect<A, E, R>) =>
-  Effect.uninterruptibleMask(
-    Effect.fnUntraced(function* (restore) {
-      const controller = new AbortController()
-      const opening = yield* Effect.forkChild(open(controller.signal), { uninterruptible: true })
-      return yield* Effect.onInterrupt(restore(Fiber.join(opening)), () => {
-        controller.abort()
-        return Fiber.await(opening)
-      })
-    })
-  )
-
-/**
- * A connection of the caller's own, until the scope closes. It never reconnects: once broken, every command fails, and the
- * caller connects again.
- */
-export const connect = Effect.fnUntraced(function* ({
-  caFile,
+export const open = Effect.fnUntraced(function* ({
+  ca,
   commandTimeout,
   silenceLimit,
   url
-}: RedisOptions): Effect.fn.Return<Redis["Service"], RedisError, FileSystem.FileSystem | Scope.Scope> {
-  const fileSystem = yield* FileSystem.FileSystem
-  const ca = caFile === undefined ? undefined : yield* Effect.mapError(fileSystem.readFileString(caFile), failed)
-  const services = yield* interruptible((signal) => {
-    const socket = {
-      reconnectStrategy: false as const,
-      connectTimeout: Duration.toMillis(commandTimeout),
-      socketTimeout: Duration.toMillis(silenceLimit),
-      signal
-    }
-    return opened({
+}: ConnectionOptions): Effect.fn.Return<Connection, RedisError, Scope.Scope> {
+  const connecting = new AbortController()
+  const socket = {
+    reconnectStrategy: false as const,
+    connectTimeout: Duration.toMillis(commandTimeout),
+    socketTimeout: Duration.toMillis(silenceLimit),
+    // Closes a socket that is still connecting, which the client's `destroy` leaves open.
+    signal: connecting.signal
+  }
+  const scope = yield* Scope.make()
+  const opened = Layer.buildWithScope(
+    NodeRedis.layer({
       url: Redacted.value(url),
       // The form of replies must not depend on the version of the server.
       RESP: 2,
@@ -94,17 +76,26 @@ export const connect = Effect.fnUntraced(function* ({
       commandsQueueMaxLength: 64,
       name: "kube-resource-api",
       socket: ca === undefined ? socket : { ...socket, tls: true, ca }
-    })
-  })
-  const redis = Context.get(services, Redis)
-  const limited = within(commandTimeout)
-  return {
-    ...redis,
-    eval:
-      (script) =>
-      (...params) =>
-        limited(redis.eval(script)(...params))
-  }
+    }),
+    scope
+    // The client logs each failed attempt; the caller logs the first of a series.
+  ).pipe(Effect.provideService(References.MinimumLogLevel, "None"), Effect.uninterruptible)
+  // Interrupted while connecting, the layer's finalizer would wait without end. So the attempt fails instead.
+  const opening = yield* Effect.uninterruptible(
+    Effect.tap(Effect.forkScoped(opened), (fiber) =>
+      Effect.addFinalizer(() =>
+        Effect.sync(() => connecting.abort()).pipe(
+          Effect.andThen(Fiber.await(fiber)),
+          Effect.andThen(Scope.close(scope, Exit.void))
+        )
+      )
+    )
+  )
+  const services = yield* within(commandTimeout)(Fiber.join(opening))
+  const end = Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy())
+  // Runs before the layer's own finalizer, which waits for commands in flight.
+  yield* Effect.addFinalizer(() => end)
+  return { redis: Context.get(services, Redis), end }
 })
 
 /** A reply that no leader or Redis version gives. It ends the connection like any other failure. */
@@ -117,7 +108,9 @@ export const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effe
 /** The message of the server, the system or TLS. None of them contains a secret. */
 export const reasonOf = ({ cause }: RedisError): string => {
   const first = cause instanceof AggregateError ? cause.errors[0] : cause
-  return first instanceof Error ? first.message || first.name : String(first)
+  const reason = first instanceof Error ? first.message || first.name : String(first)
+  // A cluster behind a proxy that hides its mode still refuses commands so.
+  return /^(?:MOVED|CROSSSLOT|CLUSTERDOWN)\b/.test(reason) ? `${reason} (Redis Cluster is not supported)` : reason
 }
 
 /** Whether Redis refused a command because it is out of memory. */

@@ -14,6 +14,7 @@ const valuesFiles = readdirSync(`${chart}/ci`)
   .map((name) => `${chart}/ci/${name}`)
   .concat(new URL("deploy/helm/example-values.yaml", root).pathname)
 const minimal = ["--values", `${chart}/ci/minimal-values.yaml`]
+const sentinels = "cache.redis.sentinels.name=main,cache.redis.sentinels.addresses={a:26379}"
 const everything = ["--values", `${chart}/ci/everything-values.yaml`]
 
 const scraped = [
@@ -319,7 +320,7 @@ describe("the chart", () => {
             assert.isTrue(known.has(name), `${name} is no setting`)
             assert.include(reserved, name)
           }
-          // Only the Redis URL has no value, because it comes from a Secret.
+          // The URL, the users and the passwords of Redis have no value, because they come from a Secret.
           const environment: Record<string, string> = {}
           for (const { name, value = "rediss://user:password@redis" } of env) environment[name] = value
           yield* Config.load.pipe(
@@ -445,6 +446,32 @@ describe("the chart", () => {
       "a Redis CA without TLS",
       ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.ca.existingSecret=ca"],
       /no certificate for cache\.redis\.ca to check/
+    ],
+    [
+      "Sentinels and a Redis URL",
+      ["--set", `cache.mode=redis,cache.redis.url=redis://redis,${sentinels}`],
+      /cache\.redis\.sentinels, or the URL .+not both/
+    ],
+    [
+      "Sentinels without the name of the primary",
+      ["--set", "cache.mode=redis,cache.redis.sentinels.addresses={a:26379}"],
+      /addresses needs cache\.redis\.sentinels\.name/
+    ],
+    [
+      "passwords of Sentinels without their addresses",
+      ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.sentinels.existingSecret=redis"],
+      /would not be used without cache\.redis\.sentinels\.addresses/
+    ],
+    ["Sentinels without a shared cache", ["--set", sentinels], /would not be used: set cache\.mode to redis/],
+    [
+      "a Sentinel without a port",
+      ["--set", "cache.mode=redis,cache.redis.sentinels.name=main,cache.redis.sentinels.addresses={a}"],
+      /addresses/
+    ],
+    [
+      "a CA of Sentinels without TLS",
+      ["--set", `cache.mode=redis,${sentinels},cache.redis.ca.existingSecret=ca`],
+      /without cache\.redis\.sentinels\.tls there is no certificate/
     ],
     ["a key prefix with invalid characters", ["--set-string", "cache.redis.keyPrefix=a\\{b\\}"], /keyPrefix/],
     ["a lease that is not a duration", ["--set", "cache.redis.lease=soon"], /lease/],

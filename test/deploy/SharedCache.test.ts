@@ -4,7 +4,9 @@ import { Effect, Redacted, Schema } from "effect"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
+import { file } from "../support/Pki.ts"
 import { demoSettings, start } from "../support/Process.ts"
+import * as RedisSentinels from "../support/RedisSentinels.ts"
 import * as RedisServer from "../support/RedisServer.ts"
 import { chart, helm, type Manifest, named, render, renderAs } from "./Manifest.ts"
 
@@ -175,6 +177,75 @@ describe("the chart's cache", () => {
         key: "ca.crt"
       })
     })
+  )
+
+  it.live("in a Redis with Sentinels: servers and watchers get users and passwords from a Secret", () =>
+    Effect.gen(function* () {
+      const deployments = yield* deploymentsOf(yield* render(...values("sentinels")))
+      const ofSecret = (key: string) => ({ secretKeyRef: { name: "redis", key } })
+      const shared = {
+        CACHE: "redis",
+        REDIS_SENTINELS: "redis-0.redis.caches.svc:26379,redis-1.redis.caches.svc:26379,[2001:db8::2]:26380",
+        REDIS_SENTINEL_NAME: "main",
+        REDIS_TLS: "true",
+        REDIS_USERNAME: ofSecret("user"),
+        REDIS_PASSWORD: ofSecret("password"),
+        REDIS_SENTINEL_PASSWORD: ofSecret("sentinel-password"),
+        REDIS_CA_FILE: "/etc/kube-resource-api/redis-ca/ca.crt",
+        REDIS_KEY_PREFIX: `served:${fullname}`,
+        WATCHER_LEASE: "15s"
+      }
+      assert.deepStrictEqual(deployments.map(redisOf), [
+        { ...shared, ROLE: "server" },
+        { ...shared, ROLE: "watcher" }
+      ])
+      const [open] = yield* deploymentsOf(
+        yield* render(
+          ...values("sentinels"),
+          "--set",
+          "cache.redis.sentinels.existingSecret=,cache.redis.sentinels.tls=false,cache.redis.ca.existingConfigMap="
+        )
+      )
+      assert(open !== undefined)
+      assert.deepStrictEqual(
+        Object.keys(redisOf(open)).filter((name) => /USERNAME|PASSWORD|CA_FILE/.test(name)),
+        []
+      )
+    })
+  )
+
+  it.live("in a Redis with Sentinels: a pod gets ready", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const group = yield* RedisSentinels.make({
+        downAfterMillis: 10_000,
+        secured: { password: "s3cret", sentinelPassword: "s3cret too" }
+      })
+      const addresses = JSON.stringify(group.addresses.map(({ host, port }) => `${host}:${port}`))
+      const [, watcher] = yield* deploymentsOf(
+        yield* render(
+          ...values("sentinels"),
+          "--set-json",
+          `cache.redis.sentinels.addresses=${addresses}`,
+          "--set-json",
+          `cache.redis.sentinels.name="${RedisSentinels.primaryName}"`
+        )
+      )
+      assert(watcher !== undefined)
+      const given = redisOf(watcher)
+      const instance = yield* start({
+        ...demoSettings,
+        ...Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)])),
+        REDIS_USERNAME: "default",
+        REDIS_PASSWORD: "s3cret",
+        REDIS_SENTINEL_PASSWORD: "s3cret too",
+        REDIS_CA_FILE: file("ca.crt"),
+        KUBE_SOURCE: "kubeconfig",
+        KUBECONFIG: kubeconfig(kube.url, { token: "test" })
+      })
+      yield* instance.printed('"Ready"')
+      assert.notInclude(instance.output(), "s3cret")
+    }).pipe(Effect.scoped, Effect.provide(EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })))
   )
 
   it.live("has different keys for each release that shares a Redis", () =>
@@ -427,6 +498,9 @@ describe("the chart's NetworkPolicies", () => {
       assert(memory !== undefined && redis !== undefined)
       assert.deepStrictEqual(ports(memory.egress), [egress.dns, egress.kube])
       assert.deepStrictEqual(ports(redis.egress), [egress.dns, egress.kube, egress.redis])
+      for (const { egress: rules } of yield* policiesOf(...values("sentinels"))) {
+        assert.deepStrictEqual(ports(rules), [egress.dns, egress.kube, [...egress.redis, 26379, 26380]])
+      }
     })
   )
 

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
-import { readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
 import { eventually } from "../support/Eventually.ts"
-import { RedisServer } from "../support/RedisServer.ts"
+import { make as makeGroup, primaryName, startSentinel } from "../support/RedisSentinels.ts"
+import { RedisServer, started } from "../support/RedisServer.ts"
 import { type Answer, send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
 import { file } from "../support/Pki.ts"
@@ -317,6 +320,72 @@ describe("the connection to Redis", () => {
         { concurrency: 3 }
       )
     }).pipe(Effect.scoped, Effect.provide(secured))
+  )
+
+  it.live("ends the start if the server is a node of a Redis Cluster, or a Sentinel", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))
+      const cluster = yield* started("--cluster-enabled", "yes", "--dir", folder)
+      const sentinel = yield* startSentinel(cluster.port, { downAfterMillis: 60_000 })
+      const refused = [
+        [{ REDIS_URL: Redacted.value(cluster.url) }, "REDIS_URL=<not shown>: the server is a node of a Redis Cluster"],
+        [{ REDIS_URL: Redacted.value(sentinel.url) }, "REDIS_URL=<not shown>: the server is a Redis Sentinel"],
+        [
+          { REDIS_SENTINELS: `127.0.0.1:${sentinel.port}`, REDIS_SENTINEL_NAME: primaryName },
+          `REDIS_SENTINELS=127.0.0.1:${sentinel.port}: the server is a node of a Redis Cluster`
+        ]
+      ] as const
+      yield* Effect.forEach(
+        refused,
+        ([settings, words]) =>
+          Effect.gen(function* () {
+            const instance = yield* start({ ...shared, ...settings })
+            assert.notStrictEqual(yield* instance.exited, 0)
+            assert.include(instance.output(), `Cannot start: ${words}`)
+          }),
+        { concurrency: 3 }
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("starts without Redis, and logs that a server that comes later is a node of a Redis Cluster", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "kube-resource-api-redis-"))
+      const cluster = yield* started("--cluster-enabled", "yes", "--dir", folder)
+      yield* cluster.stop
+      const instance = yield* start({ ...shared, REDIS_URL: Redacted.value(cluster.url) })
+      yield* instance.printed("ECONNREFUSED")
+      yield* cluster.start
+      yield* instance.printed("node of a Redis Cluster, which is not supported")
+      const port = yield* instance.port
+      assert.strictEqual((yield* get(port, "/livez")).status, 200)
+      assert.strictEqual((yield* get(port, "/readyz")).status, 503)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("goes through Sentinels, with TLS and passwords, and outlives the primary", () =>
+    Effect.gen(function* () {
+      const secured = { password: "s3cret", sentinelPassword: "s3cret too" }
+      const group = yield* makeGroup({ downAfterMillis: 1000, secured })
+      const instance = yield* start({
+        ...shared,
+        REDIS_SENTINELS: group.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
+        REDIS_SENTINEL_NAME: primaryName,
+        REDIS_PASSWORD: secured.password,
+        REDIS_SENTINEL_PASSWORD: secured.sentinelPassword,
+        REDIS_TLS: "true",
+        REDIS_CA_FILE: file("ca.crt"),
+        WATCHER_LEASE: "3s"
+      })
+      const port = yield* instance.port
+      yield* eventually(get(port, "/namespaces"), isCurrent)
+      const old = yield* group.primary
+      yield* old.server.stop
+      yield* group.failedOver(old)
+      yield* instance.printed("Reading the cluster's state from Redis again")
+      yield* eventually(get(port, "/namespaces"), isCurrent)
+      assert.notInclude(instance.output(), "s3cret")
+    }).pipe(Effect.scoped)
   )
 
   it.live("is not attempted with invalid settings", () =>

@@ -97,6 +97,67 @@ describe("settings", () => {
       assert.strictEqual(Duration.toMillis(shared.watcherLease), 15_000)
     })
   )
+  it.effect("name Sentinels by host and port, IPv6 addresses in brackets", () =>
+    Effect.gen(function* () {
+      const settings = yield* load({
+        CACHE: "redis",
+        REDIS_SENTINELS: "sentinel-0.redis:26379, 10.0.0.1:26380,[2001:db8::1]:26379",
+        REDIS_SENTINEL_NAME: "main",
+        REDIS_USERNAME: "reader",
+        REDIS_PASSWORD: "s3cret",
+        REDIS_SENTINEL_PASSWORD: "s3cret too",
+        REDIS_TLS: "true",
+        REDIS_CA_FILE: "ca.pem"
+      })
+      assert.deepStrictEqual(settings.redisSentinels, [
+        { host: "sentinel-0.redis", port: 26379 },
+        { host: "10.0.0.1", port: 26380 },
+        { host: "2001:db8::1", port: 26379 }
+      ])
+      assert.strictEqual(settings.redisPassword && Redacted.value(settings.redisPassword), "s3cret")
+      assert.notInclude(inspect(settings), "s3cret")
+    })
+  )
+  it.effect("reject Sentinels and settings that do not fit together", () =>
+    Effect.gen(function* () {
+      const url = { CACHE: "redis", REDIS_URL: "redis://:s3cret@redis" }
+      const sentinels = { CACHE: "redis", REDIS_SENTINELS: "a:26379,b:26379", REDIS_SENTINEL_NAME: "main" }
+      for (const [environment, setting, ...words] of [
+        [{ CACHE: "redis" }, "REDIS_URL", "REDIS_SENTINELS", "REDIS_SENTINEL_NAME"],
+        [{ ...sentinels, CACHE: "memory" }, "CACHE", "REDIS_SENTINELS would be ignored", "unset REDIS_SENTINELS and"],
+        [{ REDIS_PASSWORD: "s3cret" }, "CACHE", "REDIS_PASSWORD would be ignored"],
+        [{ REDIS_TLS: "true" }, "CACHE", "REDIS_TLS would be ignored"],
+        [{ ...sentinels, ...url }, "REDIS_SENTINELS", "REDIS_SENTINELS=a:26379,b:26379", "REDIS_URL"],
+        [{ ...sentinels, REDIS_SENTINEL_NAME: "" }, "REDIS_SENTINEL_NAME", "sentinel monitor <name>"],
+        [{ ...sentinels, REDIS_SENTINEL_NAME: "a b" }, "REDIS_SENTINEL_NAME", "letters"],
+        [{ ...url, REDIS_SENTINEL_NAME: "main" }, "REDIS_SENTINEL_NAME", "REDIS_SENTINEL_NAME=main", "REDIS_SENTINELS"],
+        [{ ...url, REDIS_PASSWORD: "s3cret" }, "REDIS_PASSWORD", "<not shown>", "REDIS_URL"],
+        [{ ...url, REDIS_SENTINEL_PASSWORD: "s3cret" }, "REDIS_SENTINEL_PASSWORD", "<not shown>"],
+        [{ ...url, REDIS_TLS: "true" }, "REDIS_TLS", "REDIS_TLS=true", "REDIS_URL"],
+        [{ ...sentinels, REDIS_USERNAME: "reader" }, "REDIS_PASSWORD", "REDIS_USERNAME"],
+        [{ ...sentinels, REDIS_SENTINEL_USERNAME: "reader" }, "REDIS_SENTINEL_PASSWORD", "REDIS_SENTINEL_USERNAME"],
+        [{ ...sentinels, REDIS_CA_FILE: "ca.pem" }, "REDIS_CA_FILE", "REDIS_TLS=true"],
+        ...[
+          "a",
+          "a:",
+          "a:0",
+          "a:65536",
+          ":26379",
+          "a:1,a:1",
+          "a:1,",
+          "::1:26379",
+          "[::1:26379",
+          "[a]:26379",
+          "a b:1"
+        ].map((written) => [{ ...sentinels, REDIS_SENTINELS: written }, "REDIS_SENTINELS", "host:port"] as const)
+      ] as const) {
+        const error = yield* Effect.flip(load(environment))
+        assert.strictEqual(error.setting, setting)
+        for (const word of words) assert.include(error.message, word)
+        assert.notInclude(error.message, "s3cret")
+      }
+    })
+  )
   it.effect("reject settings that contradict the kind of cache", () =>
     Effect.gen(function* () {
       const redis = { CACHE: "redis", REDIS_URL: "redis://:s3cret@redis" }

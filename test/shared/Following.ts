@@ -13,7 +13,7 @@ import type { RedisServer } from "../support/RedisServer.ts"
 
 /** Options for this Redis, with short waits. */
 export const options = (redis: RedisServer["Service"], only?: ReadonlyArray<string>): SharedCacheOptions => ({
-  url: redis.url,
+  server: { _tag: "Url", url: redis.url },
   keyPrefix: "test",
   lease: Duration.seconds(1),
   backoffFirst: Duration.millis(5),

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Logger } from "effect"
+import { Duration, Effect, Logger, Redacted } from "effect"
 import { keysOf } from "../../src/shared/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { countOf, following, options, untilAge, untilCount } from "./Following.ts"
 import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"
+import * as Permissions from "./Permissions.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
 
 const small = RedisServer.layer(["--maxmemory", "16mb", "--maxmemory-policy", "noeviction"])
@@ -34,8 +36,14 @@ describe("a shared cache whose Redis is out of memory", () => {
     const { layer, lines } = logging()
     return Effect.gen(function* () {
       const redis = yield* RedisServer
+      yield* redis.command("ACL", "SETUSER", "service", "on", ">password", ...Permissions.atServers("test"))
+      const url = Redacted.make(`redis://service:password@127.0.0.1:${redis.port}`)
       // To encode the list holds up the heartbeats, and here the readers too.
-      const settings = { ...options(redis), lease: Duration.seconds(30) }
+      const settings: SharedCacheOptions = {
+        ...options(redis),
+        server: { _tag: "Url", url },
+        lease: Duration.seconds(30)
+      }
       const cluster = new ScriptedCluster()
       yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
       const { cache } = yield* following(SharedCache.events(settings), settings)
@@ -66,6 +74,8 @@ describe("a shared cache whose Redis is out of memory", () => {
         lines.filter((line) => line.includes(hasMemory)),
         1
       )
+      // The documented permissions suffice.
+      assert.deepStrictEqual(yield* redis.command("ACL", "LOG"), [])
     }).pipe(Effect.scoped, Effect.provide([small, layer]))
   })
 

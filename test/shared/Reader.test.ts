@@ -35,7 +35,7 @@ const calm = (redis: RedisServer["Service"]) => ({ ...options(redis), lease: Dur
 const lockable = Effect.fnUntraced(function* (redis: RedisServer["Service"], settings: SharedCacheOptions) {
   yield* redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all")
   const url = Redacted.make(Redacted.value(redis.url).replace("redis://", "redis://reader:secret@"))
-  const reader = yield* following(SharedCache.events({ ...settings, url }), settings)
+  const reader = yield* following(SharedCache.events({ ...settings, server: { _tag: "Url", url } }), settings)
   const lockOut = Effect.andThen(
     redis.command("ACL", "SETUSER", "reader", "off"),
     redis.command("CLIENT", "KILL", "USER", "reader")
@@ -239,7 +239,8 @@ describe("a reader of the shared log", () => {
       const redis = yield* RedisServer
       yield* redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-xread")
       const url = Redacted.make(Redacted.value(redis.url).replace("redis://", "redis://reader:secret@"))
-      const settings = { ...options(redis), lease: Duration.seconds(30), url, backoffLongest: Duration.minutes(1) }
+      const server = { _tag: "Url" as const, url }
+      const settings = { ...options(redis), lease: Duration.seconds(30), server, backoffLongest: Duration.minutes(1) }
       yield* following(SharedCache.events(settings), settings)
       const refusals = Effect.map(redis.command("ACL", "LOG", "1"), (log) =>
         Number(/count,([0-9]+)/.exec(String(log))?.[1] ?? 0)

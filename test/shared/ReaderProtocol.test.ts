@@ -12,7 +12,7 @@ import { leaseMillis, ScriptedRedis } from "./ScriptedRedis.ts"
 import { shown, truth } from "./Shown.ts"
 
 const optionsOf = (namespaces: ReadonlyArray<string> | undefined): SharedCacheOptions => ({
-  url: Redacted.make("redis://unused"),
+  server: { _tag: "Url", url: Redacted.make("redis://unused") },
   keyPrefix: "test",
   lease: Duration.millis(leaseMillis),
   backoffFirst: Duration.millis(5),

@@ -3,6 +3,7 @@ import { Duration, Effect } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import type { Identity } from "../../src/model/ClusterIdentity.ts"
 import { keysOf } from "../../src/shared/Keys.ts"
+import * as RedisSession from "../../src/shared/RedisSession.ts"
 import * as Scripts from "../../src/shared/Scripts.ts"
 import * as SharedRedis from "../../src/shared/SharedRedis.ts"
 import { endpointOf, other, own } from "./Clusters.ts"
@@ -13,8 +14,8 @@ const maxEntries = 100
 
 const setUp = Effect.gen(function* () {
   const server = yield* RedisServer
-  const redis = yield* SharedRedis.connect({
-    url: server.url,
+  const redis = yield* RedisSession.connect({
+    server: { _tag: "Url", url: server.url },
     commandTimeout: Duration.seconds(5),
     silenceLimit: Duration.seconds(15)
   })

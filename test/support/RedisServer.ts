@@ -14,9 +14,12 @@ export class RedisServer extends Context.Service<
     readonly command: (...words: ReadonlyArray<string>) => Effect.Effect<unknown>
     readonly stop: Effect.Effect<void>
     readonly start: Effect.Effect<void>
+    /** Stops the process without closing its connections, until `thaw`. */
+    readonly freeze: Effect.Effect<void>
+    readonly thaw: Effect.Effect<void>
   }
 >()("test/RedisServer") {
-  /** `settings` are words of the command line. `url` is what the test's own commands connect to. */
+  /** `settings` are words of the command line, perhaps after the name of a configuration file. `url` is what the test's own commands connect to. */
   static readonly layer = (
     settings: ReadonlyArray<string> = [],
     url = (port: number) => `redis://127.0.0.1:${port}`
@@ -49,14 +52,10 @@ export class RedisServer extends Context.Service<
           if (running !== undefined) return
           running = spawn(
             new URL("../../.dev/redis/redis-server", import.meta.url).pathname,
-            [
-              "--port",
-              url(port).startsWith("rediss:") ? "0" : String(port),
-              "--bind",
-              "127.0.0.1",
-              "--save",
-              ""
-            ].concat(settings.map((word) => word.replaceAll("$PORT", String(port)))),
+            settings
+              .map((word) => word.replaceAll("$PORT", String(port)))
+              .concat("--port", url(port).startsWith("rediss:") ? "0" : String(port))
+              .concat("--bind", "127.0.0.1", "--save", ""),
             { stdio: "ignore" }
           )
           yield* Effect.retry(
@@ -74,7 +73,16 @@ export class RedisServer extends Context.Service<
         })
 
         yield* Effect.acquireRelease(start, () => stop)
-        return { port, url: Redacted.make(url(port)), command, start, stop }
+        const signal = (name: "SIGSTOP" | "SIGCONT") => Effect.sync(() => void running?.kill(name))
+        return {
+          port,
+          url: Redacted.make(url(port)),
+          command,
+          start,
+          stop,
+          freeze: signal("SIGSTOP"),
+          thaw: signal("SIGCONT")
+        }
       })
     )
 }

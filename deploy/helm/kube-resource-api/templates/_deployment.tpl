@@ -81,8 +81,7 @@ spec:
             - name: CACHE
               value: {{ .Values.cache.mode }}
             {{- if $redis }}
-            - name: REDIS_URL
-              {{- include "kra.redisUrl" . | nindent 14 }}
+            {{- include "kra.redisServer" . | nindent 12 }}
             {{- if $redisCa }}
             - name: REDIS_CA_FILE
               value: /etc/kube-resource-api/redis-ca/ca.crt

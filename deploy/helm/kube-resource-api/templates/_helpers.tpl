@@ -49,18 +49,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* Fails if the values of the cache contradict each other. */}}
 {{- define "kra.checkCache" -}}
 {{- with .Values.cache.redis }}
-{{- $given := or .url .existingSecret }}
+{{- $given := or .url .existingSecret .sentinels.addresses }}
+{{- $ofSentinels := or .sentinels.name .sentinels.tls .sentinels.existingSecret }}
 {{- /* Not in the schema, because Helm's error would repeat the value. */}}
 {{- $form := `^rediss?://(?:[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(?:/[0-9]{0,4})?$` }}
 {{- if eq $.Values.cache.mode "redis" }}
 {{- if not $given }}
-{{- fail "cache.mode redis needs a Redis: name cache.redis.existingSecret, or give cache.redis.url if it has no password" }}
+{{- fail "cache.mode redis needs a Redis: name cache.redis.existingSecret, or give cache.redis.url if it has no password, or cache.redis.sentinels" }}
+{{- else if and .sentinels.addresses (or .url .existingSecret) }}
+{{- fail "give cache.redis.sentinels, or the URL of a Redis in cache.redis.existingSecret or cache.redis.url, not both" }}
 {{- else if and .url .existingSecret }}
 {{- fail "name cache.redis.existingSecret or give cache.redis.url, not both" }}
 {{- else if contains "@" .url }}
 {{- fail "cache.redis.url may hold no user and no password, because the values and the pods show it: put the URL into a Secret and name it in cache.redis.existingSecret" }}
 {{- else if and .url (not (regexMatch $form .url)) }}
 {{- fail "cache.redis.url must be a URL such as redis://host:6379/0, or rediss://host:6379/0 for TLS" }}
+{{- else if and .sentinels.addresses (not .sentinels.name) }}
+{{- fail "cache.redis.sentinels.addresses needs cache.redis.sentinels.name, the name of the primary in the Sentinels' configuration" }}
+{{- else if and $ofSentinels (not .sentinels.addresses) }}
+{{- fail "cache.redis.sentinels would not be used without cache.redis.sentinels.addresses: give them, or remove it" }}
+{{- else if and .sentinels.addresses (not .sentinels.tls) (or .ca.existingSecret .ca.existingConfigMap) }}
+{{- fail "without cache.redis.sentinels.tls there is no certificate for cache.redis.ca to check: set it, or remove cache.redis.ca" }}
 {{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
 {{- fail "cache.redis.url begins with redis://, so there is no certificate for cache.redis.ca to check: use rediss://, or remove cache.redis.ca" }}
 {{- else if and .url $.Values.networkPolicy.enabled }}
@@ -69,7 +78,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail (printf "cache.redis.url is at port %s, which networkPolicy.redisPorts does not let pods connect to: add it there" $port) }}
 {{- end }}
 {{- end }}
-{{- else if or $given .ca.existingSecret .ca.existingConfigMap .keyPrefix }}
+{{- else if or $given $ofSentinels .ca.existingSecret .ca.existingConfigMap .keyPrefix }}
 {{- fail "cache.redis is given but would not be used: set cache.mode to redis, or remove cache.redis" }}
 {{- else if $.Values.watcher.enabled }}
 {{- fail "watcher.enabled needs cache.mode redis, through which watchers share their state" }}
@@ -89,18 +98,51 @@ pods cannot become ready from the state of other namespaces: new pods of a roll-
 {{- ternary $own (printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16)) (le (len $own) 64) }}
 {{- end }}
 
-{{- /* The source of the environment variable with the Redis URL. */}}
-{{- define "kra.redisUrl" -}}
+{{- /* The environment variables that name the Redis server, or the Sentinels that name it. */}}
+{{- define "kra.redisServer" -}}
 {{- with .Values.cache.redis }}
-{{- if .existingSecret -}}
-valueFrom:
-  secretKeyRef:
-    name: {{ .existingSecret }}
-    key: {{ .key }}
+{{- if .sentinels.addresses -}}
+- name: REDIS_SENTINELS
+  value: {{ join "," .sentinels.addresses | quote }}
+- name: REDIS_SENTINEL_NAME
+  value: {{ .sentinels.name | quote }}
+- name: REDIS_TLS
+  value: {{ .sentinels.tls | quote }}
+{{- with .sentinels }}
+{{- $secret := .existingSecret }}
+{{- $keys := dict "REDIS_USERNAME" .usernameKey "REDIS_PASSWORD" .passwordKey "REDIS_SENTINEL_USERNAME" .sentinelUsernameKey "REDIS_SENTINEL_PASSWORD" .sentinelPasswordKey }}
+{{- range $name, $key := ternary $keys dict (ne $secret "") }}
+{{- if $key }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret }}
+      key: {{ $key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- else if .existingSecret -}}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .key }}
 {{- else -}}
-value: {{ .url | quote }}
+- name: REDIS_URL
+  value: {{ .url | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- /* The ports of the Redis servers and of the Sentinels, separated by commas. */}}
+{{- define "kra.redisPorts" -}}
+{{- $ports := .Values.networkPolicy.redisPorts }}
+{{- range .Values.cache.redis.sentinels.addresses }}
+{{- $ports = append $ports (regexFind "[0-9]+$" . | int) }}
+{{- end }}
+{{- $texts := list }}
+{{- range $ports }}{{ $texts = append $texts (toString .) }}{{ end }}
+{{- join "," (uniq $texts) }}
 {{- end }}
 
 {{- define "kra.image" -}}
