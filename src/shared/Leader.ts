@@ -7,12 +7,20 @@ import { Cause, Clock, Data, Duration, Effect, Option, Random, Ref, Schema, Stre
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { monotonicMillis } from "../model/MonotonicTime.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
-import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import {
+  backoffOf,
+  beatEvery,
+  patienceOf,
+  redisOptions,
+  renewEvery,
+  type SharedCacheOptions
+} from "./SharedCacheOptions.ts"
 import { encode, type ToldEvent } from "./SharedLog.ts"
 import { appliedOf, changeOf, type ListEvent } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
@@ -126,7 +134,7 @@ const logEnd = (cause: Cause.Cause<Deposed | RedisError>) => {
 const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: LeaderState.State) {
   const { keys, lastToken, options, redis } = term
   const names = scopes.map(({ scope }) => scope.name)
-  const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
+  const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(renewEvery(options)))
   const request = {
     token,
     before: yield* Ref.get(lastToken),
@@ -158,7 +166,7 @@ const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<C
 /** Finds the lists of earlier leaders, and retires those of scopes that this leader does not watch. */
 const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: Term) {
   const { scopes, token } = yield* SynchronizedRef.get(known)
-  const reply = yield* SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes))
+  const reply = yield* SharedRedis.within(renewEvery(options))(redis.send("HGETALL", keys.scopes))
   const pairs = yield* SharedRedis.readable(decodePairs(reply))
   for (let at = 0; at + 1 < pairs.length; at += 2) {
     const [name = "", generation = ""] = pairs.slice(at, at + 2)
@@ -176,7 +184,7 @@ const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: T
 const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Term) {
   let sawAllAt = yield* Clock.currentTimeMillis
   while (true) {
-    yield* Effect.sleep(beatEvery(options))
+    yield* Effect.sleep(renewEvery(options))
     const now = yield* Clock.currentTimeMillis
     const limit = yield* Ref.get(patience)
     if (LeaderState.seesAll(yield* SynchronizedRef.get(known))) {
@@ -191,7 +199,7 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
 })
 
 /** Milliseconds of a clock that never goes back. */
-const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos) / 1e6)
+const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
 const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0]) =>
   LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries)
@@ -210,12 +218,22 @@ const write = (
     })
   )
 
+/** Each heartbeat is an entry. Some also renew the lease, and write the liveness and the age of every scope. */
 const beat = (term: Term) =>
   write(term, (state, now) => {
     const { keys, options, redis } = term
-    const leaseMillis = Duration.toMillis(options.lease)
-    const entry = nextEntry(term, state, LeaderState.beat(state, leaseMillis, now))
-    return [state, redis.eval(Scripts.append)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
+    const everyMillis = Duration.toMillis(beatEvery(options))
+    const renews = now - (state.renewedAt ?? -Infinity) >= Duration.toMillis(renewEvery(options)) - everyMillis / 2
+    const entry = renews ? LeaderState.fullBeat(state, everyMillis, now) : ({ _tag: "Beat", everyMillis } as const)
+    return [
+      renews ? { ...state, renewedAt: now } : state,
+      redis.eval(Scripts.append)(
+        keys,
+        nextEntry(term, state, entry),
+        renews ? LeaderState.beatChanges(state, now) : [],
+        renews ? Duration.toMillis(options.lease) : undefined
+      )
+    ]
   })
 
 /** Shares events in order: lists each by itself, the others in entries of limited size. */
@@ -244,7 +262,7 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
   const heardAt = yield* monotonic
-  const state = yield* SynchronizedRef.updateAndGet(known, (state) => LeaderState.begun(state, event, heardAt))
+  const state = yield* SynchronizedRef.updateAndGet(known, LeaderState.begun)
   const scope = LeaderState.scopeOf(state, event)
   if (scope === undefined) return
   const { name } = scope.scope
@@ -256,7 +274,7 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
     yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
   }
   yield* write(term, (latest, now) => [
-    LeaderState.committed(latest, name, generation, event.resourceVersion),
+    LeaderState.committed(latest, name, { generation, version: event.resourceVersion, heardAt }),
     redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
       scope: name,
       generation,

@@ -28,6 +28,8 @@ export interface State {
   readonly lists: number
   readonly perNamespace: boolean
   readonly scopes: ReadonlyArray<LedScope>
+  /** When it last renewed the lease, by the monotonic clock; at first undefined. */
+  readonly renewedAt: number | undefined
 }
 
 /** The state of a candidate. */
@@ -35,6 +37,7 @@ export const initial = (token: string, scopes: ReadonlyArray<WatchScope>, perNam
   token,
   last: SharedLog.start,
   lists: 0,
+  renewedAt: undefined,
   perNamespace,
   scopes: scopes.map((scope) => ({ scope, list: undefined, inUse: undefined, live: false, heardAt: undefined }))
 })
@@ -59,21 +62,19 @@ const change = (state: State, name: string, changed: (scope: LedScope) => LedSco
 export const inUse = (state: State, name: string, generation: string): State =>
   change(state, name, (one) => ({ ...one, inUse: generation }))
 
-/** Readers use this list from now on. */
-export const committed = (state: State, name: string, generation: string, version: ResourceVersion): State =>
-  change(state, name, (one) => ({ ...one, inUse: generation, list: { generation, version } }))
+/** Readers use this list from now on. It arrived at `heardAt`; until now the hash in use held the list before. */
+export const committed = (
+  state: State,
+  name: string,
+  { generation, heardAt, version }: { generation: string; version: ResourceVersion; heardAt: number }
+): State => change(state, name, (one) => ({ ...one, inUse: generation, list: { generation, version }, heardAt }))
 
-/** The watch heard the cluster, or was lost. A list alone does not make the watch live. */
+/** The watch heard the cluster, or was lost. */
 const heard = (scope: LedScope, event: ClusterEvent, now: number): LedScope =>
-  event._tag === "Lost"
-    ? { ...scope, live: false }
-    : { ...scope, heardAt: now, live: isList(event) ? scope.live : true }
+  event._tag === "Lost" ? { ...scope, live: false } : { ...scope, heardAt: now, live: true }
 
-/** Begins a list: numbers it, and takes its arrival as a sign of life. */
-export const begun = (state: State, event: ListEvent, now: number): State =>
-  change({ ...state, lists: state.lists + 1 }, watchScopeNameOf(event, state.perNamespace), (one) =>
-    heard(one, event, now)
-  )
+/** Numbers a list that is about to be written. A list alone does not make the watch live. */
+export const begun = (state: State): State => ({ ...state, lists: state.lists + 1 })
 
 /** Applies events, and returns the changes to the scopes' hashes. */
 export const takeEvents = (
@@ -123,12 +124,12 @@ const changeTo = (
   return [{ scope: scope.name, generation: list.generation, agoMillis, set, remove }]
 }
 
-/** The heartbeat: the live watches, and how long ago each was heard. */
-export const beat = ({ scopes }: State, leaseMillis: number, now: number): SharedLog.LogEntry => ({
+/** A heartbeat with the live watches, and how long ago each was heard. */
+export const fullBeat = ({ scopes }: State, everyMillis: number, now: number): SharedLog.LogEntry => ({
   _tag: "Beat",
-  leaseMillis,
+  everyMillis,
   live: scopes.flatMap(({ heardAt, live, scope }) =>
-    live && heardAt !== undefined ? [{ scope: scope.name, agoMillis: Math.max(0, now - heardAt) }] : []
+    live && heardAt !== undefined ? [{ scope: scope.name, agoMillis: Math.max(0, Math.ceil(now - heardAt)) }] : []
   )
 })
 

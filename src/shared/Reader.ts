@@ -2,6 +2,7 @@
 import { Chunk, Clock, Effect, type FileSystem, Queue, Random, Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { monotonicMillis } from "../model/MonotonicTime.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { keysOf } from "./Keys.ts"
 import { step } from "./ReaderProtocol.ts"
@@ -36,11 +37,14 @@ const run = Effect.fnUntraced(function* (
   const connection = redisOptions(options)
   let state = initial(options)
 
+  let asked = monotonicMillis(clock)
+
   const advance = Effect.fnUntraced(function* (input: Input) {
-    const now = { millis: clock.currentTimeMillisUnsafe(), jitter: yield* Random.nextBetween(0.8, 1.2) }
+    const now = { millis: monotonicMillis(clock), asked, jitter: yield* Random.nextBetween(0.8, 1.2) }
     const [next, actions] = step(state, input, now)
     state = next
     for (const action of actions) yield* perform(action, observer, emit)
+    asked = monotonicMillis(clock)
     return next.request
   })
 

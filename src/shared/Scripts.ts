@@ -255,7 +255,7 @@ return refused or 'done'
   }
 ).withReturnType<unknown>()
 
-/** The state at one moment: the time, the id of the last entry, the rest of the lease, and the scopes. */
+/** The state at one moment: the time, the id and the time of the last entry, the rest of the lease, and the scopes. */
 export const look = script(
   (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
     keys.lease,
@@ -265,7 +265,9 @@ export const look = script(
   {
     numberOfKeys: 3,
     lua: `${common}
-return { whole(now()), last(KEYS[2]), redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local at = newest and newest[2][1] == 'at' and string.match(newest[2][2], '^%d+$') or '0'
+return { whole(now()), last(KEYS[2]), at, redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
 `
   }
 ).withReturnType<unknown>()

@@ -52,7 +52,7 @@ const untilConverged = (instances: ReadonlyArray<Instance>, cluster: ScriptedClu
   eventually(
     () => ({
       leaders: cluster.runs.now,
-      caches: instances.map(({ cache }) => ({ ...shown(cache.current()), age: cache.age(Date.now()) }))
+      caches: instances.map(({ cache }) => ({ ...shown(cache.current()), age: cache.age() }))
     }),
     (state) => {
       const expected = { ...truth(cluster), age: 0 }
