@@ -11,6 +11,7 @@ import { monotonicMillis } from "../model/MonotonicTime.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
+import * as LeaderWord from "./LeaderWord.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import {
@@ -67,12 +68,16 @@ interface Term extends Candidate {
   readonly redis: Redis["Service"]
   /** A write holds it, so that each write names the entry before it. */
   readonly known: SynchronizedRef.SynchronizedRef<LeaderState.State>
+  readonly word: Ref.Ref<LeaderWord.LeaderWord>
+  /** When it last renewed the lease, by the monotonic clock. */
+  readonly renewedAt: Ref.Ref<number>
 }
 
 const decodeEpoch = Schema.decodeUnknownResult(
   Schema.NullOr(Schema.String.check(Schema.isPattern(/^[1-9][0-9]{0,14}$/)))
 )
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
+const decodeTime = Schema.decodeUnknownResult(Schema.Tuple([Schema.NumberFromString, Schema.NumberFromString]))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
 /** Stands by to lead, without end. Each term runs `source` anew. */
@@ -107,11 +112,17 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
   const { keys, options } = candidate
   const redis = yield* SharedRedis.connect(redisOptions(options))
   const state = LeaderState.initial(randomUUID(), watchScopesOf(options.namespaces), options.namespaces !== undefined)
-  const term: Term = { ...candidate, redis, known: yield* SynchronizedRef.make(state) }
+  const term: Term = {
+    ...candidate,
+    redis,
+    known: yield* SynchronizedRef.make(state),
+    word: yield* Ref.make(LeaderWord.initial),
+    renewedAt: yield* Ref.make(-Infinity)
+  }
   // Registered before the lease is asked for: a reply that is lost may have granted it.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
-      Effect.ignore(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+      Effect.ignore(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" }, Infinity)))
     )
   )
   const epoch = yield* acquire(term, state)
@@ -153,12 +164,17 @@ const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: Lead
 /** Leads until something goes wrong. */
 const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<ClusterEvent, never, R>) {
   yield* takeOver(term)
+  yield* compareClocks(term)
+  yield* speak(term, LeaderWord.told)
   return yield* Effect.raceAllFirst([
     Effect.andThen(
-      Stream.runForEachArray(source, (events) => share(term, events)),
+      Stream.runForEachArray(source, (events) =>
+        Effect.andThen(speak(term, LeaderWord.taken), Effect.andThen(share(term, events), speak(term, LeaderWord.told)))
+      ),
       Effect.die(new Error("The stream of cluster events ended."))
     ),
     Effect.forever(Effect.andThen(Effect.sleep(beatEvery(term.options)), beat(term))),
+    Effect.forever(Effect.andThen(Effect.sleep(LeaderWord.tickMillis), speak(term, LeaderWord.ticked))),
     untilBlind(term)
   ])
 })
@@ -201,40 +217,62 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
 /** Milliseconds of a clock that never goes back. */
 const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
-const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0]) =>
-  LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries)
+/** Changes what is known of the time of this leader's word. */
+const speak = ({ word }: Term, change: (word: LeaderWord.LeaderWord, now: number) => LeaderWord.LeaderWord) =>
+  Effect.flatMap(monotonic, (now) => Ref.update(word, (word) => change(word, now)))
 
-/** Writes one entry, after those that are being written. A refusal deposes the leader. */
+/** Asks for Redis' clock. */
+const compareClocks = Effect.fnUntraced(function* (term: Term) {
+  const reply = yield* SharedRedis.within(renewEvery(term.options))(term.redis.send("TIME"))
+  const [seconds, micros] = yield* SharedRedis.readable(decodeTime(reply))
+  yield* speak(term, (word, now) => LeaderWord.compared(word, seconds * 1000 + micros / 1000, now))
+})
+
+const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0], at: number) =>
+  LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries, at)
+
+/**
+ * Writes one entry, after those that are being written. A refusal deposes the leader. `asOf`: the time of the leader's word,
+ * by the monotonic clock; `at`: the same by Redis' clock.
+ */
 const write = (
-  { known }: Term,
-  attempt: (state: LeaderState.State, now: number) => readonly [LeaderState.State, Effect.Effect<unknown, RedisError>]
+  { known, word }: Term,
+  attempt: (
+    state: LeaderState.State,
+    asOf: number,
+    at: number
+  ) => readonly [LeaderState.State, Effect.Effect<unknown, RedisError>]
 ) =>
   SynchronizedRef.updateEffect(
     known,
     Effect.fnUntraced(function* (state) {
-      const [next, command] = attempt(state, yield* monotonic)
+      const spoken = yield* Ref.get(word)
+      const asOf = LeaderWord.asOf(spoken, yield* monotonic)
+      const [next, command] = attempt(state, asOf, asOf + spoken.redisAhead)
       const outcome = yield* SharedRedis.readable(decodeOutcome(yield* command))
       return outcome === "done" ? LeaderState.written(next) : yield* new Deposed({ because: outcome })
     })
   )
 
 /** Each heartbeat is an entry. Some also renew the lease, and write the liveness and the age of every scope. */
-const beat = (term: Term) =>
-  write(term, (state, now) => {
-    const { keys, options, redis } = term
-    const everyMillis = Duration.toMillis(beatEvery(options))
-    const renews = now - (state.renewedAt ?? -Infinity) >= Duration.toMillis(renewEvery(options)) - everyMillis / 2
-    const entry = renews ? LeaderState.fullBeat(state, everyMillis, now) : ({ _tag: "Beat", everyMillis } as const)
-    return [
-      renews ? { ...state, renewedAt: now } : state,
-      redis.eval(Scripts.append)(
-        keys,
-        nextEntry(term, state, entry),
-        renews ? LeaderState.beatChanges(state, now) : [],
-        renews ? Duration.toMillis(options.lease) : undefined
-      )
-    ]
+const beat = Effect.fnUntraced(function* (term: Term) {
+  const { keys, options, redis, renewedAt } = term
+  const everyMillis = Duration.toMillis(beatEvery(options))
+  const now = yield* monotonic
+  if (now - (yield* Ref.get(renewedAt)) < Duration.toMillis(renewEvery(options)) - everyMillis / 2) {
+    return yield* write(term, (state, _, at) => {
+      const entry = nextEntry(term, state, { _tag: "Beat", everyMillis }, at)
+      return [state, redis.eval(Scripts.append)(keys, entry, [], undefined)]
+    })
+  }
+  yield* compareClocks(term)
+  yield* write(term, (state, asOf, at) => {
+    const entry = nextEntry(term, state, LeaderState.fullBeat(state, everyMillis, asOf), at)
+    const changes = LeaderState.beatChanges(state, asOf)
+    return [state, redis.eval(Scripts.append)(keys, entry, changes, Duration.toMillis(options.lease))]
   })
+  yield* Ref.set(renewedAt, now)
+})
 
 /** Shares events in order: lists each by itself, the others in entries of limited size. */
 const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<ClusterEvent>) {
@@ -252,16 +290,16 @@ const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<Clu
 })
 
 const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
-  write(term, (state, now) => {
-    const [next, changes] = LeaderState.takeEvents(state, events, now)
-    const entry = nextEntry(term, state, { _tag: "Told", events })
+  write(term, (state, asOf, at) => {
+    const [next, changes] = LeaderState.takeEvents(state, events, asOf)
+    const entry = nextEntry(term, state, { _tag: "Told", events }, at)
     return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
   })
 
 /** Fills a new hash, and then replaces the one in use with it. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
-  const heardAt = yield* monotonic
+  const heardAt = (yield* Ref.get(term.word)).takenAt
   const state = yield* SynchronizedRef.updateAndGet(known, LeaderState.begun)
   const scope = LeaderState.scopeOf(state, event)
   if (scope === undefined) return
@@ -273,15 +311,15 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
     const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
     yield* redis.eval(Scripts.fill)(generation, keptMillis, fields)
   }
-  yield* write(term, (latest, now) => [
+  yield* write(term, (latest, asOf, at) => [
     LeaderState.committed(latest, name, { generation, version: event.resourceVersion, heardAt }),
-    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
+    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }, at), {
       scope: name,
       generation,
       before: scope.inUse,
       count: objects.length,
       keptMillis,
-      agoMillis: Math.round(now - heardAt),
+      agoMillis: Math.max(0, Math.ceil(asOf - heardAt)),
       meta: [
         [metaFields.epoch, String(state.last.epoch)],
         [metaFields.number, String(state.lists)],

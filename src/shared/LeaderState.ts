@@ -28,8 +28,6 @@ export interface State {
   readonly lists: number
   readonly perNamespace: boolean
   readonly scopes: ReadonlyArray<LedScope>
-  /** When it last renewed the lease, by the monotonic clock; at first undefined. */
-  readonly renewedAt: number | undefined
 }
 
 /** The state of a candidate. */
@@ -37,7 +35,6 @@ export const initial = (token: string, scopes: ReadonlyArray<WatchScope>, perNam
   token,
   last: SharedLog.start,
   lists: 0,
-  renewedAt: undefined,
   perNamespace,
   scopes: scopes.map((scope) => ({ scope, list: undefined, inUse: undefined, live: false, heardAt: undefined }))
 })
@@ -135,13 +132,14 @@ export const fullBeat = ({ scopes }: State, everyMillis: number, now: number): S
 
 const nextId = ({ last }: State): SharedLog.LogId => ({ ...last, seq: last.seq + 1 })
 
-/** The next entry, and its position. */
-export const nextEntry = (state: State, entry: SharedLog.LogEntry, maxEntries: number): NextEntry => ({
+/** The next entry, its position, and the time of its content by Redis' clock. */
+export const nextEntry = (state: State, entry: SharedLog.LogEntry, maxEntries: number, at: number): NextEntry => ({
   token: state.token,
   last: SharedLog.formatId(state.last),
   id: SharedLog.formatId(nextId(state)),
   entry: SharedLog.encode(entry),
-  maxEntries
+  maxEntries,
+  at
 })
 
 /** The entry was written. */

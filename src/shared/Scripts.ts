@@ -19,8 +19,8 @@ local function last(events)
     if info[i] == 'last-generated-id' then return info[i + 1] end
   end
 end
-local function add(events, id, maximum, entry)
-  redis.call('XADD', events, 'MAXLEN', '~', maximum, id, 'at', whole(now()), 'entry', entry)
+local function add(events, id, maximum, entry, time)
+  redis.call('XADD', events, 'MAXLEN', '~', maximum, id, 'at', whole(time), 'entry', entry)
 end
 `
 
@@ -65,7 +65,7 @@ local epoch = whole(math.max(before + 1, now()))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 redis.call('SET', KEYS[2], epoch, 'PX', ${weekMillis})
 redis.call('HSET', KEYS[4], '${watchedField}', ARGV[6])
-add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5])
+add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5], now())
 return epoch
 `
   }
@@ -78,6 +78,11 @@ export interface NextEntry {
   readonly id: string
   readonly entry: string
   readonly maxEntries: number
+  /**
+   * The time of the leader's word, by Redis' clock as the leader knows it. A write can arrive late, and then the entry is
+   * as old as its content.
+   */
+  readonly at: number
 }
 
 const leads = `
@@ -85,15 +90,23 @@ local function refusal(lease, events)
   if redis.call('GET', lease) ~= ARGV[1] then return 'lease' end
   if last(events) ~= ARGV[2] then return 'log' end
 end
+local function said() return math.min(now(), tonumber(ARGV[6]) or math.huge) end
 `
 
-const nextArgs = ({ entry, id, last, maxEntries, token }: NextEntry) => [token, last, id, entry, maxEntries]
+const nextArgs = ({ at, entry, id, last, maxEntries, token }: NextEntry) => [
+  token,
+  last,
+  id,
+  entry,
+  maxEntries,
+  Number.isFinite(at) ? Math.floor(at) : "inf"
+]
 
 /** The changes that an entry makes to the hash of a scope. */
 export interface ScopeChange {
   readonly scope: string
   readonly generation: string
-  /** How long ago the watch last heard the cluster; undefined if it never did. */
+  /** How long before the entry the watch last heard the cluster; undefined if it never did. */
   readonly agoMillis: number | undefined
   readonly set: ReadonlyMap<string, string>
   readonly remove: ReadonlyArray<string>
@@ -128,7 +141,7 @@ export const append = script(
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 -- Check everything before the first change.
-local at = 7
+local at = 8
 for k = 4, #KEYS do
   if redis.call('HGET', KEYS[3], ARGV[at]) ~= KEYS[k] or redis.call('HEXISTS', KEYS[k], '${metaFields.epoch}') == 0 then
     return 'lists'
@@ -136,8 +149,8 @@ for k = 4, #KEYS do
   at = at + 3 + 2 * tonumber(ARGV[at + 2])
   at = at + 1 + tonumber(ARGV[at])
 end
-at = 7
-local time = now()
+at = 8
+local time = said()
 for k = 4, #KEYS do
   local ago, count = ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
@@ -149,9 +162,9 @@ for k = 4, #KEYS do
   for i = 1, tonumber(ARGV[at]) do redis.call('HDEL', KEYS[k], ARGV[at + i]) end
   at = at + 1 + tonumber(ARGV[at])
 end
-add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
-if ARGV[6] ~= '' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], time)
+if ARGV[7] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[7])
   for k = 2, #KEYS do redis.call('PEXPIRE', KEYS[k], ${weekMillis}) end
 end
 return 'done'
@@ -187,7 +200,7 @@ export const commit = script(
       readonly before: string | undefined
       readonly count: number
       readonly keptMillis: number
-      /** The age of the list. */
+      /** The age of the list at the time of the entry. */
       readonly agoMillis: number
       readonly meta: ReadonlyArray<readonly [string, string]>
     }
@@ -209,12 +222,12 @@ export const commit = script(
     lua: `${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
-if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[7]) then return 'lists' end
-redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(now() - ARGV[9]), unpack(ARGV, 10))
+if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[8]) then return 'lists' end
+redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(said() - ARGV[10]), unpack(ARGV, 11))
 redis.call('PEXPIRE', KEYS[4], ${weekMillis})
-redis.call('HSET', KEYS[3], ARGV[6], KEYS[4])
-if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[8]) end
-add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
+redis.call('HSET', KEYS[3], ARGV[7], KEYS[4])
+if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[9]) end
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], said())
 return 'done'
 `
   }
@@ -249,7 +262,7 @@ export const release = script(
     lua: `${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused ~= 'lease' then redis.call('DEL', KEYS[1]) end
-if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4]) end
+if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], said()) end
 return refused or 'done'
 `
   }
