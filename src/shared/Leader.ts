@@ -165,7 +165,7 @@ const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: Lead
 const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<ClusterEvent, never, R>) {
   yield* takeOver(term)
   yield* compareClocks(term)
-  yield* speak(term, LeaderWord.told)
+  yield* speak(term, LeaderWord.begun)
   return yield* Effect.raceAllFirst([
     Effect.andThen(
       Stream.runForEachArray(source, (events) =>

@@ -39,7 +39,15 @@ export const compared = (word: LeaderWord, redisNow: number, now: number): Leade
   redisAhead: redisNow - now
 })
 
-/** The source's first events are awaited, or the events are told. */
+/** The source's first events are awaited. */
+export const begun = (word: LeaderWord, now: number): LeaderWord => ({
+  ...word,
+  takenAt: now,
+  toldAt: now,
+  toldUntil: now
+})
+
+/** The events are told. */
 export const told = (word: LeaderWord, now: number): LeaderWord => ({ ...word, toldAt: now })
 
 const waits = ({ toldAt }: LeaderWord, now: number): boolean => toldAt !== undefined && now - toldAt > promptMillis

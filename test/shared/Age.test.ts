@@ -34,6 +34,23 @@ describe("the age of a shared cache", () => {
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
+  it.live("is not 0 in a read right after a pause of the process", () =>
+    Effect.gen(function* () {
+      const settings = options(yield* RedisServer)
+      const cluster = new ScriptedCluster()
+      const { cache } = yield* following(SharedCache.eventsOf(settings, cluster.source), settings)
+      yield* untilAge(cache, (age) => age === 0)
+      // Nothing else runs meanwhile, as when the machine is suspended.
+      const age = yield* Effect.sync(() => {
+        cluster.put("a/x")
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2100)
+        return cache.age()
+      })
+      assert.isAtLeast(age, 2)
+      yield* untilAge(cache, (age) => age === 0)
+    }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
+  )
+
   it.live("grows three heartbeats after a leader's death, long before its lease expires", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer

@@ -92,6 +92,11 @@ export class DrivenReader {
     return this.#state.scopes.every(({ scope }) => this.#live.get(scope.name) === true)
   }
 
+  /** What the cache says of its age, in seconds. */
+  get age(): number {
+    return this.#freshness.age(this.millis)
+  }
+
   /** Violations in the content of the view. They mean something only for a cluster whose versions grow. */
   get regressions(): ReadonlyArray<string> {
     return this.#watchdog.violations
@@ -108,7 +113,7 @@ export class DrivenReader {
   /** The age is never less than the time since the cluster was as shown, but for the time in which a leader is missed. */
   checkAge(redis: ScriptedRedis): void {
     if (!this.#knowsHistory || !View.isSynced(this.view)) return
-    const age = this.#freshness.age(this.millis)
+    const { age } = this
     const isAge = redis.history.ageOf(shown(this.view), redis.elapsed)
     if (isAge === undefined) this.violations.push(`shows a state that never was: ${JSON.stringify(shown(this.view))}`)
     else if (isAge > 1000 * (age + 1)) this.violations.push(`age ${age} instead of ${isAge / 1000}`)

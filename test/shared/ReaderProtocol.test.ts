@@ -172,6 +172,71 @@ describe("the reader's protocol over a faulty Redis", () => {
   }
 })
 
+describe("the age of the state that a reader shows", () => {
+  /** Follows a leader, with a quarter of a second between its entries. */
+  const follow = (reader: DrivenReader, redis: ScriptedRedis, replies: number) => {
+    for (let reply = 0; reply < replies; reply++) {
+      pass(250, reader, redis)
+      redis.beat()
+      reader.reply(redis)
+    }
+  }
+
+  it("grows at once after an undecodable entry, while the snapshots are loaded", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    follow(reader, redis, 3)
+    redis.garbage(false)
+    while (reader.isLive) reader.reply(redis)
+    // The reader has read the entry, and nothing since.
+    assert.notStrictEqual(reader.state.request._tag, "ReadLog")
+    redis.lead()
+    redis.put("keep/always")
+    for (let replies = 0; replies < 4; replies++) {
+      pass(1500, reader, redis)
+      reader.reply(redis)
+    }
+    assert.isAtLeast(reader.age, 6)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("is that of what was scanned if the log turns over within each load", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    for (const path of paths) redis.put(path)
+    const before = shown(reader.view)
+    for (let replies = 0; replies < 60; replies++) {
+      redis.put("keep/always")
+      redis.put("keep/z")
+      redis.trim(1)
+      redis.beat()
+      pass(200, reader, redis)
+      reader.reply(redis)
+    }
+    assert.notDeepEqual(shown(reader.view), before)
+    assert.isAbove(reader.age, 0)
+    assert.deepStrictEqual(reader.violations, [])
+    settle(reader, redis)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("counts a dead leader's silence although the next Redis server's clock is behind", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    follow(reader, redis, 3)
+    redis.die()
+    redis.put("keep/always")
+    redis.now -= 60_000
+    reader.disconnect()
+    for (let replies = 0; replies < 20; replies++) {
+      pass(500, reader, redis)
+      reader.reply(redis)
+    }
+    assert.isAtLeast(reader.age, 10)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+})
+
 const Small = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
 const Version = Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 30 }))
 const Millis = Schema.Literals([0, 1, 50, 999, 1001, 20_000, -20_000])

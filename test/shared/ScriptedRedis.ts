@@ -152,6 +152,11 @@ export class ScriptedRedis {
     this.#leader = undefined
   }
 
+  /** The leader writes nothing more, and its lease stays. */
+  die(): void {
+    this.#leader = undefined
+  }
+
   // The cluster
 
   put(path: string): void {

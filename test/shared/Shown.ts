@@ -40,7 +40,10 @@ export const truth = ({
   counts: Array.from(deployments, ([path, { replicas }]) => [path, replicas] as const).toSorted(byPath)
 })
 
-/** Collects what is wrong as a view changes: it is never empty, and no deployment goes back. */
+/** The time that a change takes to reach the leader on a busy machine. Nobody knows of it before. */
+const deliveryMillis = 250
+
+/** Collects what is wrong as a view changes: it is never empty, no deployment goes back, and no age is too small. */
 export const makeWatchdog = () => {
   const violations: Array<string> = []
   const highest = new Map<string, number>()
@@ -59,7 +62,13 @@ export const makeWatchdog = () => {
     }
     for (const path of highest.keys()) if (!present.has(path)) gone.add(path)
   }
-  return { violations, check }
+  /** `outdated`: how long ago the shown state was outdated, in milliseconds. */
+  const checkAge = (outdated: number | undefined, age: number, after: string) => {
+    if (outdated === undefined) violations.push(`a state that never was after ${after}`)
+    else if (outdated > 1000 * (age + 1) + deliveryMillis)
+      violations.push(`Age ${age} instead of ${outdated / 1000} after ${after}`)
+  }
+  return { violations, check, checkAge }
 }
 
 /** The states of a cluster with their times, in milliseconds. */

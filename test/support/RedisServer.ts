@@ -14,6 +14,8 @@ export class RedisServer extends Context.Service<
     readonly command: (...words: ReadonlyArray<string>) => Effect.Effect<unknown>
     readonly stop: Effect.Effect<void>
     readonly start: Effect.Effect<void>
+    /** Freezes the process, or lets it go on. */
+    readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
   }
 >()("test/RedisServer") {
   /** `settings` are words of the command line. `url` is what the test's own commands connect to. */
@@ -73,8 +75,10 @@ export class RedisServer extends Context.Service<
           await once(child, "exit")
         })
 
+        const signal = (signal: "SIGSTOP" | "SIGCONT") => Effect.sync(() => void running?.kill(signal))
+
         yield* Effect.acquireRelease(start, () => stop)
-        return { port, url: Redacted.make(url(port)), command, start, stop }
+        return { port, url: Redacted.make(url(port)), command, start, stop, signal }
       })
     )
 }
