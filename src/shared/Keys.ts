@@ -30,7 +30,7 @@ export const metaFields = {
 } as const
 
 /** The version of the format. A change of it separates the releases of a rolling update. */
-const format = 1
+const format = 2
 
 const generationName = /^(?:namespaces|deployments(?:\/[a-z0-9-]{1,63})?):[0-9]{1,15}:[0-9]{1,15}$/
 

@@ -26,12 +26,15 @@ type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
 const apartMillis = 1000
 const comparedMillis = 10_000
 
-/** Compares the clocks. Redis read its clock after the request was sent. */
+/** Clocks that drift apart between two comparisons differ by less than this. */
+const driftMillis = 5
+
+/** Compares the clocks. Redis read its clock, and rounded it down, after the request was sent. */
 export const compared = (state: State, { last, lastAt, now }: Look, { asked, millis }: Moment): State => {
   const { times } = state
   // A log that was lost begins again, and what it holds was written in this session.
   const since = isAfter(times.since, last) ? last : times.since
-  const clockAhead = now - asked
+  const clockAhead = now + 1 - asked
   const furthestAhead = Math.max(times.furthestAhead, clockAhead, lastAt - asked)
   return { ...state, times: { ...times, clockAhead, furthestAhead, since, comparedAt: millis } }
 }
@@ -51,7 +54,7 @@ export const seemsApart = (state: State, { content, id }: ReadEntry, { millis }:
   if (sinceCompared > comparedMillis) return true
   if (content === undefined || !isOfSession(state, id)) return false
   const lag = millis - (content.at - clockAhead)
-  return lag < 0 || (lag > apartMillis && sinceCompared > apartMillis)
+  return lag < -driftMillis || (lag > apartMillis && sinceCompared > apartMillis)
 }
 
 /** When an entry was written, at the latest. */
@@ -60,8 +63,9 @@ const writtenAt = (state: State, id: LogId, at: number, { millis }: Moment): num
   // It may have been written right after the log was last read to its end, by a clock that was ahead.
   if (!isOfSession(state, id)) return Math.min(at - furthestAhead, endAt, millis)
   // A clock that was set, or a pause of this process: nothing else than this is certain.
-  if (at - clockAhead > millis || millis - endAt > apartMillis) return Math.min(at - clockAhead, endAt)
-  return at - clockAhead
+  const time = at - clockAhead
+  const isUncertain = time > millis + driftMillis || millis - endAt > apartMillis
+  return Math.min(time, isUncertain ? endAt : millis)
 }
 
 /** Takes note of an entry's time, and returns it. */
