@@ -1,6 +1,7 @@
 import { Cause, Clock, Context, Deferred, Effect, Exit, Layer, Option, Stream, SubscriptionRef } from "effect"
 import type { NamespaceName } from "../contract/Names.ts"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
+import { monotonicMillis } from "../model/MonotonicTime.ts"
 import type { DeploymentObject } from "../model/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 import { Freshness } from "./Freshness.ts"
@@ -38,7 +39,7 @@ export class ClusterCache extends Context.Service<
      * The age of the view in whole seconds: 0 while all watches are live. Otherwise the time since the last event of
      * the lost watch that has been silent longest, or since the start if it had none.
      */
-    readonly age: (nowMillis: number) => number
+    readonly age: () => number
     /** Applies a write that the cluster accepted: each read that starts afterwards sees it. */
     readonly written: (object: DeploymentObject) => Effect.Effect<void>
     /**
@@ -91,7 +92,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
   const observer = yield* CacheObserver
   const clock = yield* Clock.Clock
   const synced = yield* Deferred.make<void>()
-  const freshness = new Freshness(namespaces, clock.currentTimeMillisUnsafe())
+  const freshness = new Freshness(namespaces, monotonicMillis(clock))
   const views = yield* SubscriptionRef.make(namespaces === undefined ? View.empty : View.emptyOf(namespaces))
   const current = () => SubscriptionRef.getUnsafe(views)
 
@@ -105,10 +106,11 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
   const take = (events: Iterable<ClusterEvent>): Effect.Effect<void> =>
     update((view) => {
       const now = clock.currentTimeMillisUnsafe()
+      const heardAt = monotonicMillis(clock)
       let next = view
       for (const event of events) {
         next = View.apply(next, event)
-        freshness.note(event, now)
+        freshness.note(event, heardAt)
         observer.applied(event, now)
       }
       return next
@@ -125,7 +127,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
       changes: Stream.buffer(SubscriptionRef.changes(views), { capacity: 1, strategy: "sliding" }),
       isSynced: () => View.isSynced(current()),
       awaitSynced: Deferred.await(synced),
-      age: (nowMillis: number) => freshness.age(nowMillis),
+      age: () => freshness.age(monotonicMillis(clock)),
       written: (object: DeploymentObject) => update((view) => View.written(view, object))
     }
   }

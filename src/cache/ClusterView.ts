@@ -348,8 +348,8 @@ const writtenIn = (view: ClusterView, { namespace, resourceVersion }: Deployment
 }
 
 /** Whether a sign of life ends a complete round of a poll of the namespaces. */
-const endsRound = ({ namespaceHistory }: ClusterView, { agoMillis, resource }: Heard): boolean =>
-  namespaceHistory.floor === unversioned && resource === "namespaces" && agoMillis === undefined
+const endsRound = ({ namespaceHistory }: ClusterView, { heardAt, resource }: Heard): boolean =>
+  namespaceHistory.floor === unversioned && resource === "namespaces" && heardAt === undefined
 
 /** The view after a complete round of a poll that found no namespace which only a write has shown. */
 const missUnconfirmed = (view: ClusterView): ClusterView => {

@@ -6,7 +6,8 @@ export interface WatchSign {
   readonly resource: WatchedResource
   readonly namespace?: NamespaceName | undefined
   readonly live: boolean | undefined
-  readonly agoMillis?: number | undefined
+  readonly heardAt?: number | undefined
+  readonly liveUntil?: number | undefined
 }
 
 /** The evidence of an event about its watch. */
@@ -24,9 +25,9 @@ export const sign = (event: ClusterEvent): WatchSign => {
     case "DeploymentDeleted":
       return { resource: "deployments", namespace: event.ref.namespace, live: true }
     case "Heard":
-      return { resource: event.resource, namespace: event.namespace, live: true, agoMillis: event.agoMillis }
+      return { ...event, live: true }
     case "Lost":
-      return { resource: event.resource, namespace: event.namespace, live: false, agoMillis: event.agoMillis }
+      return { ...event, live: false }
   }
 }
 
@@ -39,12 +40,16 @@ interface Watch {
 const keyOf = (resource: WatchedResource, namespace: NamespaceName | undefined): string =>
   namespace === undefined ? resource : `${resource}/${namespace}`
 
-/** The age of the view, from the time at which each watch was last heard. Times are milliseconds since the epoch. */
+/** The age of the view, from the time at which each watch was last heard. Times are `monotonicMillis`. */
 export class Freshness {
   private readonly watches: ReadonlyMap<string, Watch>
   private readonly isPerNamespace: boolean
   /** When the lost watch that has been silent longest was last heard; `undefined` while all watches are live. */
   private silentSince: number | undefined
+  /** When the source's word that watches are live expires. */
+  private liveUntil = Infinity
+  /** When the watch that has been silent longest was last heard, live or not; `undefined` until it is asked for. */
+  private heardLast: number | undefined
 
   /**
    * No watch is live yet. `namespaces`: the namespaces with a watch each; absent, one watch covers the whole cluster.
@@ -60,20 +65,27 @@ export class Freshness {
 
   /** Records the evidence of an event about its watch. */
   note(event: ClusterEvent, now: number): void {
-    const { agoMillis, live, namespace, resource } = sign(event)
+    const { heardAt, live, liveUntil, namespace, resource } = sign(event)
     const watch = this.watches.get(keyOf(resource, this.isPerNamespace ? namespace : undefined))
     if (watch === undefined) return
     const staysLive = watch.live && live !== false
     if (live !== undefined) watch.live = live
-    if (agoMillis !== undefined) watch.heardAt = now - agoMillis
+    if (heardAt !== undefined) watch.heardAt = heardAt
     else if (live !== false) watch.heardAt = now
-    if (staysLive) return
-    const lost = Array.from(this.watches.values()).filter((one) => !one.live)
-    this.silentSince = lost.length === 0 ? undefined : Math.min(...lost.map(({ heardAt }) => heardAt))
+    if (liveUntil !== undefined) this.liveUntil = liveUntil
+    this.heardLast = undefined
+    if (!staysLive) this.silentSince = oldest(Array.from(this.watches.values()).filter((one) => !one.live))
   }
 
-  /** Whole seconds since the cluster was last heard: 0 while all watches are live. */
+  /**
+   * Whole seconds since the cluster was last heard: 0 while all watches are live. The source's word is judged at each
+   * read: after a pause of this process, a read can come before anything of the source.
+   */
   age(now: number): number {
-    return this.silentSince === undefined ? 0 : Math.max(0, Math.floor((now - this.silentSince) / 1000))
+    const since = now < this.liveUntil ? this.silentSince : (this.heardLast ??= oldest([...this.watches.values()]))
+    return since === undefined ? 0 : Math.max(0, Math.floor((now - since) / 1000))
   }
 }
+
+const oldest = (watches: ReadonlyArray<Watch>): number | undefined =>
+  watches.length === 0 ? undefined : watches.reduce((at, { heardAt }) => Math.min(at, heardAt), Infinity)

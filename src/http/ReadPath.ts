@@ -58,7 +58,7 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     rates.take("reads", identity.user, now)
     const id = requestId(headers["x-request-id"])
     response.writeHead(200, {
-      age: String(cache.age(now)),
+      age: String(cache.age()),
       "content-type": "application/json",
       "content-length": String(body.length),
       "x-request-id": id

@@ -27,8 +27,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
         if (!cache.isSynced()) return yield* notSynced
         const body = find(cache.current())
         if (body === undefined) return yield* new NotFound({ detail: missing() })
-        const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-        const options = { contentType: "application/json", headers: { age: String(cache.age(now)) } }
+        const options = { contentType: "application/json", headers: { age: String(cache.age()) } }
         return typeof body === "string"
           ? HttpServerResponse.text(body, options)
           : HttpServerResponse.uint8Array(body, options)

@@ -1,5 +1,5 @@
 /** The handlers of probes, metrics and the OpenAPI document. */
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, type OpenApi } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
@@ -28,15 +28,15 @@ export const probes = (maxStaleness: Duration.Duration | undefined) =>
     Effect.fnUntraced(function* (handlers) {
       const cache = yield* ClusterCache
       const lifecycle = yield* Lifecycle
-      const isStale = (now: number) =>
-        maxStaleness !== undefined && cache.age(now) >= Math.max(1, Math.ceil(Duration.toSeconds(maxStaleness)))
+      const isStale = () =>
+        maxStaleness !== undefined && cache.age() >= Math.max(1, Math.ceil(Duration.toSeconds(maxStaleness)))
       return handlers.handleAll({
         livez: () => Effect.succeed({}),
         readyz: () =>
           Effect.gen(function* () {
             if (lifecycle.isShuttingDown()) return yield* shuttingDown
             if (!cache.isSynced()) return yield* notSynced
-            return isStale(yield* Clock.currentTimeMillis) ? yield* stale : {}
+            return isStale() ? yield* stale : {}
           })
       })
     })

@@ -19,8 +19,9 @@ export type WatchedResource = "namespaces" | "deployments"
  * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived); of a poll, it has completed a round.
  * - `Lost`: the watch ended, so the known state of this resource begins to age.
  *
- * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `agoMillis`: the time since the
- * watch was last current, if that was not just now (`Heard`) or not at the last event of this stream (`Lost`).
+ * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `heardAt`: when the watch was last
+ * current, if that was not just now (`Heard`) or not at the last event of this stream (`Lost`). `liveUntil`: when all
+ * watches count as lost unless another `Heard` names a later time. Both are `monotonicMillis`.
  */
 export type ClusterEvent =
   | {
@@ -40,13 +41,13 @@ export type ClusterEvent =
   | { readonly _tag: "DeploymentApplied"; readonly object: DeploymentObject }
   | { readonly _tag: "NamespaceDeleted"; readonly name: NamespaceName; readonly resourceVersion: ResourceVersion }
   | { readonly _tag: "DeploymentDeleted"; readonly ref: DeploymentRef; readonly resourceVersion: ResourceVersion }
-  | ({ readonly _tag: "Heard" } & WatchSign)
+  | ({ readonly _tag: "Heard"; readonly liveUntil?: number | undefined } & WatchSign)
   | ({ readonly _tag: "Lost" } & WatchSign)
 
 interface WatchSign {
   readonly resource: WatchedResource
   readonly namespace?: NamespaceName | undefined
-  readonly agoMillis?: number | undefined
+  readonly heardAt?: number | undefined
 }
 
 /** The namespace of the deployment or of the watch; undefined for events of namespaces or of the whole cluster. */

@@ -76,7 +76,6 @@ export const makeObserver = Effect.gen(function* () {
 /** Registers the gauges of the cache. */
 export const gauges: Effect.Effect<void, never, ClusterCache | Scope.Scope> = Effect.gen(function* () {
   const cache = yield* ClusterCache
-  const clock = yield* Clock.Clock
   yield* Metrics.gauge(
     { name: "cache_synced", description: "1 once the cache has the lists of namespaces and deployments, else 0." },
     () => (cache.isSynced() ? 1 : 0)
@@ -94,7 +93,7 @@ export const gauges: Effect.Effect<void, never, ClusterCache | Scope.Scope> = Ef
       name: "cache_age_seconds",
       description: "Age of the cached state, as in the Age header; 0 while the watches are live."
     },
-    () => cache.age(clock.currentTimeMillisUnsafe())
+    () => cache.age()
   )
 })
 

@@ -8,14 +8,23 @@ import type { Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { ClusterIdentity, type Identity } from "../model/ClusterIdentity.ts"
+import { monotonicMillis } from "../model/MonotonicTime.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
+import * as LeaderWord from "./LeaderWord.ts"
 import { otherCluster } from "./OtherCluster.ts"
 import * as RedisSession from "./RedisSession.ts"
 import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
-import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import {
+  backoffOf,
+  beatEvery,
+  patienceOf,
+  redisOptions,
+  renewEvery,
+  type SharedCacheOptions
+} from "./SharedCacheOptions.ts"
 import { encode, type ToldEvent } from "./SharedLog.ts"
 import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
@@ -70,6 +79,9 @@ interface Term extends Candidate {
   readonly redis: Redis["Service"]
   /** A write holds it, so that each write names the entry before it. */
   readonly known: SynchronizedRef.SynchronizedRef<LeaderState.State>
+  readonly word: Ref.Ref<LeaderWord.LeaderWord>
+  /** When it last renewed the lease, by the monotonic clock. */
+  readonly renewedAt: Ref.Ref<number>
 }
 
 const decodeAcquired = Schema.decodeUnknownResult(
@@ -81,6 +93,7 @@ const decodeAcquired = Schema.decodeUnknownResult(
 )
 const decodeOutcome = Schema.decodeUnknownResult(Schema.Literals(["done", "lease", "log", "lists"]))
 const decodeTexts = Schema.decodeUnknownResult(Schema.Array(Schema.NullOr(Schema.String)))
+const decodeTime = Schema.decodeUnknownResult(Schema.Tuple([Schema.NumberFromString, Schema.NumberFromString]))
 const decodePairs = Schema.decodeUnknownResult(Schema.Array(Schema.String))
 
 /** Stands by to lead, without end. Each term runs `source` anew. */
@@ -128,12 +141,20 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
   const { keys, options } = candidate
   const redis = yield* RedisSession.connect(redisOptions(options))
   const state = LeaderState.initial(randomUUID(), watchScopesOf(options.namespaces), options.namespaces !== undefined)
-  const term: Term = { ...candidate, redis, known: yield* SynchronizedRef.make(state) }
+  const term: Term = {
+    ...candidate,
+    redis,
+    known: yield* SynchronizedRef.make(state),
+    word: yield* Ref.make(LeaderWord.initial),
+    renewedAt: yield* Ref.make(-Infinity)
+  }
   // Registered before the lease is asked for: a reply that is lost may have granted it.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
       Effect.ignore(
-        SharedRedis.within(releaseWithin)(redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" })))
+        SharedRedis.within(releaseWithin)(
+          redis.eval(Scripts.release)(keys, nextEntry(term, state, { _tag: "Ended" }, Infinity))
+        )
       )
     )
   )
@@ -158,7 +179,7 @@ const logEnd = (cause: Cause.Cause<Deposed | RedisError>) => {
 const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: LeaderState.State) {
   const { cluster, keys, lastToken, options, redis } = term
   const names = scopes.map(({ scope }) => scope.name)
-  const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(beatEvery(options)))
+  const askMillis = Math.min(Duration.toMillis(askEvery), Duration.toMillis(renewEvery(options)))
   const request = {
     token,
     before: yield* Ref.get(lastToken),
@@ -182,12 +203,17 @@ const acquire = Effect.fnUntraced(function* (term: Term, { scopes, token }: Lead
 /** Leads until something goes wrong. */
 const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<ClusterEvent, never, R>) {
   yield* takeOver(term)
+  yield* compareClocks(term)
+  yield* speak(term, LeaderWord.begun)
   return yield* Effect.raceAllFirst([
     Effect.andThen(
-      Stream.runForEachArray(source, (events) => share(term, events)),
+      Stream.runForEachArray(source, (events) =>
+        Effect.andThen(speak(term, LeaderWord.taken), Effect.andThen(share(term, events), speak(term, LeaderWord.told)))
+      ),
       Effect.die(new Error("The stream of cluster events ended."))
     ),
     Effect.forever(Effect.andThen(Effect.sleep(beatEvery(term.options)), beat(term))),
+    Effect.forever(Effect.andThen(Effect.sleep(LeaderWord.tickMillis), speak(term, LeaderWord.ticked))),
     untilBlind(term)
   ])
 })
@@ -195,7 +221,7 @@ const lead = Effect.fnUntraced(function* <R>(term: Term, source: Stream.Stream<C
 /** Finds the lists of earlier leaders, and retires those of scopes that this leader does not watch. */
 const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: Term) {
   const { scopes, token } = yield* SynchronizedRef.get(known)
-  const reply = yield* SharedRedis.within(beatEvery(options))(redis.send("HGETALL", keys.scopes))
+  const reply = yield* SharedRedis.within(renewEvery(options))(redis.send("HGETALL", keys.scopes))
   const pairs = yield* SharedRedis.readable(decodePairs(reply))
   for (let at = 0; at + 1 < pairs.length; at += 2) {
     const [name = "", generation = ""] = pairs.slice(at, at + 2)
@@ -213,7 +239,7 @@ const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: T
 const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Term) {
   let sawAllAt = yield* Clock.currentTimeMillis
   while (true) {
-    yield* Effect.sleep(beatEvery(options))
+    yield* Effect.sleep(renewEvery(options))
     const now = yield* Clock.currentTimeMillis
     const limit = yield* Ref.get(patience)
     const state = yield* SynchronizedRef.get(known)
@@ -230,36 +256,69 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
 })
 
 /** Milliseconds of a clock that never goes back. */
-const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos) / 1e6)
+const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
-const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0]) =>
-  LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries)
+/** Changes what is known of the time of this leader's word. */
+const speak = ({ word }: Term, change: (word: LeaderWord.LeaderWord, now: number) => LeaderWord.LeaderWord) =>
+  Effect.flatMap(monotonic, (now) => Ref.update(word, (word) => change(word, now)))
 
-/** Writes one entry, after those that are being written. A refusal deposes the leader. */
+/** Asks for Redis' clock. */
+const compareClocks = Effect.fnUntraced(function* (term: Term) {
+  const reply = yield* SharedRedis.within(renewEvery(term.options))(term.redis.send("TIME"))
+  const [seconds, micros] = yield* SharedRedis.readable(decodeTime(reply))
+  yield* speak(term, (word, now) => LeaderWord.compared(word, seconds * 1000 + micros / 1000, now))
+})
+
+const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameters<typeof encode>[0], at: number) =>
+  LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries, at)
+
+/**
+ * Writes one entry, after those that are being written. A refusal deposes the leader. `asOf`: the time of the leader's word,
+ * by the monotonic clock; `at`: the same by Redis' clock.
+ */
 const write = (
-  { known }: Term,
-  attempt: (state: LeaderState.State, now: number) => readonly [LeaderState.State, Effect.Effect<unknown, RedisError>]
+  { known, word }: Term,
+  attempt: (
+    state: LeaderState.State,
+    asOf: number,
+    at: number
+  ) => readonly [LeaderState.State, Effect.Effect<unknown, RedisError>]
 ) =>
   SynchronizedRef.updateEffect(
     known,
     Effect.fnUntraced(function* (state) {
-      const [next, command] = attempt(state, yield* monotonic)
+      const spoken = yield* Ref.get(word)
+      const asOf = LeaderWord.asOf(spoken, yield* monotonic)
+      const [next, command] = attempt(state, asOf, asOf + spoken.redisAhead)
       const outcome = yield* SharedRedis.readable(decodeOutcome(yield* command))
       return outcome === "done" ? LeaderState.written(next) : yield* new Deposed({ because: outcome })
     })
   )
 
-const beat = (term: Term) =>
-  write(term, (state, now) => {
-    const { keys, options, redis } = term
-    const leaseMillis = Duration.toMillis(options.lease)
-    const entry = nextEntry(term, state, LeaderState.beat(state, leaseMillis, now))
-    return [state, redis.eval(Scripts.beat)(keys, entry, LeaderState.beatChanges(state, now), leaseMillis)]
+/** Each heartbeat is an entry. Some also renew the lease, and write the liveness and the age of every scope. */
+const beat = Effect.fnUntraced(function* (term: Term) {
+  const { keys, options, redis, renewedAt } = term
+  const everyMillis = Duration.toMillis(beatEvery(options))
+  const now = yield* monotonic
+  if (now - (yield* Ref.get(renewedAt)) < Duration.toMillis(renewEvery(options)) - everyMillis / 2) {
+    return yield* write(term, (state, _, at) => {
+      const entry = nextEntry(term, state, { _tag: "Beat", everyMillis }, at)
+      return [state, redis.eval(Scripts.beat)(keys, entry, [], undefined)]
+    })
+  }
+  yield* compareClocks(term)
+  yield* write(term, (state, asOf, at) => {
+    const entry = nextEntry(term, state, LeaderState.fullBeat(state, everyMillis, asOf), at)
+    const changes = LeaderState.beatChanges(state, asOf)
+    return [state, redis.eval(Scripts.beat)(keys, entry, changes, Duration.toMillis(options.lease))]
   })
+  yield* Ref.set(renewedAt, now)
+})
 
 /**
  * Repeats a write that Redis refuses because it is out of memory. The leader stays, and keeps the lists and events that it
- * has: the next one would list the cluster again and fail at the same write.
+ * has: the next one would list the cluster again and fail at the same write. Meanwhile readers age, because its heartbeats
+ * are of the time until which all is told.
  */
 const untilFits = <R>(term: Term, attempt: Effect.Effect<void, Deposed | RedisError, R>) =>
   Effect.catchIf(attempt, isOutOfMemory, () => Effect.scoped(waitForMemory(term, attempt)))
@@ -274,18 +333,15 @@ const waitForMemory = Effect.fnUntraced(function* <R>(
   const observer = yield* SharedCacheObserver
   yield* Effect.acquireRelease(observer.outOfMemory(true), () => observer.outOfMemory(false))
   yield* Effect.logError("Redis is out of memory: raise its maxmemory or remove other keys").pipe(
-    Effect.annotateLogs({ maxmemory: yield* SharedRedis.maxMemory(redis, beatEvery(options)) })
+    Effect.annotateLogs({ maxmemory: yield* SharedRedis.maxMemory(redis, renewEvery(options)) })
   )
   yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, true))
-  // Readers age from now on.
-  yield* beat(term)
-  const backoff = yield* Backoff.make(backoffOf(options).first, beatEvery(options))
+  const backoff = yield* Backoff.make(backoffOf(options).first, renewEvery(options))
   do {
     yield* backoff.wait()
   } while (yield* Effect.catchIf(Effect.as(attempt, false), isOutOfMemory, stillOutOfMemory))
   yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, false))
   yield* Effect.logInfo("Redis has memory again")
-  yield* beat(term)
 })
 
 const stillOutOfMemory = () => Effect.as(Effect.logDebug("Redis is still out of memory: retrying"), true)
@@ -308,9 +364,9 @@ const share = Effect.fnUntraced(function* (term: Term, events: ReadonlyArray<Clu
 const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
   untilFits(
     term,
-    write(term, (state, now) => {
-      const [next, changes] = LeaderState.takeEvents(state, events, now)
-      const entry = nextEntry(term, state, { _tag: "Told", events })
+    write(term, (state, asOf, at) => {
+      const [next, changes] = LeaderState.takeEvents(state, events, asOf)
+      const entry = nextEntry(term, state, { _tag: "Told", events }, at)
       return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
     })
   )
@@ -318,8 +374,8 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
 /** Fills a new hash, and then replaces the one in use with it. Held objects are copied from that one. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
-  const heardAt = yield* monotonic
-  const state = yield* SynchronizedRef.updateAndGet(known, (state) => LeaderState.begun(state, event, heardAt))
+  const heardAt = (yield* Ref.get(term.word)).takenAt
+  const state = yield* SynchronizedRef.updateAndGet(known, LeaderState.begun)
   const scope = LeaderState.scopeOf(state, event)
   if (scope === undefined) return
   const { name } = scope.scope
@@ -327,15 +383,15 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const held = yield* readHeld(term, scope, heldFields(event))
   const objects = appliedOf(withHeld(event, held))
   yield* untilFits(term, fill(term, generation, objects))
-  yield* write(term, (latest, now) => [
-    LeaderState.committed(latest, name, generation, event.resourceVersion),
-    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }), {
+  yield* write(term, (latest, asOf, at) => [
+    LeaderState.committed(latest, name, { generation, version: event.resourceVersion, heardAt }),
+    redis.eval(Scripts.commit)(keys, nextEntry(term, latest, { _tag: "Listed", scope: name }, at), {
       scope: name,
       generation,
       before: scope.inUse,
       count: objects.length,
       keptMillis,
-      agoMillis: Math.round(now - heardAt),
+      agoMillis: Math.max(0, Math.ceil(asOf - heardAt)),
       meta: [
         [metaFields.epoch, String(state.last.epoch)],
         [metaFields.number, String(state.lists)],
@@ -356,7 +412,7 @@ const readHeld = Effect.fnUntraced(function* (
   if (inUse === undefined) return objects
   for (let at = 0; at < fields.length; at += objectsAtOnce) {
     const asked = fields.slice(at, at + objectsAtOnce)
-    const reply = yield* SharedRedis.within(beatEvery(options))(redis.send("HMGET", inUse, ...asked))
+    const reply = yield* SharedRedis.within(renewEvery(options))(redis.send("HMGET", inUse, ...asked))
     const texts = yield* SharedRedis.readable(decodeTexts(reply))
     for (const [index, text] of texts.entries()) if (text !== null) takeField(objects, asked[index] ?? "", text)
   }

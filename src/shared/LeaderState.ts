@@ -28,7 +28,7 @@ export interface State {
   readonly lists: number
   readonly perNamespace: boolean
   readonly scopes: ReadonlyArray<LedScope>
-  /** Whether a write waits because Redis is out of memory. Readers then know less than the leader. */
+  /** Whether a write waits because Redis is out of memory. */
   readonly isOutOfMemory: boolean
 }
 
@@ -65,21 +65,19 @@ export const inUse = (state: State, name: string, generation: string): State =>
 /** Begins or ends the wait for memory. */
 export const outOfMemory = (state: State, isOutOfMemory: boolean): State => ({ ...state, isOutOfMemory })
 
-/** Readers use this list from now on. */
-export const committed = (state: State, name: string, generation: string, version: ResourceVersion): State =>
-  change(state, name, (one) => ({ ...one, inUse: generation, list: { generation, version } }))
+/** Readers use this list from now on. It arrived at `heardAt`; until now the hash in use held the list before. */
+export const committed = (
+  state: State,
+  name: string,
+  { generation, heardAt, version }: { generation: string; version: ResourceVersion; heardAt: number }
+): State => change(state, name, (one) => ({ ...one, inUse: generation, list: { generation, version }, heardAt }))
 
-/** The watch heard the cluster, or was lost. A list alone does not make the watch live. */
+/** The watch heard the cluster, or was lost. */
 const heard = (scope: LedScope, event: ClusterEvent, now: number): LedScope =>
-  event._tag === "Lost"
-    ? { ...scope, live: false }
-    : { ...scope, heardAt: now, live: isList(event) ? scope.live : true }
+  event._tag === "Lost" ? { ...scope, live: false } : { ...scope, heardAt: now, live: true }
 
-/** Begins a list: numbers it, and takes its arrival as a sign of life. */
-export const begun = (state: State, event: ListEvent, now: number): State =>
-  change({ ...state, lists: state.lists + 1 }, watchScopeNameOf(event, state.perNamespace), (one) =>
-    heard(one, event, now)
-  )
+/** Numbers a list that is about to be written. A list alone does not make the watch live. */
+export const begun = (state: State): State => ({ ...state, lists: state.lists + 1 })
 
 /** Applies events, and returns the changes to the scopes' hashes. */
 export const takeEvents = (
@@ -98,7 +96,7 @@ export const takeEvents = (
     if (changed !== undefined) changes.set(changed.field, changed.text)
     return change(state, name, (one) => moved(heard(one, event, now), changed?.resourceVersion))
   }, state)
-  return [next, next.scopes.flatMap((one) => changeTo(next, one, fields.get(one.scope.name), now))]
+  return [next, next.scopes.flatMap((one) => changeTo(one, fields.get(one.scope.name), now))]
 }
 
 const moved = (scope: LedScope, version: ResourceVersion | undefined): LedScope =>
@@ -109,12 +107,11 @@ const moved = (scope: LedScope, version: ResourceVersion | undefined): LedScope 
 const noFields: ReadonlyMap<string, string | undefined> = new Map()
 
 /** The changes of a heartbeat: the age and the liveness of every scope. */
-export const beatChanges = (state: State, now: number): ReadonlyArray<ScopeChange> =>
-  state.scopes.flatMap((scope) => changeTo(state, scope, noFields, now))
+export const beatChanges = ({ scopes }: State, now: number): ReadonlyArray<ScopeChange> =>
+  scopes.flatMap((scope) => changeTo(scope, noFields, now))
 
 /** The change of a scope's hash; none if nothing touched the scope, or if it has no list yet. */
 const changeTo = (
-  { isOutOfMemory }: State,
   { heardAt, list, live, scope }: LedScope,
   fields: ReadonlyMap<string, string | undefined> | undefined,
   now: number
@@ -122,7 +119,7 @@ const changeTo = (
   if (list === undefined || fields === undefined) return []
   const set = new Map<string, string>([
     [metaFields.version, list.version],
-    [metaFields.live, live && !isOutOfMemory ? "1" : "0"]
+    [metaFields.live, live ? "1" : "0"]
   ])
   for (const [field, text] of fields) if (text !== undefined) set.set(field, text)
   const remove = Array.from(fields, ([field, text]) => (text === undefined ? [field] : [])).flat()
@@ -130,26 +127,25 @@ const changeTo = (
   return [{ scope: scope.name, generation: list.generation, agoMillis, set, remove }]
 }
 
-/** The heartbeat: the live watches, and how long ago each was heard. No watch is live for readers while a write waits. */
-export const beat = ({ isOutOfMemory, scopes }: State, leaseMillis: number, now: number): SharedLog.LogEntry => ({
+/** A heartbeat with the live watches, and how long ago each was heard. */
+export const fullBeat = ({ scopes }: State, everyMillis: number, now: number): SharedLog.LogEntry => ({
   _tag: "Beat",
-  leaseMillis,
+  everyMillis,
   live: scopes.flatMap(({ heardAt, live, scope }) =>
-    live && !isOutOfMemory && heardAt !== undefined
-      ? [{ scope: scope.name, agoMillis: Math.max(0, now - heardAt) }]
-      : []
+    live && heardAt !== undefined ? [{ scope: scope.name, agoMillis: Math.max(0, Math.ceil(now - heardAt)) }] : []
   )
 })
 
 const nextId = ({ last }: State): SharedLog.LogId => ({ ...last, seq: last.seq + 1 })
 
-/** The next entry, and its position. */
-export const nextEntry = (state: State, entry: SharedLog.LogEntry, maxEntries: number): NextEntry => ({
+/** The next entry, its position, and the time of its content by Redis' clock. */
+export const nextEntry = (state: State, entry: SharedLog.LogEntry, maxEntries: number, at: number): NextEntry => ({
   token: state.token,
   last: SharedLog.formatId(state.last),
   id: SharedLog.formatId(nextId(state)),
   entry: SharedLog.encode(entry),
-  maxEntries
+  maxEntries,
+  at
 })
 
 /** The entry was written. */

@@ -3,6 +3,7 @@ import { Chunk, Clock, Effect, type FileSystem, Queue, Random, Stream } from "ef
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { ClusterIdentity } from "../model/ClusterIdentity.ts"
+import { monotonicMillis } from "../model/MonotonicTime.ts"
 import * as Backoff from "../retry/Backoff.ts"
 import { keysOf } from "./Keys.ts"
 import { step } from "./ReaderProtocol.ts"
@@ -40,8 +41,10 @@ const run = Effect.fnUntraced(function* (
   const identity = yield* ClusterIdentity
   let state = initial(options, yield* identity.current)
 
+  let asked = monotonicMillis(clock)
+
   const take = Effect.fnUntraced(function* (input: Input) {
-    const now = { millis: clock.currentTimeMillisUnsafe(), jitter: yield* Random.nextBetween(0.8, 1.2) }
+    const now = { millis: monotonicMillis(clock), asked, jitter: yield* Random.nextBetween(0.8, 1.2) }
     const [next, actions] = step(state, input, now)
     state = next
     for (const action of actions) yield* perform(action, observer, emit)
@@ -50,7 +53,9 @@ const run = Effect.fnUntraced(function* (
   const advance = Effect.fnUntraced(function* (input: Input) {
     const cluster = yield* identity.current
     if (cluster !== state.cluster) yield* take({ _tag: "Identified", cluster })
-    return yield* take(input)
+    const request = yield* take(input)
+    asked = monotonicMillis(clock)
+    return request
   })
 
   /** One connection. It lasts until a command fails. */

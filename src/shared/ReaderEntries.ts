@@ -2,6 +2,7 @@
 import { Chunk } from "effect"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import * as Liveness from "./ReaderLiveness.ts"
+import * as Loads from "./ReaderLoads.ts"
 import {
   act,
   compareLeader,
@@ -9,6 +10,7 @@ import {
   mapScopes,
   markAllStale,
   markStale,
+  type Moment,
   type ReadEntry,
   type ScopeState,
   type State
@@ -17,10 +19,13 @@ import * as SharedLog from "./SharedLog.ts"
 import { watchScopeNameOf } from "./WatchScope.ts"
 
 /** Takes an entry. After a gap, or an entry that cannot be decoded, every snapshot must be loaded. */
-export const takeEntry = (state: State, { content, id }: ReadEntry): State => {
+export const takeEntry = (state: State, { content, id }: ReadEntry, now: Moment): State => {
   const isNext = state.position === undefined || SharedLog.follows(id, state.position)
   const next = { ...(isNext ? state : Liveness.noneLive(markAllStale(state, "gap"))), position: id }
-  if (content !== undefined) return takeContent({ ...next, spokeAt: content.at }, id, content)
+  if (content !== undefined) {
+    const [spoken, at] = Liveness.spoke(next, id, content.at, now)
+    return takeContent(spoken, id, at, content.entry)
+  }
   return act(
     { ...markAllStale(next, "undecodable"), loggedUndecodable: true },
     log(
@@ -31,18 +36,14 @@ export const takeEntry = (state: State, { content, id }: ReadEntry): State => {
   )
 }
 
-const takeContent = (
-  state: State,
-  { epoch }: SharedLog.LogId,
-  { at, entry }: NonNullable<ReadEntry["content"]>
-): State => {
+const takeContent = (state: State, { epoch }: SharedLog.LogId, at: number, entry: SharedLog.LogEntry): State => {
   switch (entry._tag) {
     case "Began":
       return compareLeader(Liveness.noneLive(state), { cluster: entry.cluster, watched: entry.scopes })
     case "Told":
       return takeEvents(state, epoch, at, entry.events)
     case "Listed":
-      return mapScopes(state, (scope) =>
+      return mapScopes(Loads.replaced(state, entry.scope), (scope) =>
         scope.scope.name === entry.scope ? { ...markStale(Liveness.listed(scope, at), "listed"), retryAt: 0 } : scope
       )
     case "Beat":
@@ -71,6 +72,7 @@ const takeEvents = (state: State, epoch: number, at: number, events: ReadonlyArr
 const takeEvent = (told: ScopeState, epoch: number, event: SharedLog.ToldEvent): ScopeState => {
   if (event._tag === "Heard" || event._tag === "Lost") return told
   const { loading, shown, stale } = told
+  if (loading?.isTorn === true) return told
   const list = loading ?? (stale === undefined ? shown : undefined)
   // The list of a later leader already holds the event.
   if (list?.generation.epoch !== epoch) return told

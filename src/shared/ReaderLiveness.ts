@@ -1,14 +1,81 @@
 /**
  * The place where liveness and age are decided: whether the leader's watch of a scope is live, and when it last heard the
- * cluster. All times are by Redis' clock.
+ * cluster. What is not known is taken for older than it is, never for younger.
+ *
+ * A server's clock can be wrong, and the next server's clock can be behind it. So a watch is live only by the word of a
+ * leader that this session saw arrive.
  */
 import { Chunk } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { unversioned } from "../model/ResourceVersion.ts"
-import { type Head, leaderOf, type Look, mapScopes, type Moment, type ScopeState, type State } from "./ReaderState.ts"
-import type { LogEntry, ToldEvent } from "./SharedLog.ts"
+import {
+  type Head,
+  leaderOf,
+  type Look,
+  mapScopes,
+  type Moment,
+  type ReadEntry,
+  type ScopeState,
+  type State
+} from "./ReaderState.ts"
+import { missedBeats } from "./SharedCacheOptions.ts"
+import { isAfter, type LogEntry, type LogId, type ToldEvent } from "./SharedLog.ts"
 
 type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
+
+/** Two clocks that seem this far apart are compared again, and all are from time to time. */
+const apartMillis = 1000
+const comparedMillis = 10_000
+
+/** Clocks that drift apart between two comparisons differ by less than this. */
+const driftMillis = 5
+
+/** Compares the clocks. Redis read its clock, and rounded it down, after the request was sent. */
+export const compared = (state: State, { last, lastAt, now }: Look, { asked, millis }: Moment): State => {
+  const { times } = state
+  // A log that was lost begins again, and what it holds was written in this session.
+  const since = isAfter(times.since, last) ? last : times.since
+  const clockAhead = now + 1 - asked
+  const furthestAhead = Math.max(times.furthestAhead, clockAhead, lastAt - asked)
+  return { ...state, times: { ...times, clockAhead, furthestAhead, since, comparedAt: millis } }
+}
+
+/** The log ends here for all that this session knows. */
+export const beganAt = (state: State, last: LogId): State => ({ ...state, times: { ...state.times, since: last } })
+
+/** The log ended at the position when the request was sent. */
+export const ended = (state: State, asked: number): State => ({ ...state, times: { ...state.times, endAt: asked } })
+
+const isOfSession = ({ times }: State, id: LogId): boolean => isAfter(id, times.since)
+
+/** Whether these entries seem to be from the future, or old, although the clocks were not compared just now. */
+export const seemsApart = (state: State, { content, id }: ReadEntry, { millis }: Moment): boolean => {
+  const { clockAhead, comparedAt } = state.times
+  const sinceCompared = millis - comparedAt
+  if (sinceCompared > comparedMillis) return true
+  if (content === undefined || !isOfSession(state, id)) return false
+  const lag = millis - (content.at - clockAhead)
+  return lag < -driftMillis || (lag > apartMillis && sinceCompared > apartMillis)
+}
+
+/** When an entry was written, at the latest. */
+const writtenAt = (state: State, id: LogId, at: number, { millis }: Moment): number => {
+  const { clockAhead, endAt, furthestAhead } = state.times
+  // It may have been written right after the log was last read to its end, by a clock that was ahead.
+  if (!isOfSession(state, id)) return Math.min(at - furthestAhead, endAt, millis)
+  // A clock that was set, or a pause of this process: nothing else than this is certain.
+  const time = at - clockAhead
+  const isUncertain = time > millis + driftMillis || millis - endAt > apartMillis
+  return Math.min(time, isUncertain ? endAt : millis)
+}
+
+/** Takes note of an entry's time, and returns it. */
+export const spoke = (state: State, id: LogId, at: number, now: Moment): readonly [State, number] => {
+  const time = writtenAt(state, id, at, now)
+  if (!isOfSession(state, id)) return [state, time]
+  const wordAt = Math.max(state.times.wordAt ?? -Infinity, time)
+  return [{ ...state, times: { ...state.times, wordAt } }, time]
+}
 
 /**
  * The watch is lost on `Lost`; any other event proves that it is live. A `Heard` of a list without a version ends a round of
@@ -23,77 +90,99 @@ export const told = (scope: ScopeState, at: number, event: ToldEvent, isNew: boo
 /** A new list: the cluster answered, but does not yet watch. */
 export const listed = (scope: ScopeState, at: number): ScopeState => ({ ...scope, heardAt: at })
 
-/** A heartbeat names the watches that are live. */
-export const beat = (state: State, at: number, { leaseMillis, live }: Beat): State => {
+/** A heartbeat renews the word of the leader, and may name the watches that are live. */
+export const beat = (state: State, at: number, { everyMillis, live }: Beat): State => {
+  const renewed = { ...state, silenceMillis: missedBeats * everyMillis, isRenewed: true }
+  if (live === undefined) return renewed
   const agoByName = new Map(live.map(({ agoMillis, scope }) => [scope, agoMillis]))
-  return mapScopes({ ...state, silenceMillis: leaseMillis }, (scope) => {
+  return mapScopes(renewed, (scope) => {
     const ago = agoByName.get(scope.scope.name)
     return ago === undefined ? { ...scope, live: false } : { ...scope, live: true, heardAt: at - ago }
   })
 }
 
+/** When a snapshot's leader heard the cluster. */
+export const heardAtOf = ({ times }: State, { heardAt }: Head, { asked }: Moment): number =>
+  Math.min(heardAt - times.furthestAhead, asked)
+
 /** A snapshot carries the liveness of its leader's watch. */
-export const loaded = (scope: ScopeState, { generation, heardAt, live }: Head, look: Look): ScopeState => ({
+export const loaded = (scope: ScopeState, head: Head, heardAt: number, look: Look): ScopeState => ({
   ...scope,
-  live: live && generation.epoch === leaderOf(look),
+  live: isLiveBy(head, look),
   heardAt
 })
 
-/** The same for a list that is already shown. Its age does not grow. */
-export const resumed = (scope: ScopeState, head: Head, look: Look): ScopeState =>
-  loaded(scope, { ...head, heardAt: Math.max(scope.heardAt ?? 0, head.heardAt) }, look)
+/** The same for a list that is already shown. This reader knows better when it was heard. */
+export const resumed = (scope: ScopeState, head: Head, look: Look): ScopeState => ({
+  ...scope,
+  live: isLiveBy(head, look)
+})
 
-/** A leader writes an entry with each renewal of its lease, so the rest of the lease tells when it last wrote. */
-export const foundLeader = (state: State, look: Look): State => {
-  const renewedAt = look.now - Math.max(0, state.silenceMillis - look.leaseLeft)
-  return leaderOf(look) === undefined ? state : { ...state, spokeAt: Math.max(state.spokeAt, renewedAt) }
-}
+const isLiveBy = ({ generation, live }: Head, look: Look): boolean => live && generation.epoch === leaderOf(look)
 
 /** Nothing is live: a new leader, none at all, or entries that were missed. */
 export const noneLive = (state: State): State => mapScopes(state, (scope) => ({ ...scope, live: false }))
 
-/** Redis' clock. */
-export const redisNow = (state: State, { millis }: Moment): number => millis + state.clockAhead
+/** The same, and no word of the leader counts. */
+export const disconnected = (state: State): State =>
+  noneLive({ ...state, times: { ...state.times, wordAt: undefined }, isRenewed: false })
 
-/** Whether the leader is gone. */
-export const isSilent = (state: State, now: Moment): boolean =>
-  redisNow(state, now) - state.spokeAt >= state.silenceMillis
+/** When the leader counts as gone unless it writes; undefined if it does already. */
+export const silentAt = ({ silenceMillis, times: { wordAt } }: State, { millis }: Moment): number | undefined =>
+  wordAt === undefined || millis - wordAt >= silenceMillis ? undefined : wordAt + silenceMillis
 
-/** Puts a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled, into the outbox. */
+/** The age from which the cache is told when an event was heard. */
+const promptMillis = 50
+
+/**
+ * Puts a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled, into the outbox. The cache
+ * counts live watches as lost by itself once the leader's word expires, so each heartbeat needs a `Heard` of some scope.
+ */
 export const report = (state: State, now: Moment): State => {
-  const scopes = state.scopes.map((scope) => reportOf(state, scope, now))
+  const liveUntil = silentAt(state, now)
+  const scopes = state.scopes.map((scope) => reportOf(state, scope, liveUntil !== undefined, now))
+  const renewing = state.isRenewed ? scopes.find(({ reported }) => reported?.live === true) : undefined
   const signs = scopes.flatMap((scope, index) => {
     const before = state.scopes[index]
-    return scope.reported === before?.reported ? [] : [signOf(state, scope, now, before?.polled === true)]
+    if (scope !== renewing && scope.reported === before?.reported) return []
+    const sign = signOf(scope, liveUntil)
+    return before?.polled === true && sign._tag === "Heard" ? [roundOf(scope), sign] : [sign]
   })
-  return { ...state, scopes, outbox: Chunk.appendAll(state.outbox, Chunk.fromIterable(signs)) }
+  const outbox = Chunk.appendAll(state.outbox, Chunk.fromIterable(signs))
+  return { ...state, scopes, outbox, isRenewed: false }
 }
 
-const reportOf = (state: State, scope: ScopeState, now: Moment): ScopeState => {
+const reportOf = (state: State, scope: ScopeState, isLed: boolean, now: Moment): ScopeState => {
   const { heardAt, reported, shown } = scope
   // Without a list there is no age.
   if (shown === undefined) return scope
   const isComplete =
     scope.stale === undefined && state.foreign === undefined && shown.generation.epoch === state.position?.epoch
-  const shownHeardAt = isComplete ? heardAt : scope.shownHeardAt
-  const live = isComplete && scope.live && !isSilent(state, now)
-  // The cache takes any event of an object as a sign of life, even one from before the watch was lost.
+  // While a list is stale or of an earlier leader, its age goes on from when it was complete.
+  const shownHeardAt = isComplete ? (heardAt ?? scope.shownHeardAt) : scope.shownHeardAt
+  const live = isComplete && scope.live && isLed
+  // The cache takes any event of an object as a sign of life from just now, even one from before the watch was lost.
+  const hasEvents = Chunk.isNonEmpty(state.outbox)
+  const isPrompt = shownHeardAt !== undefined && now.millis - shownHeardAt <= promptMillis
   const isNews =
     reported?.live !== live ||
-    (live ? scope.polled : reported.heardAt !== shownHeardAt || Chunk.isNonEmpty(state.outbox))
+    (live
+      ? scope.polled || (reported.heardAt !== shownHeardAt && (state.isRenewed || (hasEvents && !isPrompt)))
+      : reported.heardAt !== shownHeardAt || hasEvents)
   if (isNews) return { ...scope, shownHeardAt, reported: { live, heardAt: shownHeardAt }, polled: false }
   return shownHeardAt === scope.shownHeardAt ? scope : { ...scope, shownHeardAt }
 }
 
-/** `polled`: the leader completed a round just now, which a `Heard` without an age says. */
-const signOf = (
-  state: State,
-  { reported, scope, shownHeardAt }: ScopeState,
-  now: Moment,
-  polled: boolean
-): ClusterEvent => {
-  const of = { resource: scope.resource, ...(scope.namespace === undefined ? {} : { namespace: scope.namespace }) }
-  if (reported?.live === true && polled) return { _tag: "Heard", ...of }
-  const age = shownHeardAt === undefined ? {} : { agoMillis: Math.max(0, redisNow(state, now) - shownHeardAt) }
-  return { _tag: reported?.live === true ? "Heard" : "Lost", ...of, ...age }
+const watchOf = ({ scope }: ScopeState) => ({
+  resource: scope.resource,
+  ...(scope.namespace === undefined ? {} : { namespace: scope.namespace })
+})
+
+/** The end of a round of the leader's poll, which a `Heard` without a time says. The sign after it tells when that was. */
+const roundOf = (scope: ScopeState): ClusterEvent => ({ _tag: "Heard", ...watchOf(scope) })
+
+const signOf = (scope: ScopeState, liveUntil: number | undefined): ClusterEvent => {
+  const { reported } = scope
+  const sign = { ...watchOf(scope), ...(reported?.heardAt === undefined ? {} : { heardAt: reported.heardAt }) }
+  return reported?.live === true ? { _tag: "Heard", ...sign, liveUntil } : { _tag: "Lost", ...sign }
 }

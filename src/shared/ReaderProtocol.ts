@@ -1,47 +1,39 @@
 /**
  * The reader's protocol, without I/O. The state names the one request whose reply the reader awaits, so it is never
- * stuck. A step takes the reply, and returns the next state and the actions to perform before its request.
+ * stuck. A step takes the reply, and returns the next state and the actions to perform before its request. Whatever the
+ * request, the cache is first told all that the reader knows.
  *
- * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. It
- * shows a snapshot once it has read the log to the end that it had after the load. A failure never removes the shown
- * lists: they age.
+ * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. A
+ * failure never removes the shown lists: they age.
  */
-import { Chunk, Result } from "effect"
+import { Chunk } from "effect"
 import { type Identity, isSame } from "../model/ClusterIdentity.ts"
 import { takeEntry } from "./ReaderEntries.ts"
 import * as Liveness from "./ReaderLiveness.ts"
+import * as Loads from "./ReaderLoads.ts"
 import {
   type Action,
   act,
+  type Batch,
   compareLeader,
-  type Emission,
   type Head,
   type Input,
-  leaderOf,
   log,
   type Look,
   type LookFor,
   mapScopes,
   markAllStale,
   markStale,
-  mayShow,
   type Moment,
-  type ReadEntry,
-  replace,
-  type Request,
-  type ScopeState,
   type State
 } from "./ReaderState.ts"
 import * as SharedLog from "./SharedLog.ts"
-
-/** Two clocks that seem this far apart are compared again. */
-const comparedMillis = 1000
 
 /**
  * Takes the reply to `state.request`, the end of the session, or the cluster's identity. Any other input changes nothing.
  */
 export const step = (state: State, input: Input, now: Moment): readonly [State, ReadonlyArray<Action>] => {
-  const next = taken(state, input, now)
+  const next = emit(taken(state, input, now), now)
   return [{ ...next, actions: [] }, next.actions]
 }
 
@@ -50,7 +42,7 @@ const taken = (state: State, input: Input, now: Moment): State => {
     case "Disconnected":
       return disconnected(state, input.reason, now)
     case "Identified":
-      return identified(state, input.cluster, now)
+      return identified(state, input.cluster)
     default:
       return replied(state, input, now)
   }
@@ -65,54 +57,41 @@ const replied = (state: State, input: Input, now: Moment): State => {
       return input._tag === "Looked" ? looked(state, request.why, input.look, now) : state
     case "ReadHeads":
       return input._tag === "HeadsRead" ? proceed(headsRead(state, input.heads, request.look), now) : state
-    case "Load":
-      return input._tag === "SnapshotRead"
-        ? loadFrom(snapshotRead(state, request, input.snapshot, now), request.look, request.index + 1, now)
-        : state
-    case "ReadLog":
-      return input._tag === "LogRead" ? logRead(state, request.blockMillis !== undefined, input.entries, now) : state
+    case "ReadHead":
+      return input._tag === "HeadRead" ? proceed(Loads.headRead(state, input.head, now), now) : state
+    case "ReadPage":
+      return input._tag === "PageRead" ? proceed(Loads.pageRead(state, input.page, now), now) : state
+    case "ReadLog": {
+      if (input._tag !== "LogRead") return state
+      return logRead(state, request.blockMillis !== undefined, { ...input, asked: now.asked }, now)
+    }
   }
 }
 
 const look = (state: State, why: LookFor): State => ({ ...state, request: { _tag: "Look", why } })
 
-const isDue = (state: State, { loading, retryAt, stale }: ScopeState, { millis }: Moment): boolean =>
-  stale !== undefined && loading === undefined && state.foreign === undefined && millis >= retryAt
-
-/** Catches up with the log; then loads the snapshots that are due; then shows them and follows the log. */
+/** Catches up with the log; then shows what is loaded; then loads the snapshots that are due, or follows the log. */
 const proceed = (state: State, now: Moment): State => {
   const { position, readTo } = state
   if (position === undefined) return look(state, { _tag: "Resume" })
-  if (readTo !== undefined && SharedLog.isAfter(readTo, position)) {
-    return { ...state, request: { _tag: "ReadLog", from: position, blockMillis: undefined } }
-  }
+  if (readTo !== undefined && SharedLog.isAfter(readTo, position)) return readLog(state, position)
   const caughtUp = connected({ ...state, readTo: undefined })
-  return caughtUp.scopes.some((scope) => isDue(caughtUp, scope, now))
-    ? look(caughtUp, { _tag: "Load" })
-    : follow(emit(show(caughtUp), now), position, now)
+  if (caughtUp.loads !== undefined) {
+    return Loads.isBehindLog(caughtUp.loads)
+      ? readLog(caughtUp, position)
+      : Loads.proceed(caughtUp, caughtUp.loads, now)
+  }
+  const shown = Loads.show(caughtUp, now)
+  return Loads.areDue(shown, now) ? look(shown, { _tag: "Load" }) : follow(shown, position, now)
 }
+
+const readLog = (state: State, from: SharedLog.LogId): State => ({
+  ...state,
+  request: { _tag: "ReadLog", from, blockMillis: undefined }
+})
 
 const connected = (state: State): State =>
   state.isConnected ? state : act({ ...state, isConnected: true }, { _tag: "ObserveConnected", connected: true })
-
-/** Puts the loaded snapshots, which are complete by now, into the outbox. */
-const show = (state: State): State => state.scopes.reduce(showScope, state)
-
-const showScope = (state: State, scope: ScopeState): State => {
-  const { failures, loading, stale } = scope
-  if (loading === undefined || stale === undefined) return state
-  const { generation, version } = loading
-  const shown = { generation, version }
-  const snapshot: Emission = { _tag: "Snapshot", scope: scope.scope, ...loading }
-  const next = replace(
-    { ...state, loggedUndecodable: false, outbox: Chunk.append(state.outbox, snapshot) },
-    { ...scope, shown, stale: undefined, loading: undefined, reported: undefined, failures: 0 }
-  )
-  return act(
-    failures === 0 ? next : act(next, log("Info", "Loaded the snapshot from Redis again", { scope: scope.scope.name })),
-    { _tag: "ObserveLoaded", reason: stale }
-  )
-}
 
 /** Emits the outbox, with changes of liveness, in one step. */
 const emit = (state: State, now: Moment): State => {
@@ -125,28 +104,25 @@ const emit = (state: State, now: Moment): State => {
 
 /** Waits for an entry; at most until the next load is due, or the leader has been silent for too long. */
 const follow = (state: State, from: SharedLog.LogId, now: Moment): State => {
-  const retryAt =
-    state.foreign === undefined
-      ? state.scopes.reduce((at, scope) => (scope.stale === undefined ? at : Math.min(at, scope.retryAt)), Infinity)
-      : Infinity
-  const silentAt = Liveness.isSilent(state, now) ? Infinity : state.spokeAt + state.silenceMillis - state.clockAhead
-  const block = Math.min(state.settings.beatMillis, Math.min(retryAt, silentAt) - now.millis)
+  const until = Math.min(Loads.dueAt(state), Liveness.silentAt(state, now) ?? Infinity)
+  const block = Math.min(state.settings.blockMillis, until - now.millis)
   return { ...state, request: { _tag: "ReadLog", from, blockMillis: Math.ceil(Math.max(1, block)) } }
 }
 
 /** The shown lists stay, and age until the next session. */
 const disconnected = (state: State, reason: string, now: Moment): State => {
-  const { connectedAt, silenceMillis, trouble } = state
-  const lost = mapScopes(Liveness.noneLive(state), (scope) => ({ ...scope, loading: undefined }))
+  const { connectedAt, settings, trouble } = state
+  const lost = mapScopes(Liveness.disconnected(state), (scope) => ({ ...scope, loading: undefined }))
   // A session that outlasted a lease is not part of a series of failures.
-  const afresh = connectedAt !== undefined && now.millis - connectedAt > silenceMillis
+  const afresh = connectedAt !== undefined && now.millis - connectedAt > settings.leaseMillis
   return act(
     {
-      ...emit(lost, now),
+      ...lost,
       request: { _tag: "Connect", afresh },
       connectedAt: undefined,
       isConnected: false,
       readTo: undefined,
+      loads: undefined,
       trouble: reason
     },
     { _tag: "ObserveConnected", connected: false },
@@ -159,16 +135,13 @@ const disconnected = (state: State, reason: string, now: Moment): State => {
 }
 
 /** The cluster has answered. What was loaded from Redis until now can turn out to be another cluster's. */
-const identified = (state: State, cluster: Identity, now: Moment): State => {
+const identified = (state: State, cluster: Identity): State => {
   const { published, scopes } = state
   const next = compareLeader({ ...state, cluster }, published)
   const isRefuted =
     published.cluster !== undefined && isSame(state.cluster, published.cluster) && !isSame(cluster, published.cluster)
-  if (!isRefuted) return emit(next, now)
-  const unloaded = emit(
-    mapScopes(next, (scope) => ({ ...scope, loading: undefined })),
-    now
-  )
+  if (!isRefuted) return next
+  const unloaded = mapScopes({ ...next, loads: undefined }, (scope) => ({ ...scope, loading: undefined }))
   // No event removes a shown list.
   return scopes.some(({ shown }) => shown !== undefined)
     ? act(unloaded, { _tag: "Die", message: "This instance shows the state of another cluster than it serves" })
@@ -176,16 +149,16 @@ const identified = (state: State, cluster: Identity, now: Moment): State => {
 }
 
 const looked = (state: State, why: LookFor, found: Look, now: Moment): State => {
-  const next = compareLeader({ ...state, clockAhead: found.now - now.millis }, found)
+  const next = compareLeader(Liveness.compared(state, found, now), found)
   switch (why._tag) {
     case "Resume":
-      return resume(rewind(next, found.last), found)
+      return resume(rewind(next, found, now), found)
     case "Load":
-      return loadFrom(rewind(next, found.last), found, 0, now)
+      return proceed(Loads.begin(rewind(next, found, now), found, now), now)
     case "Loaded":
       return proceed({ ...next, readTo: found.last }, now)
     case "Compare":
-      return proceed(why.read === undefined ? next : observeRead(next, why.read, now), now)
+      return why.batch === undefined ? proceed(next, now) : entriesRead(next, why.batch, now)
   }
 }
 
@@ -193,9 +166,10 @@ const looked = (state: State, why: LookFor, found: Look, now: Moment): State => 
  * Moves to the end of a log that ends before the position: Redis lost entries, so it may not hold the shown lists any
  * more.
  */
-const rewind = (state: State, last: SharedLog.LogId): State => {
-  if (state.position === undefined) return { ...state, position: last }
-  return SharedLog.isAfter(state.position, last) ? markAllStale({ ...state, position: last }, "behind") : state
+const rewind = (state: State, { last }: Look, { asked }: Moment): State => {
+  if (state.position !== undefined && !SharedLog.isAfter(state.position, last)) return state
+  const moved = Liveness.ended(Liveness.beganAt({ ...state, position: last }, last), asked)
+  return state.position === undefined ? moved : markAllStale(moved, "behind")
 }
 
 /** Asks whether Redis still holds the shown lists, and then catches up. */
@@ -205,7 +179,7 @@ const resume = (state: State, found: Look): State => {
     return key === undefined ? [] : [[scope.name, key] as const]
   })
   return {
-    ...Liveness.foundLeader(state, found),
+    ...Liveness.beganAt(state, found.last),
     readTo: found.last,
     request: { _tag: "ReadHeads", keys: new Map(keys), look: found }
   }
@@ -218,76 +192,36 @@ const headsRead = (state: State, heads: ReadonlyMap<string, Head>, found: Look):
     return head === undefined ? markStale(scope, "behind") : Liveness.resumed(scope, head, found)
   })
 
-/** Loads the snapshots that are due, beginning with the scope at `from`; then looks where the log ends. */
-const loadFrom = (state: State, found: Look, from: number, now: Moment): State => {
-  const index = state.scopes.findIndex((scope, at) => at >= from && isDue(state, scope, now))
-  const scope = state.scopes[index]
-  if (scope === undefined) return look(state, { _tag: "Loaded" })
-  const key = found.keys.get(scope.scope.name)
-  return key === undefined
-    ? loadFrom(notLoaded(state, scope, "there is no snapshot yet", true, now), found, index + 1, now)
-    : { ...state, request: { _tag: "Load", scope: scope.scope, key, index, look: found } }
-}
-
-const snapshotRead = (
-  state: State,
-  { index, look: found }: Extract<Request, { readonly _tag: "Load" }>,
-  snapshot: Extract<Input, { readonly _tag: "SnapshotRead" }>["snapshot"],
-  now: Moment
-): State => {
-  const scope = state.scopes[index]
-  if (scope === undefined) return state
-  if (Result.isFailure(snapshot)) return notLoaded(state, scope, snapshot.failure, false, now)
-  const { head, objects } = snapshot.success
-  if (!mayShow(head, scope.shown, leaderOf(found))) {
-    return notLoaded(state, scope, "the snapshot is older than what is shown", true, now)
-  }
-  const { generation, version } = head
-  const loading = { generation, version, objects, events: Chunk.empty() }
-  return replace(state, { ...Liveness.loaded(scope, head, found), loading })
-}
-
-/** Retries later. An entry of the log ends an expected failure, so the wait is the longest. */
-const notLoaded = (state: State, scope: ScopeState, problem: string, isExpected: boolean, now: Moment): State => {
-  const { firstMillis, longestMillis } = state.settings
-  const { failures } = scope
-  const wait = isExpected ? longestMillis : Math.min(longestMillis, firstMillis * 2 ** Math.min(failures, 16))
-  const retryAt = now.millis + wait * now.jitter
-  const message = log(
-    isExpected || failures > 0 ? "Debug" : "Warn",
-    "Cannot load a snapshot from Redis: the last known state stays and ages",
-    { scope: scope.scope.name, problem }
-  )
-  return isExpected
-    ? act(replace(state, { ...scope, retryAt }), message)
-    : act(replace(state, { ...scope, retryAt, failures: failures + 1 }), message, { _tag: "ObserveLoadFailed" })
-}
-
-const logRead = (state: State, isFollowing: boolean, entries: ReadonlyArray<ReadEntry>, now: Moment): State => {
+const logRead = (state: State, isFollowing: boolean, batch: Batch, now: Moment): State => {
   // By now every kind of command has worked in this session.
   const next =
     isFollowing && state.trouble !== undefined
       ? act({ ...state, trouble: undefined }, log("Info", "Reading the cluster's state from Redis again"))
       : state
-  if (entries.length > 0) return entriesRead(next, entries, now)
-  if (!isFollowing) return proceed({ ...next, readTo: undefined }, now)
-  // A log that was emptied and grows again before the position looks like a silent one. And clocks can jump back.
-  return look(next, Liveness.isSilent(next, now) ? { _tag: "Resume" } : { _tag: "Compare", read: undefined })
+  if (batch.entries.length > 0) {
+    return batch.entries.some((entry) => Liveness.seemsApart(next, entry, now))
+      ? look(next, { _tag: "Compare", batch })
+      : entriesRead(next, batch, now)
+  }
+  const ended = Liveness.ended(Loads.logRead(next, batch), batch.asked)
+  if (!isFollowing) return proceed({ ...ended, readTo: undefined }, now)
+  // A log that was emptied and grows again before the position looks like a silent one.
+  const isSilent = Liveness.silentAt(ended, now) === undefined
+  return look(ended, isSilent ? { _tag: "Resume" } : { _tag: "Compare", batch: undefined })
 }
 
-const entriesRead = (state: State, entries: ReadonlyArray<ReadEntry>, now: Moment): State => {
-  const next = entries.reduce(takeEntry, state)
-  const at = entries.findLast(({ content }) => content !== undefined)?.content?.at
-  if (at === undefined) return proceed(next, now)
-  const read = { entries: entries.length, at }
-  // Either the entry is old, or the clocks drifted apart.
-  return Math.abs(Liveness.redisNow(next, now) - at) > comparedMillis
-    ? look(next, { _tag: "Compare", read })
-    : proceed(observeRead(next, read, now), now)
+const entriesRead = (state: State, batch: Batch, now: Moment): State => {
+  const { asked, entries, isFull } = batch
+  const taken = Loads.logRead(
+    entries.reduce((state, entry) => takeEntry(state, entry, now), state),
+    batch
+  )
+  const next = isFull ? taken : Liveness.ended(taken, asked)
+  const last = entries.findLast(({ content }) => content !== undefined)
+  if (last?.content === undefined) return proceed(next, now)
+  const [, at] = Liveness.spoke(state, last.id, last.content.at, now)
+  return proceed(
+    act(next, { _tag: "ObserveRead", entries: entries.length, lagMillis: Math.max(0, now.millis - at) }),
+    now
+  )
 }
-
-const observeRead = (
-  state: State,
-  { at, entries }: { readonly entries: number; readonly at: number },
-  now: Moment
-): State => act(state, { _tag: "ObserveRead", entries, lagMillis: Math.max(0, Liveness.redisNow(state, now) - at) })

@@ -4,12 +4,11 @@ import type { Redis, RedisError } from "effect/persistence/Redis"
 import { Identity } from "../model/ClusterIdentity.ts"
 import { ResourceVersion } from "../model/ResourceVersion.ts"
 import { clusterFields, type Keys, metaFields, watchedField } from "./Keys.ts"
-import type { Head, Input, Look, ReadEntry, Request } from "./ReaderState.ts"
+import type { Head, Input, Look, Page, ReadEntry, Request } from "./ReaderState.ts"
 import * as Scripts from "./Scripts.ts"
 import * as SharedLog from "./SharedLog.ts"
-import { metaPrefix, noObjects, type Objects, takeField } from "./SharedObject.ts"
+import { metaPrefix, noObjects, takeField } from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
-import type { WatchScope } from "./WatchScope.ts"
 
 /** The source of the reader's queries. */
 export interface Source {
@@ -29,7 +28,7 @@ const Count = Schema.String.check(Schema.isPattern(/^[0-9]{1,15}$/)).pipe(
   Schema.decodeTo(Schema.Finite, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 const Strings = Schema.Array(Schema.String)
-const decodeLook = Schema.decodeUnknownResult(Schema.Tuple([Count, Schema.String, Schema.Finite, Strings]))
+const decodeLook = Schema.decodeUnknownResult(Schema.Tuple([Count, Schema.String, Count, Schema.Finite, Strings]))
 const decodeScan = Schema.decodeUnknownResult(Schema.Tuple([Schema.String, Strings]))
 const decodeHead = Schema.decodeUnknownResult(
   Schema.Tuple([Count, Count, ResourceVersion, Count, Schema.Literals(["0", "1"])])
@@ -56,10 +55,16 @@ export const ask = (
       return Effect.map(look(source), (look) => ({ _tag: "Looked", look }))
     case "ReadHeads":
       return Effect.map(readHeads(source, request.keys), (heads) => ({ _tag: "HeadsRead", heads }))
-    case "Load":
-      return Effect.map(load(source, request), (snapshot) => ({ _tag: "SnapshotRead", snapshot }))
+    case "ReadHead":
+      return Effect.map(readHead(source, request.key), (head) => ({ _tag: "HeadRead", head }))
+    case "ReadPage":
+      return Effect.map(readPage(source, request), (page) => ({ _tag: "PageRead", page }))
     case "ReadLog":
-      return Effect.map(readLog(source, request), (entries) => ({ _tag: "LogRead", entries }))
+      return Effect.map(readLog(source, request), (entries) => ({
+        _tag: "LogRead",
+        entries,
+        isFull: entries.length >= entriesAtOnce
+      }))
   }
 }
 
@@ -71,13 +76,13 @@ const idOf = (text: string) => Effect.fromOption(SharedLog.parseId(text), () => 
 
 const look = Effect.fnUntraced(function* ({ keys, redis }: Source) {
   const reply = decodeLook(yield* redis.eval(Scripts.look)(keys))
-  const [now, last, leaseLeft, pairs] = yield* SharedRedis.readable(reply)
+  const [now, last, lastAt, leaseLeft, pairs] = yield* SharedRedis.readable(reply)
   const fields = fieldsOf(pairs)
   const watched = Result.getOrUndefined(decodeWatched(fields.get(watchedField)))
   const cluster = clusterOf(fields)
   // Lists may be of any cluster if none is named.
   const keysOfScopes = cluster === undefined ? new Map<string, string>() : fields
-  return { now, last: yield* idOf(last), leaseLeft, cluster, watched, keys: keysOfScopes } satisfies Look
+  return { now, last: yield* idOf(last), lastAt, leaseLeft, cluster, watched, keys: keysOfScopes } satisfies Look
 })
 
 const clusterOf = (fields: ReadonlyMap<string, string>): Identity | undefined => {
@@ -89,14 +94,15 @@ const clusterOf = (fields: ReadonlyMap<string, string>): Identity | undefined =>
 const readHeads = Effect.fnUntraced(function* (source: Source, keys: ReadonlyMap<string, string>) {
   const heads = new Map<string, Head>()
   for (const [scope, key] of keys) {
-    const head = source.keys.isGeneration(key) ? yield* readHead(source, key) : undefined
+    const head = yield* readHead(source, key)
     if (head !== undefined) heads.set(scope, head)
   }
   return heads
 })
 
-/** The meta fields of a snapshot; undefined if the hash is gone or incomplete. */
+/** The meta fields of a snapshot; undefined if the hash is gone or incomplete, or the key malformed. */
 const readHead = Effect.fnUntraced(function* (source: Source, key: string) {
+  if (!source.keys.isGeneration(key)) return undefined
   const { epoch, heardAt, live, number, version } = metaFields
   const head = decodeHead(yield* send(source, "HMGET", key, epoch, number, version, heardAt, live))
   if (Result.isFailure(head)) return undefined
@@ -109,33 +115,19 @@ const readHead = Effect.fnUntraced(function* (source: Source, key: string) {
   } satisfies Head
 })
 
-const load = Effect.fnUntraced(function* (
+const readPage = Effect.fnUntraced(function* (
   source: Source,
-  { key, scope }: { readonly key: string; readonly scope: WatchScope }
-): Effect.fn.Return<Result.Result<{ readonly head: Head; readonly objects: Objects }, string>, RedisError> {
-  if (!source.keys.isGeneration(key)) return Result.fail("the key of the snapshot is malformed")
-  const objects = yield* scan(source, key, scope)
-  if (Result.isFailure(objects)) return Result.fail(objects.failure)
-  // Read last: a hash that expired during the scan has no head either.
-  const head = yield* readHead(source, key)
-  if (head === undefined) return Result.fail("the snapshot is gone or incomplete")
-  return Result.succeed({ head, objects: objects.success })
-})
-
-const scan = Effect.fnUntraced(function* (source: Source, key: string, scope: WatchScope) {
-  const objects = noObjects(scope)
-  let cursor = "0"
-  do {
-    const reply = decodeScan(yield* send(source, "HSCAN", key, cursor, "COUNT", String(fieldsAtOnce)))
-    const [next, pairs] = yield* SharedRedis.readable(reply)
-    for (const [field, text] of fieldsOf(pairs)) {
-      if (field.startsWith(metaPrefix)) continue
-      const taken = takeField(objects, field, text)
-      if (Result.isFailure(taken)) return Result.fail(`field ${field}: ${taken.failure}`)
-    }
-    cursor = next
-  } while (cursor !== "0")
-  return Result.succeed(objects)
+  { cursor, key, objects: before, scope }: Extract<Request, { readonly _tag: "ReadPage" }>
+): Effect.fn.Return<Result.Result<Page, string>, RedisError> {
+  const objects = before ?? noObjects(scope)
+  const reply = decodeScan(yield* send(source, "HSCAN", key, cursor, "COUNT", String(fieldsAtOnce)))
+  const [next, pairs] = yield* SharedRedis.readable(reply)
+  for (const [field, text] of fieldsOf(pairs)) {
+    if (field.startsWith(metaPrefix)) continue
+    const taken = takeField(objects, field, text)
+    if (Result.isFailure(taken)) return Result.fail(`field ${field}: ${taken.failure}`)
+  }
+  return Result.succeed({ objects, cursor: next === "0" ? undefined : next })
 })
 
 const readLog = Effect.fnUntraced(function* (

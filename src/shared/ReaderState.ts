@@ -1,12 +1,17 @@
-/** The types of the reader's protocol: its state, its one request to Redis, the inputs and the actions. */
+/**
+ * The types of the reader's protocol: its state, its one request to Redis, the inputs and the actions.
+ *
+ * Two clocks occur. The times of the state are by the local clock, which is monotonic. Those in `Look`, `Head` and the
+ * entries are by Redis' clock. `ReaderLiveness` converts them.
+ */
 import { Chunk, Duration, type Result } from "effect"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import { describe, type Identity, isSame } from "../model/ClusterIdentity.ts"
 import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
 import { otherCluster } from "./OtherCluster.ts"
 import type { LoadReason } from "./SharedCacheObserver.ts"
-import { backoffOf, beatEvery, type SharedCacheOptions } from "./SharedCacheOptions.ts"
-import type { LogEntry, LogId, ToldEvent } from "./SharedLog.ts"
+import { backoffOf, beatEvery, missedBeats, renewEvery, type SharedCacheOptions } from "./SharedCacheOptions.ts"
+import { type LogEntry, type LogId, start, type ToldEvent } from "./SharedLog.ts"
 import type { Objects } from "./SharedObject.ts"
 import { type WatchScope, watchScopesOf } from "./WatchScope.ts"
 
@@ -24,8 +29,18 @@ export interface ListState {
 
 /** A snapshot before it is shown, with the events that the log carried since the load began. */
 export interface Loading extends ListState {
-  readonly objects: Objects
+  /** When its leader heard the cluster. */
+  readonly heardAt: number
+  /** The same before the scan. */
+  readonly began: { readonly version: ResourceVersion; readonly heardAt: number }
+  /** What was scanned so far; only the driver touches it. */
+  readonly objects: Objects | undefined
   readonly events: Chunk.Chunk<ToldEvent>
+  readonly isScanned: boolean
+  /**
+   * Entries are missing, so that the events cannot complete the scan. Each object is then of some time since the scan began.
+   */
+  readonly isTorn: boolean
 }
 
 /** The reader's state of one scope. `ReaderLiveness` alone changes the last five fields. */
@@ -35,15 +50,15 @@ export interface ScopeState {
   readonly shown: ListState | undefined
   /** Why the snapshot must be loaded; undefined while the shown list is complete. */
   readonly stale: LoadReason | undefined
-  /** The loaded snapshot, until the log has been read to its end. */
+  /** The snapshot that is being loaded, until the log has been read to its end. */
   readonly loading: Loading | undefined
-  /** When the next load may begin, by the local clock. */
+  /** When the next load may begin. */
   readonly retryAt: number
   /** Failed loads in a row. */
   readonly failures: number
   /** Whether the leader says that its watch is live. */
   readonly live: boolean
-  /** When the leader last heard the cluster on its watch, by Redis' clock. */
+  /** When the leader last heard the cluster on its watch. */
   readonly heardAt: number | undefined
   /** `heardAt` of the shown list: it stands still while the scope is stale. */
   readonly shownHeardAt: number | undefined
@@ -67,6 +82,8 @@ export interface Look extends Published {
   readonly now: number
   /** The last entry of the log. */
   readonly last: LogId
+  /** The time of the last entry; 0 if there is none. Another server may have written it, by a clock of its own. */
+  readonly lastAt: number
   /** The rest of the lease, in milliseconds. */
   readonly leaseLeft: number
   /** The key of each scope's snapshot. */
@@ -85,54 +102,72 @@ export interface ReadEntry {
   readonly content: { readonly at: number; readonly entry: LogEntry } | undefined
 }
 
+/** Entries of one reply. `asked`: when the request was sent. `isFull`: there may be more. */
+export interface Batch {
+  readonly entries: ReadonlyArray<ReadEntry>
+  readonly isFull: boolean
+  readonly asked: number
+}
+
 /** The reason of a `Look`, which determines the next step. */
 export type LookFor =
   | { readonly _tag: "Resume" }
   | { readonly _tag: "Load" }
   | { readonly _tag: "Loaded" }
-  /** The clocks may have drifted apart. `read`: the entries to observe once they are compared. */
-  | { readonly _tag: "Compare"; readonly read: { readonly entries: number; readonly at: number } | undefined }
+  /** The clocks may have drifted apart. `batch`: the entries to take once they are compared. */
+  | { readonly _tag: "Compare"; readonly batch: Batch | undefined }
 
 /** The request whose reply the reader awaits. */
 export type Request =
   /** Wait and connect. `afresh`: the last connection held, so begin at the shortest wait. */
   | { readonly _tag: "Connect"; readonly afresh: boolean }
   | { readonly _tag: "Look"; readonly why: LookFor }
+  /** Read the heads of the shown lists. */
   | { readonly _tag: "ReadHeads"; readonly keys: ReadonlyMap<string, string>; readonly look: Look }
-  /** Load the snapshot of the scope at `index`. */
+  /** Read the head of a snapshot, before and after its scan. */
+  | { readonly _tag: "ReadHead"; readonly scope: WatchScope; readonly key: string }
+  /** Read the next page of a snapshot, and add it to `objects`. */
   | {
-      readonly _tag: "Load"
+      readonly _tag: "ReadPage"
       readonly scope: WatchScope
       readonly key: string
-      readonly index: number
-      readonly look: Look
+      readonly cursor: string
+      readonly objects: Objects | undefined
     }
   /** Read the entries after `from`; with `blockMillis`, wait for one. */
   | { readonly _tag: "ReadLog"; readonly from: LogId; readonly blockMillis: number | undefined }
+
+/** All objects so far, and where the scan goes on; undefined at its end. */
+export interface Page {
+  readonly objects: Objects
+  readonly cursor: string | undefined
+}
 
 /** The reply to each request, in the same order; the end of the session; or a better known identity of the cluster. */
 export type Input =
   | { readonly _tag: "Connected" }
   | { readonly _tag: "Looked"; readonly look: Look }
   | { readonly _tag: "HeadsRead"; readonly heads: ReadonlyMap<string, Head> }
-  | {
-      readonly _tag: "SnapshotRead"
-      readonly snapshot: Result.Result<{ readonly head: Head; readonly objects: Objects }, string>
-    }
-  | { readonly _tag: "LogRead"; readonly entries: ReadonlyArray<ReadEntry> }
+  /** Without a head the hash is gone or incomplete. */
+  | { readonly _tag: "HeadRead"; readonly head: Head | undefined }
+  | { readonly _tag: "PageRead"; readonly page: Result.Result<Page, string> }
+  | { readonly _tag: "LogRead"; readonly entries: ReadonlyArray<ReadEntry>; readonly isFull: boolean }
   | { readonly _tag: "Disconnected"; readonly reason: string }
   | { readonly _tag: "Identified"; readonly cluster: Identity }
 
-/** The moment of an input: the local clock, and a random factor for waits. */
+/** The moment of an input: the local clock, now and when the request was sent, and a random factor for waits. */
 export interface Moment {
   readonly millis: number
+  readonly asked: number
   readonly jitter: number
 }
 
 /** An event, or a snapshot that the driver turns into one: only the driver touches the objects. */
 export type Emission =
   | ClusterEvent
-  | ({ readonly _tag: "Snapshot"; readonly scope: WatchScope } & Pick<Loading, "objects" | "events" | "version">)
+  | ({ readonly _tag: "Snapshot"; readonly scope: WatchScope } & {
+      readonly objects: Objects
+    } & Pick<Loading, "events" | "version">)
 
 export type Action =
   /** Emit all of these in one step. */
@@ -151,6 +186,33 @@ export type Action =
   | { readonly _tag: "ObserveLoadFailed" }
   | { readonly _tag: "ObserveRead"; readonly entries: number; readonly lagMillis: number }
 
+/** The loads of the scopes that were due at `look`, one after the other. */
+export interface Loads {
+  readonly look: Look
+  /** The scopes to load. The first one is being loaded. */
+  readonly pending: ReadonlyArray<WatchScope>
+  /** Where its scan goes on; undefined before the first and after the last page. */
+  readonly cursor: string | undefined
+  /** Replies of the log since the last page. */
+  readonly logReads: number
+}
+
+/** The evidence of when something happened. `ReaderLiveness` alone changes it. */
+export interface Times {
+  /** How far Redis' clock is ahead of the local one, in milliseconds; never less than it seems. */
+  readonly clockAhead: number
+  /** The furthest that any server's clock was ahead. */
+  readonly furthestAhead: number
+  /** When the clocks were last compared. */
+  readonly comparedAt: number
+  /** The end of the log when the session began: later entries are by the clock of this session's server. */
+  readonly since: LogId
+  /** When the log last ended at the position: later entries were written later. */
+  readonly endAt: number
+  /** When the leader sent the last entry that was written in this session; undefined if there is none. */
+  readonly wordAt: number | undefined
+}
+
 /** The state of a reader. */
 export interface State {
   readonly settings: {
@@ -160,12 +222,14 @@ export interface State {
     readonly indexes: ReadonlyMap<string, number>
     readonly firstMillis: number
     readonly longestMillis: number
-    readonly beatMillis: number
+    readonly leaseMillis: number
+    /** The longest that a read blocks. */
+    readonly blockMillis: number
   }
   readonly request: Request
   /** In a fixed order. */
   readonly scopes: ReadonlyArray<ScopeState>
-  /** When the session began, by the local clock; undefined without a connection. */
+  /** When the session began; undefined without a connection. */
   readonly connectedAt: number | undefined
   /** Whether this session has caught up with the log. */
   readonly isConnected: boolean
@@ -173,12 +237,13 @@ export interface State {
   readonly position: LogId | undefined
   /** The entry to catch up with before anything is shown. */
   readonly readTo: LogId | undefined
-  /** How far Redis' clock is ahead of the local one, in milliseconds. */
-  readonly clockAhead: number
-  /** When the leader wrote its last entry, by Redis' clock. */
-  readonly spokeAt: number
+  /** The loads that have begun. */
+  readonly loads: Loads | undefined
+  readonly times: Times
   /** The silence after which the leader counts as gone. */
   readonly silenceMillis: number
+  /** Whether a heartbeat was read that the cache does not know of. */
+  readonly isRenewed: boolean
   /** The cluster that this instance serves. */
   readonly cluster: Identity
   readonly published: Published
@@ -205,7 +270,8 @@ export const initial = (options: SharedCacheOptions, cluster: Identity): State =
       indexes: new Map(scopes.map(({ name }, index) => [name, index])),
       firstMillis: Duration.toMillis(first),
       longestMillis: Duration.toMillis(longest),
-      beatMillis: Duration.toMillis(beatEvery(options))
+      leaseMillis: Duration.toMillis(options.lease),
+      blockMillis: Math.min(Duration.toMillis(renewEvery(options)), 2 * Duration.toMillis(beatEvery(options)))
     },
     request: { _tag: "Connect", afresh: true },
     scopes: scopes.map((scope) => ({
@@ -225,9 +291,17 @@ export const initial = (options: SharedCacheOptions, cluster: Identity): State =
     isConnected: false,
     position: undefined,
     readTo: undefined,
-    clockAhead: 0,
-    spokeAt: 0,
-    silenceMillis: Duration.toMillis(options.lease),
+    loads: undefined,
+    times: {
+      clockAhead: 0,
+      furthestAhead: -Infinity,
+      comparedAt: 0,
+      since: start,
+      endAt: Infinity,
+      wordAt: undefined
+    },
+    silenceMillis: missedBeats * Duration.toMillis(beatEvery(options)),
+    isRenewed: false,
     cluster,
     published: { cluster: undefined, watched: undefined },
     foreign: undefined,
@@ -277,10 +351,11 @@ export const mapScopes = (state: State, change: (scope: ScopeState) => ScopeStat
 export const replace = (state: State, next: ScopeState): State =>
   mapScopes(state, (scope) => (scope.scope === next.scope ? next : scope))
 
+/** A load that is under way goes on, so that one ends however often this happens. What it shows is stale. */
 export const markStale = (scope: ScopeState, reason: LoadReason): ScopeState => ({
   ...scope,
   stale: reason,
-  loading: undefined
+  loading: scope.loading === undefined ? undefined : { ...scope.loading, events: Chunk.empty(), isTorn: true }
 })
 
 export const markAllStale = (state: State, reason: LoadReason): State =>

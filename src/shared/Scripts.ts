@@ -39,7 +39,7 @@ local function isLarge(events)
   local bytes = redis.pcall('MEMORY', 'USAGE', events, 'SAMPLES', 0)
   return type(bytes) == 'number' and bytes > ${maxLogBytes}
 end
-local function add(events, id, maximum, entry)
+local function add(events, id, maximum, entry, time)
   redis.call('XTRIM', events, 'MAXLEN', '~', maximum)
   if tonumber(string.match(id, '%d+$')) % ${entriesPerCheck} == 0 then
     local length = redis.call('XLEN', events)
@@ -48,7 +48,7 @@ local function add(events, id, maximum, entry)
       redis.call('XTRIM', events, 'MAXLEN', length)
     end
   end
-  redis.call('XADD', events, id, 'at', whole(now()), 'entry', entry)
+  redis.call('XADD', events, id, 'at', whole(time), 'entry', entry)
 end
 `
 
@@ -110,7 +110,7 @@ if ARGV[7] ~= '' then
 else
   redis.call('HDEL', KEYS[4], '${clusterFields.uid}')
 end
-add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5])
+add(KEYS[3], epoch .. '-0', ARGV[4], ARGV[5], now())
 return epoch
 `
   }
@@ -123,6 +123,11 @@ export interface NextEntry {
   readonly id: string
   readonly entry: string
   readonly maxEntries: number
+  /**
+   * The time of the leader's word, by Redis' clock as the leader knows it. A write can arrive late, and then the entry is
+   * as old as its content.
+   */
+  readonly at: number
 }
 
 const leads = `
@@ -130,15 +135,23 @@ local function refusal(lease, events)
   if redis.call('GET', lease) ~= ARGV[1] then return 'lease' end
   if last(events) ~= ARGV[2] then return 'log' end
 end
+local function said() return math.min(now(), tonumber(ARGV[6]) or math.huge) end
 `
 
-const nextArgs = ({ entry, id, last, maxEntries, token }: NextEntry) => [token, last, id, entry, maxEntries]
+const nextArgs = ({ at, entry, id, last, maxEntries, token }: NextEntry) => [
+  token,
+  last,
+  id,
+  entry,
+  maxEntries,
+  Number.isFinite(at) ? Math.floor(at) : "inf"
+]
 
 /** The changes that an entry makes to the hash of a scope. */
 export interface ScopeChange {
   readonly scope: string
   readonly generation: string
-  /** How long ago the watch last heard the cluster; undefined if it never did. */
+  /** How long before the entry the watch last heard the cluster; undefined if it never did. */
   readonly agoMillis: number | undefined
   readonly set: ReadonlyMap<string, string>
   readonly remove: ReadonlyArray<string>
@@ -173,7 +186,7 @@ const appending = (firstLine: string) =>
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 -- Check everything before the first change.
-local at = 7
+local at = 8
 for k = 4, #KEYS do
   if redis.call('HGET', KEYS[3], ARGV[at]) ~= KEYS[k] or redis.call('HEXISTS', KEYS[k], '${metaFields.epoch}') == 0 then
     return 'lists'
@@ -181,8 +194,8 @@ for k = 4, #KEYS do
   at = at + 3 + 2 * tonumber(ARGV[at + 2])
   at = at + 1 + tonumber(ARGV[at])
 end
-at = 7
-local time = now()
+at = 8
+local time = said()
 for k = 4, #KEYS do
   local ago, count = ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
@@ -194,9 +207,9 @@ for k = 4, #KEYS do
   for i = 1, tonumber(ARGV[at]) do redis.call('HDEL', KEYS[k], ARGV[at + i]) end
   at = at + 1 + tonumber(ARGV[at])
 end
-add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
-if ARGV[6] ~= '' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], time)
+if ARGV[7] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[7])
   for k = 2, #KEYS do redis.call('PEXPIRE', KEYS[k], ${weekMillis}) end
 end
 return 'done'
@@ -238,7 +251,7 @@ export const commit = script(
       readonly before: string | undefined
       readonly count: number
       readonly keptMillis: number
-      /** The age of the list. */
+      /** The age of the list at the time of the entry. */
       readonly agoMillis: number
       readonly meta: ReadonlyArray<readonly [string, string]>
     }
@@ -260,12 +273,12 @@ export const commit = script(
     lua: `${needsNoMemory}${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
-if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[7]) then return 'lists' end
-redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(now() - ARGV[9]), unpack(ARGV, 10))
+if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[8]) then return 'lists' end
+redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(said() - ARGV[10]), unpack(ARGV, 11))
 redis.call('PEXPIRE', KEYS[4], ${weekMillis})
-redis.call('HSET', KEYS[3], ARGV[6], KEYS[4])
-if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[8]) end
-add(KEYS[2], ARGV[3], ARGV[5], ARGV[4])
+redis.call('HSET', KEYS[3], ARGV[7], KEYS[4])
+if KEYS[5] ~= KEYS[4] then redis.call('PEXPIRE', KEYS[5], ARGV[9]) end
+add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], said())
 return 'done'
 `
   }
@@ -300,13 +313,13 @@ export const release = script(
     lua: `${needsNoMemory}${common}${leads}
 local refused = refusal(KEYS[1], KEYS[2])
 if refused ~= 'lease' then redis.call('DEL', KEYS[1]) end
-if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4]) end
+if not refused then add(KEYS[2], ARGV[3], ARGV[5], ARGV[4], said()) end
 return refused or 'done'
 `
   }
 ).withReturnType<unknown>()
 
-/** The state at one moment: the time, the id of the last entry, the rest of the lease, and the scopes. */
+/** The state at one moment: the time, the id and the time of the last entry, the rest of the lease, and the scopes. */
 export const look = script(
   (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
     keys.lease,
@@ -316,7 +329,9 @@ export const look = script(
   {
     numberOfKeys: 3,
     lua: `${common}
-return { whole(now()), last(KEYS[2]), redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local at = newest and newest[2][1] == 'at' and string.match(newest[2][2], '^%d+$') or '0'
+return { whole(now()), last(KEYS[2]), at, redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[3]) }
 `
   }
 ).withReturnType<unknown>()

@@ -32,9 +32,16 @@ export const backoffOf = ({ backoffFirst, backoffLongest }: SharedCacheOptions) 
   longest: backoffLongest ?? "10 seconds"
 })
 
-/** The interval of the leader's heartbeat, and the longest that a reader blocks for entries. */
-export const beatEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
+/** The interval at which the leader renews its lease, and the timeout of a command. */
+export const renewEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
   Duration.min(Duration.millis(Math.floor(Duration.toMillis(lease) / 3)), Duration.seconds(5))
+
+/** The interval of the leader's heartbeat. */
+export const beatEvery = (options: SharedCacheOptions): Duration.Duration =>
+  Duration.min(renewEvery(options), Duration.millis(300))
+
+/** The heartbeats that a leader misses before readers count it as gone. */
+export const missedBeats = 3
 
 /** A leader's patience with the cluster on its first attempt. */
 export const patienceOf = ({ lease, patience }: SharedCacheOptions): Duration.Duration =>
@@ -44,6 +51,6 @@ export const patienceOf = ({ lease, patience }: SharedCacheOptions): Duration.Du
 export const redisOptions = (options: SharedCacheOptions): SessionOptions => ({
   server: options.server,
   caFile: options.caFile,
-  commandTimeout: beatEvery(options),
-  silenceLimit: Duration.times(beatEvery(options), 3)
+  commandTimeout: renewEvery(options),
+  silenceLimit: Duration.times(renewEvery(options), 3)
 })

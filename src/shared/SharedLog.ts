@@ -63,8 +63,8 @@ const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
  * - `Began`: the first entry of a leader, with the cluster and the scopes of it that it watches. No watch is live yet.
  * - `Told`: cluster events, in order.
  * - `Listed`: the scope has a new list, in the hash that `scopes` now names.
- * - `Beat`: the leader's heartbeat, with the live watches and how long ago each was heard. A leader that writes nothing for
- *   `leaseMillis` after it is gone.
+ * - `Beat`: the leader's heartbeat; the next one follows after `everyMillis`. Some name the live watches, and how long ago
+ *   each was heard.
  * - `Ended`: the leader stepped down.
  */
 export const LogEntry = Schema.Union([
@@ -72,8 +72,8 @@ export const LogEntry = Schema.Union([
   Schema.TaggedStruct("Told", { events: Schema.Array(ToldEvent) }),
   Schema.TaggedStruct("Listed", { scope: Schema.String }),
   Schema.TaggedStruct("Beat", {
-    leaseMillis: Millis,
-    live: Schema.Array(Schema.Struct({ scope: Schema.String, agoMillis: Millis }))
+    everyMillis: Millis,
+    live: Schema.optional(Schema.Array(Schema.Struct({ scope: Schema.String, agoMillis: Millis })))
   }),
   Schema.TaggedStruct("Ended", {})
 ])

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Clock, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
@@ -11,7 +11,7 @@ const lost = (resource: WatchedResource): ClusterEvent => ({ _tag: "Lost", resou
 
 const age = Effect.gen(function* () {
   const cache = yield* ClusterCache
-  return cache.age(yield* Clock.currentTimeMillis)
+  return cache.age()
 })
 
 const feed = (...events: ReadonlyArray<ClusterEvent>) =>
@@ -106,16 +106,32 @@ describe("ClusterCache", () => {
       yield* feed(
         namespaces(1),
         deployments(1),
-        { _tag: "Heard", resource: "namespaces", agoMillis: 40_000 },
+        { _tag: "Heard", resource: "namespaces", heardAt: 20_000 },
         heard("deployments")
       )
       expect(yield* age).toBe(0)
       yield* feed(lost("namespaces"))
       expect(yield* age).toBe(40)
-      yield* feed({ _tag: "Lost", resource: "deployments", agoMillis: 50_000 })
+      yield* feed({ _tag: "Lost", resource: "deployments", heardAt: 10_000 })
       expect(yield* age).toBe(50)
-      yield* feed(heard("deployments"), { _tag: "Lost", resource: "namespaces", agoMillis: 3000 })
+      yield* feed(heard("deployments"), { _tag: "Lost", resource: "namespaces", heardAt: 57_000 })
       expect(yield* age).toBe(3)
+    }).pipe(Effect.provide(ClusterCache.layerMemory()))
+  )
+
+  it.effect("counts the age from the last sign once the source's word that the watches are live expires", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("60 seconds")
+      const renewed = (liveUntil: number) =>
+        feed({ _tag: "Heard", resource: "namespaces", heardAt: 58_000, liveUntil }, heard("deployments"))
+      yield* feed(namespaces(1), deployments(1))
+      yield* renewed(60_900)
+      yield* TestClock.adjust(899)
+      expect(yield* age).toBe(0)
+      yield* TestClock.adjust(1101)
+      expect(yield* age).toBe(4)
+      yield* renewed(63_000)
+      expect(yield* age).toBe(0)
     }).pipe(Effect.provide(ClusterCache.layerMemory()))
   )
 

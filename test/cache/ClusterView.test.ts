@@ -405,7 +405,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     })
 
     it("does not count a sign of life from before", () => {
-      const old: ClusterEvent = { ...heard, agoMillis: 5 }
+      const old: ClusterEvent = { ...heard, heardAt: 5 }
       expect([old, old, old].reduce(View.apply, polledWrote)).toBe(polledWrote)
     })
   })

@@ -34,7 +34,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("applied", { ...Item.fields, version: Versions }),
   Schema.TaggedStruct("deleted", { path: Paths, version: Versions }),
   Schema.TaggedStruct("written", { ...Item.fields, version: Versions }),
-  Schema.TaggedStruct("heard", { agoMillis: Schema.UndefinedOr(Schema.Literals([5])) })
+  Schema.TaggedStruct("heard", { heardAt: Schema.UndefinedOr(Schema.Literals([5])) })
 ])
 type Step = typeof Step.Type
 
@@ -59,7 +59,7 @@ const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEven
     case "deleted":
       return Given.deleted(step.path, step.version)
     case "heard":
-      return { _tag: "Heard", resource: "namespaces", agoMillis: step.agoMillis }
+      return { _tag: "Heard", resource: "namespaces", heardAt: step.heardAt }
   }
 }
 

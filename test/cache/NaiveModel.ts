@@ -116,7 +116,7 @@ export class NaiveModel {
       }
       case "Heard": {
         const ofPoll = event.resource === "namespaces" && this.namespacesPast.floor === unversioned
-        if (!ofPoll || event.agoMillis !== undefined) return
+        if (!ofPoll || event.heardAt !== undefined) return
         for (const [name, left] of this.unconfirmedNamespaces) {
           if (left > 1) this.unconfirmedNamespaces.set(name, left - 1)
           else {

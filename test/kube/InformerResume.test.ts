@@ -1,6 +1,6 @@
 /** How an informer goes on after a watch: it resumes, or lists again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { CacheFeed, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import { added, bookmark, garbage, informed, initialEnd, page, status, unreachable } from "./ScriptedKube.ts"
@@ -226,7 +226,7 @@ describe("a renewal of a watch", () => {
           yield* feed.apply(event)
           // Deployments are not watched here: they are as live as the namespaces.
           if (event._tag === "Heard" || event._tag === "Lost") yield* feed.apply({ ...event, resource: "deployments" })
-          ages.push(cache.age(yield* Clock.currentTimeMillis))
+          ages.push(cache.age())
         }
         fed = events.length
       })

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Duration, Effect, Schema } from "effect"
+import { Arbitrary, Effect, Random } from "effect"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { keysOf } from "../../src/shared/Keys.ts"
-import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { eventually } from "../support/Eventually.ts"
-import { RedisServer } from "../support/RedisServer.ts"
+import { RedisServer, started } from "../support/RedisServer.ts"
+import { act, paths, settingsOf, start, Step } from "./Faults.ts"
 import { ScriptedCluster } from "./ScriptedCluster.ts"
-import { epochsOf, type Instance, start, untilConverged, untilSynced } from "./Instances.ts"
+import { epochsOf, untilConverged, untilSynced } from "./Instances.ts"
 import { shown, truth } from "./Shown.ts"
 
 /** Waits for another leader than the first `before` ones. */
@@ -18,161 +18,71 @@ const untilNextLeader = (cluster: ScriptedCluster, before: number) =>
     (leaders) => leaders > before
   )
 
-const paths = ["a/x", "a/y", "b/x", "c/z"] as const
-
-const Step = Schema.Union([
-  Schema.TaggedStruct("put", { path: Schema.Literals(paths) }),
-  Schema.TaggedStruct("put", { path: Schema.Literals(paths) }),
-  Schema.TaggedStruct("delete", { path: Schema.Literals(paths) }),
-  Schema.TaggedStruct("deleteNamespace", { name: Schema.Literals(["a", "b"]) }),
-  Schema.TaggedStruct("relist", {}),
-  Schema.TaggedStruct("burst", { count: Schema.Int.check(Schema.isBetween({ minimum: 50, maximum: 300 })) }),
-  Schema.TaggedStruct("pause", { millis: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })) }),
-  Schema.TaggedStruct("redeploy", {}),
-  Schema.TaggedStruct("newReader", {}),
-  Schema.TaggedStruct("stolenLease", {}),
-  Schema.TaggedStruct("noLease", {}),
-  Schema.TaggedStruct("flush", {}),
-  Schema.TaggedStruct("restart", {}),
-  Schema.TaggedStruct("cut", {}),
-  Schema.TaggedStruct("outOfMemory", { millis: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 300 })) }),
-  Schema.TaggedStruct("trim", { kept: Schema.Literals([0, 1, 3]) }),
-  Schema.TaggedStruct("lose", {
-    key: Schema.Literals(["lists", "namespaces", "deployments", "events", "epoch", "scopes"])
-  }),
-  Schema.TaggedStruct("garbage", {})
-])
-type Step = typeof Step.Type
-
-const act = Effect.fnUntraced(function* (
-  step: Step,
-  cluster: ScriptedCluster,
-  options: SharedCacheOptions,
-  candidates: Array<Instance>,
-  readers: Array<Instance>
-) {
-  const redis = yield* RedisServer
-  const keys = keysOf(options.keyPrefix)
-  switch (step._tag) {
-    case "put":
-      return cluster.put(step.path)
-    case "delete":
-      return cluster.delete(step.path)
-    case "deleteNamespace":
-      return cluster.deleteNamespace(step.name)
-    case "relist":
-      return cluster.relist()
-    case "burst":
-      for (let i = 0; i < step.count; i++) cluster.put(paths[i % paths.length] ?? paths[0])
-      return undefined
-    case "pause":
-      return yield* Effect.sleep(step.millis)
-    case "redeploy": {
-      const [first] = candidates.splice(0, 1)
-      if (first !== undefined) yield* first.close
-      candidates.push(yield* start(options, cluster))
-      return undefined
-    }
-    case "newReader":
-      readers.push(yield* start(options, undefined))
-      return undefined
-    case "stolenLease":
-      // The holder never writes. The old leader finds its lease taken, and for a while nobody leads.
-      return yield* redis.command("SET", keys.lease, "another", "PX", "200")
-    case "noLease":
-      return yield* redis.command("DEL", keys.lease)
-    case "flush":
-      return yield* redis.command("FLUSHALL")
-    case "restart":
-      return yield* Effect.andThen(redis.stop, redis.start)
-    case "cut":
-      return yield* redis.command("CLIENT", "KILL", "TYPE", "normal")
-    case "outOfMemory":
-      cluster.put("a/x")
-      cluster.relist()
-      yield* redis.command("CONFIG", "SET", "maxmemory", "1")
-      yield* Effect.sleep(step.millis)
-      return yield* redis.command("CONFIG", "SET", "maxmemory", "0")
-    case "trim":
-      return yield* redis.command("XTRIM", keys.events, "MAXLEN", String(step.kept))
-    case "lose": {
-      if (step.key === "events" || step.key === "epoch" || step.key === "scopes") {
-        return yield* redis.command("DEL", keys[step.key])
-      }
-      for (const scope of step.key === "lists" ? ["namespaces", "deployments"] : [step.key]) {
-        const generation = yield* redis.command("HGET", keys.scopes, scope)
-        if (typeof generation === "string") yield* redis.command("DEL", generation)
-      }
-      return undefined
-    }
-    case "garbage":
-      return yield* redis.command("XADD", keys.events, "*", "at", "now", "entry", "{}")
-  }
-})
-
 describe("instances that share a cache in Redis", () => {
-  const options = (redis: RedisServer["Service"], keyPrefix: string): SharedCacheOptions => ({
-    server: { _tag: "Url", url: redis.url },
-    keyPrefix,
-    lease: Duration.millis(900),
-    maxEntries: 50,
-    backoffFirst: Duration.millis(5),
-    backoffLongest: Duration.millis(100)
-  })
+  /** One after the other in each of several Redis servers. */
+  const servers = 4
+  const roundsEach = 25
+
+  const round = Effect.fnUntraced(function* (
+    redis: RedisServer["Service"],
+    number: number,
+    steps: ReadonlyArray<Step>,
+    seed: string
+  ) {
+    const cluster = new ScriptedCluster()
+    const installation = { cluster, redis, settings: settingsOf(redis, `round-${number}`) }
+    const candidates = [yield* start(installation, "candidate"), yield* start(installation, "candidate")]
+    const readers = [yield* start(installation, "reader")]
+    const all = [...candidates, ...readers]
+    yield* untilSynced(all)
+    for (const step of steps) yield* act(step, installation, { candidates, readers, all })
+    cluster.comeBack()
+    // Every instance sees the last change only if there is a leader.
+    cluster.put("keep/always")
+    const what = `seed ${seed}: ${JSON.stringify(steps)}`
+    yield* untilConverged([...candidates, ...readers], cluster, what)
+    assert.deepStrictEqual(
+      all.flatMap(({ violations }) => violations),
+      [],
+      what
+    )
+    // The leader alone runs the source.
+    assert.strictEqual(cluster.runs.now, 1, what)
+  }, Effect.scoped)
 
   it.live(
-    "converge to the cluster under any faults of Redis and of leaders, and never show an empty or older state",
+    "converge under any faults, never show an empty or older state, and never understate its age",
     () =>
       Effect.gen(function* () {
-        const redis = yield* RedisServer
+        const seed = String(yield* Random.nextInt)
         const sequences = yield* Arbitrary.sampleEffect(
-          Arbitrary.array(Arbitrary.schema(Step), { minLength: 8, maxLength: 16 }),
-          {
-            count: 15
-          }
+          Arbitrary.array(Arbitrary.schema(Step), { minLength: 4, maxLength: 8 }),
+          { count: servers * roundsEach, seed }
         )
-        let run = 0
-        for (const sequence of sequences) {
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              const settings = options(redis, `run-${++run}`)
-              const cluster = new ScriptedCluster()
-              const candidates = [yield* start(settings, cluster), yield* start(settings, cluster)]
-              const readers = [yield* start(settings, undefined)]
-              const all = [...candidates, ...readers]
-              yield* untilSynced(all)
-              for (const step of sequence) {
-                yield* act(step, cluster, settings, candidates, readers)
-                for (const one of [...candidates, ...readers]) if (!all.includes(one)) all.push(one)
-              }
-              // Every instance sees the last change only if there is a leader.
-              cluster.put("keep/always")
-              const current = [...candidates, ...readers]
-              const what = JSON.stringify(sequence)
-              yield* untilConverged(current, cluster, what)
-              assert.deepStrictEqual(
-                all.flatMap(({ violations }) => violations),
-                [],
-                what
-              )
-              // The leader alone runs the source.
-              assert.strictEqual(cluster.runs.now, 1, what)
-            })
-          )
-        }
-      }).pipe(Effect.provide(RedisServer.layer())),
-    60_000
+        const lane = (index: number) =>
+          Effect.gen(function* () {
+            const redis = yield* started()
+            const own = sequences.slice(index * roundsEach, (index + 1) * roundsEach)
+            for (const [number, steps] of own.entries()) yield* round(redis, number, steps, seed)
+          }).pipe(Effect.scoped)
+        yield* Effect.forEach(
+          Array.from({ length: servers }, (_, index) => index),
+          lane,
+          { concurrency: "unbounded" }
+        )
+      }),
+    120_000
   )
 
   it.live("do not go back when Redis returns with an earlier state, as a lagging replica does", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
-      const settings = options(redis, "lagging")
       const cluster = new ScriptedCluster()
+      const installation = { cluster, redis, settings: settingsOf(redis, "lagging") }
       const instances = [
-        yield* start(settings, cluster),
-        yield* start(settings, cluster),
-        yield* start(settings, undefined)
+        yield* start(installation, "candidate"),
+        yield* start(installation, "candidate"),
+        yield* start(installation, "reader")
       ]
       const converged = untilConverged(instances, cluster, "")
       for (const newLeader of [false, true, false, true]) {
@@ -204,12 +114,12 @@ describe("instances that share a cache in Redis", () => {
   it.live("have one leader at a time, and each leader numbers its entries from 0 without a gap", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
-      const settings = { ...options(redis, "fenced"), maxEntries: 100_000 }
       const cluster = new ScriptedCluster()
+      const installation = { cluster, redis, settings: { ...settingsOf(redis, "fenced"), maxEntries: 100_000 } }
       const candidates = [
-        yield* start(settings, cluster),
-        yield* start(settings, cluster),
-        yield* start(settings, cluster)
+        yield* start(installation, "candidate"),
+        yield* start(installation, "candidate"),
+        yield* start(installation, "candidate")
       ]
       yield* untilSynced(candidates)
       for (let turn = 0; turn < 12; turn++) {

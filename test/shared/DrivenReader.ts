@@ -1,6 +1,6 @@
-import { Chunk, Result } from "effect"
+import { Chunk } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
-import { sign } from "../../src/cache/Freshness.ts"
+import { Freshness, sign } from "../../src/cache/Freshness.ts"
 import type { Identity } from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { isOlder } from "../../src/model/ResourceVersion.ts"
@@ -11,6 +11,7 @@ import {
   type Input,
   type ListState,
   type Look,
+  type ReadEntry,
   type Request,
   type State
 } from "../../src/shared/ReaderState.ts"
@@ -52,6 +53,9 @@ export class DrivenReader {
   readonly violations: Array<string> = []
   /** The local clock. */
   millis = 1_000_000
+  /** When the request was sent. */
+  #asked = 0
+  readonly #freshness: Freshness
   view: View.ClusterView
   /** The messages of the actions `Log` and `Die`. */
   readonly messages: Array<string> = []
@@ -63,6 +67,7 @@ export class DrivenReader {
   /** The objects of each scope that the cache shows. */
   readonly #objects = new Map<string, Objects>()
   readonly #watchdog = makeWatchdog()
+  readonly #knowsHistory: boolean
   readonly #perNamespace: boolean
   readonly #stale: Set<string>
   readonly #live = new Map<string, boolean>()
@@ -76,13 +81,14 @@ export class DrivenReader {
   readonly #origins = new WeakMap<ToldEvent, { readonly epoch: number; readonly isStale: boolean }>()
   /** The epoch of each list that the cache shows. */
   readonly #shownEpochs = new Map<string, number>()
-  /** The first half of a reply that takes two. */
-  #scanned: Result.Result<Objects, string> | undefined
 
-  constructor(options: SharedCacheOptions, cluster: Identity = own) {
+  /** `knowsHistory`: whether the replies are those of one cluster. */
+  constructor(options: SharedCacheOptions, cluster: Identity = own, knowsHistory = true) {
+    this.#knowsHistory = knowsHistory
     this.#state = initial(options, cluster)
     this.#perNamespace = options.namespaces !== undefined
     this.#stale = new Set(this.#state.scopes.map(({ scope }) => scope.name))
+    this.#freshness = new Freshness(options.namespaces, this.millis)
     this.view = options.namespaces === undefined ? View.empty : View.emptyOf(options.namespaces)
   }
 
@@ -95,6 +101,11 @@ export class DrivenReader {
     return this.#state.scopes.every(({ scope }) => this.#live.get(scope.name) === true)
   }
 
+  /** What the cache says of its age, in seconds. */
+  get age(): number {
+    return this.#freshness.age(this.millis)
+  }
+
   /** Violations in the content of the view. They mean something only for a cluster whose versions grow. */
   get regressions(): ReadonlyArray<string> {
     return this.#watchdog.violations
@@ -105,17 +116,29 @@ export class DrivenReader {
     const input = this.#replyOf(this.#state.request, redis)
     if (input !== undefined) this.input(input)
     this.#checkObjects(redis)
+    this.checkAge(redis)
+  }
+
+  /** The age is never less than the time since the cluster was as shown, but for the time in which a leader is missed. */
+  checkAge(redis: ScriptedRedis): void {
+    if (!this.#knowsHistory || !View.isSynced(this.view)) return
+    const { age } = this
+    const isAge = redis.history.ageOf(shown(this.view), redis.elapsed)
+    if (isAge === undefined) this.violations.push(`shows a state that never was: ${JSON.stringify(shown(this.view))}`)
+    else if (isAge > 1000 * (age + 1)) this.violations.push(`age ${age} instead of ${isAge / 1000}`)
   }
 
   disconnect(): void {
-    this.#scanned = undefined
     this.input({ _tag: "Disconnected", reason: "cut" })
   }
 
   input(input: Input): void {
     const before = this.#state
+    const [next, actions] = step(before, input, { millis: this.millis, asked: this.#asked, jitter: 1 })
     this.#note(before.request, input)
-    const [next, actions] = step(before, input, { millis: this.millis, jitter: 1 })
+    const isHeld = next.request._tag === "Look" && next.request.why._tag === "Compare"
+    if (input._tag === "LogRead" && before.request._tag === "ReadLog" && !isHeld) this.#noteEntries(input.entries)
+    if (input._tag !== "Identified") this.#asked = this.millis
     // A step must not change the state that it was given.
     this.#state = Object.freeze(next)
     for (const scope of Object.freeze(next.scopes)) Object.freeze(scope)
@@ -148,42 +171,36 @@ export class DrivenReader {
         })
         return { _tag: "HeadsRead", heads: new Map(heads.flat()) }
       }
-      case "Load": {
-        const scanned = this.#scanned
-        this.#scanned = scanned === undefined ? redis.scan(request) : undefined
-        if (scanned === undefined) return undefined
-        const head = redis.headOf(request.key)
-        const snapshot = Result.flatMap(scanned, (objects) =>
-          head === undefined ? Result.fail("gone") : Result.succeed({ head, objects })
-        )
-        return { _tag: "SnapshotRead", snapshot }
-      }
+      case "ReadHead":
+        return { _tag: "HeadRead", head: redis.headOf(request.key) }
+      case "ReadPage":
+        return { _tag: "PageRead", page: redis.page(request) }
       case "ReadLog": {
-        const entries = redis.entriesAfter(request.from)
-        if (entries.length === 0 && request.blockMillis !== undefined) {
+        const reply = redis.entriesAfter(request.from)
+        if (reply.entries.length === 0 && request.blockMillis !== undefined) {
           this.millis += request.blockMillis
           redis.now += request.blockMillis
+          redis.elapsed += request.blockMillis
         }
-        return { _tag: "LogRead", entries }
+        return reply
       }
     }
   }
 
   /** Notes which scopes the input makes stale. */
   #note(request: Request, input: Input): void {
-    const all = () => {
-      for (const { scope } of this.#state.scopes) this.#stale.add(scope.name)
-    }
     if (request._tag === "Look" && input._tag === "Looked") {
       const { last } = input.look
+      // Entries that the reader held until it had compared the clocks.
+      if (request.why._tag === "Compare") this.#noteEntries(request.why.batch?.entries ?? [])
       if (request.why._tag !== "Resume" && request.why._tag !== "Load") return
-      if (this.#position !== undefined && isAfter(this.#position, last)) all()
+      if (this.#position !== undefined && isAfter(this.#position, last)) this.#allStale()
       if (this.#position === undefined || isAfter(this.#position, last)) this.#position = last
     }
-    if (request._tag === "Load" && input._tag === "SnapshotRead") {
-      this.#leaders.set(request.scope.name, leaderOf(request.look))
-      const epoch = Result.isSuccess(input.snapshot) ? input.snapshot.success.head.generation.epoch : undefined
-      this.#noteLeader(request.scope.name, epoch, request.look)
+    const { loads } = this.#state
+    if (request._tag === "ReadHead" && input._tag === "HeadRead" && loads !== undefined) {
+      this.#leaders.set(request.scope.name, leaderOf(loads.look))
+      this.#noteLeader(request.scope.name, input.head?.generation.epoch, loads.look)
     }
     if (request._tag === "ReadHeads" && input._tag === "HeadsRead") {
       for (const { scope } of this.#state.scopes) {
@@ -192,16 +209,21 @@ export class DrivenReader {
         else this.#noteLeader(scope.name, head.generation.epoch, request.look)
       }
     }
-    if (request._tag === "ReadLog" && input._tag === "LogRead") {
-      for (const { content, id } of input.entries) {
-        if (content === undefined || (this.#position !== undefined && !follows(id, this.#position))) all()
-        this.#position = id
-        if (content === undefined) continue
-        this.#leaderless.clear()
-        if (content.entry._tag === "Listed") this.#stale.add(content.entry.scope)
-        if (content.entry._tag === "Told") this.#noteEvents(content.entry.events, id.epoch)
-      }
+  }
+
+  #noteEntries(entries: ReadonlyArray<ReadEntry>): void {
+    for (const { content, id } of entries) {
+      if (content === undefined || (this.#position !== undefined && !follows(id, this.#position))) this.#allStale()
+      this.#position = id
+      if (content === undefined) continue
+      this.#leaderless.clear()
+      if (content.entry._tag === "Listed") this.#stale.add(content.entry.scope)
+      if (content.entry._tag === "Told") this.#noteEvents(content.entry.events, id.epoch)
     }
+  }
+
+  #allStale(): void {
+    for (const { scope } of this.#state.scopes) this.#stale.add(scope.name)
   }
 
   #noteLeader(name: string, epoch: number | undefined, look: Look): void {
@@ -230,8 +252,10 @@ export class DrivenReader {
       if (origin !== undefined && (origin.isStale || origin.epoch !== epoch)) {
         this.violations.push(`${event._tag} on top of a list of ${name} that it does not belong to`)
       }
-      const { agoMillis, live } = sign(event)
-      if (agoMillis !== undefined && agoMillis < 0) this.violations.push(`${event._tag} of ${name} from the future`)
+      const { heardAt, live } = sign(event)
+      this.#freshness.note(event, this.millis)
+      if (heardAt !== undefined && heardAt > this.millis)
+        this.violations.push(`${event._tag} of ${name} from the future`)
       if (live !== undefined) this.#live.set(name, live)
       this.view = View.apply(this.view, event)
       const objects = this.#objects.get(name)
@@ -251,7 +275,7 @@ export class DrivenReader {
     const epoch = this.#state.scopes.find((one) => one.scope.name === scope.name)?.shown?.generation.epoch
     if (epoch === undefined) this.violations.push(`${scope.name} is emitted, but not shown`)
     else this.#shownEpochs.set(scope.name, epoch)
-    this.#stale.delete(scope.name)
+    if (this.#state.scopes.find((one) => one.scope === scope)?.stale === undefined) this.#stale.delete(scope.name)
     this.#objects.set(scope.name, objects)
     for (const event of events) {
       if (this.#origins.get(event)?.epoch === epoch) continue
@@ -282,8 +306,8 @@ export class DrivenReader {
 
   /** A watch is live in the cache if and only if it is live, and its scope neither stale, foreign nor silent. */
   #checkLiveness(): void {
-    const { clockAhead, foreign, position, request, scopes, silenceMillis, spokeAt } = this.#state
-    const silent = this.millis + clockAhead - spokeAt >= silenceMillis
+    const { foreign, position, request, scopes, silenceMillis, times } = this.#state
+    const silent = this.millis - (times.wordAt ?? -Infinity) >= silenceMillis
     for (const { live, scope, shown } of scopes) {
       const isComplete = !this.#stale.has(scope.name) && shown?.generation.epoch === position?.epoch
       const expected = live && isComplete && !silent && foreign === undefined && request._tag !== "Connect"

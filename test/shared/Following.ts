@@ -53,6 +53,6 @@ export const untilCount = (cache: ClusterCache["Service"], path: string, expecte
 /** Waits until the age of a synced cache in seconds meets `holds`. */
 export const untilAge = (cache: ClusterCache["Service"], holds: (age: number) => boolean) =>
   eventually(
-    () => ({ isSynced: cache.isSynced(), age: cache.age(Date.now()) }),
+    () => ({ isSynced: cache.isSynced(), age: cache.age() }),
     ({ age, isSynced }) => isSynced && holds(age)
   )

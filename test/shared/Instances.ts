@@ -1,7 +1,8 @@
 import { assert } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
+import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import * as ClusterIdentity from "../../src/model/ClusterIdentity.ts"
 import * as SharedLog from "../../src/shared/SharedLog.ts"
@@ -19,25 +20,57 @@ export interface Instance {
   readonly close: Effect.Effect<void>
 }
 
-/** Starts an instance; one without a cluster only reads. */
-export const start = Effect.fnUntraced(function* (options: SharedCacheOptions, cluster: ScriptedCluster | undefined) {
+/** A reader never leads. */
+export type Role = "candidate" | "reader"
+
+/** Between the checks of an instance that applies no event. */
+const checkEvery = Duration.millis(25)
+
+/** Starts an instance, and checks all that it shows. */
+export const start = Effect.fnUntraced(function* (
+  options: SharedCacheOptions,
+  cluster: ScriptedCluster,
+  role: Role = "candidate"
+) {
   const scope = yield* Scope.fork(yield* Effect.scope)
-  const { check, violations } = makeWatchdog()
-  let cache: ClusterCache["Service"] | undefined
-  const observe = (event: ClusterEvent) => {
-    if (cache?.isSynced() === true) check(shown(cache.current()), event._tag)
-  }
-  const events = cluster === undefined ? SharedCache.events(options) : SharedCache.eventsOf(options, cluster.source)
-  const services = yield* Layer.buildWithScope(
-    ClusterCache.layer(events).pipe(
-      Layer.provide(Layer.succeed(CacheObserver, { applied: observe })),
-      Layer.provide(ClusterIdentity.layerOf(own)),
-      Layer.provide(NodeServices.layer)
-    ),
-    scope
-  )
-  cache = Context.get(services, ClusterCache)
-  return { cache, violations, close: Scope.close(scope, Exit.void) } satisfies Instance
+  return yield* Effect.gen(function* () {
+    const watchdog = makeWatchdog()
+    let cache: ClusterCache["Service"] | undefined
+    let isChecking = false
+    let before = { view: View.empty, state: shown(View.empty) }
+    const check = (after: string) => {
+      isChecking = false
+      if (cache?.isSynced() !== true) return
+      const view = cache.current()
+      if (view !== before.view) {
+        before = { view, state: shown(view) }
+        watchdog.check(before.state, after)
+      }
+      const { state } = before
+      watchdog.checkAge(cluster.history.ageOf(state, performance.now()), cache.age(), after)
+    }
+    const observe = ({ _tag }: ClusterEvent) => {
+      if (isChecking) return
+      isChecking = true
+      // By then the view is in place.
+      queueMicrotask(() => check(_tag))
+    }
+    const events = role === "reader" ? SharedCache.events(options) : SharedCache.eventsOf(options, cluster.source)
+    const services = yield* Layer.build(
+      ClusterCache.layer(events).pipe(
+        Layer.provide(Layer.succeed(CacheObserver, { applied: observe })),
+        Layer.provide(ClusterIdentity.layerOf(own)),
+        Layer.provide(NodeServices.layer)
+      )
+    )
+    cache = Context.get(services, ClusterCache)
+    const poll = Effect.andThen(
+      Effect.sleep(checkEvery),
+      Effect.sync(() => check("a poll"))
+    )
+    yield* Effect.forkScoped(Effect.forever(poll))
+    return { cache, violations: watchdog.violations, close: Scope.close(scope, Exit.void) } satisfies Instance
+  }).pipe(Scope.provide(scope))
 })
 
 export const untilSynced = (instances: ReadonlyArray<Instance>) =>
@@ -51,7 +84,7 @@ export const untilConverged = (instances: ReadonlyArray<Instance>, cluster: Scri
   eventually(
     () => ({
       leaders: cluster.runs.now,
-      caches: instances.map(({ cache }) => ({ ...shown(cache.current()), age: cache.age(Date.now()) }))
+      caches: instances.map(({ cache }) => ({ ...shown(cache.current()), age: cache.age() }))
     }),
     (state) => {
       const expected = { ...truth(cluster), age: 0 }

@@ -20,14 +20,19 @@ const optionsOf = (namespaces: ReadonlyArray<string> | undefined): SharedCacheOp
   ...(namespaces === undefined ? {} : { namespaces: namespaces.map(Given.ns) })
 })
 
-const setUp = (perNamespace: boolean) => {
+const setUp = (perNamespace: boolean, knowsHistory = true) => {
   const options = optionsOf(perNamespace ? ["a", "b", "keep"] : undefined)
-  return { reader: new DrivenReader(options), redis: new ScriptedRedis(watchScopesOf(options.namespaces)) }
+  return {
+    reader: new DrivenReader(options, own, knowsHistory),
+    redis: new ScriptedRedis(watchScopesOf(options.namespaces))
+  }
 }
 
 const pass = (millis: number, reader: DrivenReader, redis: ScriptedRedis) => {
   reader.millis += millis
   redis.now += millis
+  redis.elapsed += millis
+  reader.checkAge(redis)
 }
 
 /** Without further faults the reader must catch up with a new leader in a bounded number of replies. */
@@ -93,8 +98,7 @@ const Happening = Schema.Union([
   Schema.TaggedStruct("restore", {}),
   Schema.TaggedStruct("disconnect", {}),
   Schema.TaggedStruct("time", { millis: Schema.Literals([10, 400, 3000]) }),
-  Schema.TaggedStruct("redisClock", { millis: Schema.Literals([-5000, 5000]) }),
-  Schema.TaggedStruct("localClock", { millis: Schema.Literals([-5000, 5000]) })
+  Schema.TaggedStruct("redisClock", { millis: Schema.Literals([-5000, 5000]) })
 ])
 type Happening = typeof Happening.Type
 
@@ -152,9 +156,6 @@ const happen = (happening: Happening, reader: DrivenReader, redis: ScriptedRedis
     case "redisClock":
       redis.now += happening.millis
       return undefined
-    case "localClock":
-      reader.millis += happening.millis
-      return undefined
   }
 }
 
@@ -170,9 +171,9 @@ describe("the reader's protocol over a faulty Redis", () => {
           happen(happening, reader, redis)
           for (const epoch of reader.shownEpochs) assert.deepStrictEqual(redis.clusterOf(epoch), own)
         }
-        assert.deepStrictEqual(reader.violations, [])
+        assert.deepStrictEqual(reader.violations, [], JSON.stringify(reader.violations))
         settle(reader, redis)
-        assert.deepStrictEqual(reader.violations, [])
+        assert.deepStrictEqual(reader.violations, [], JSON.stringify(reader.violations))
         assert.deepStrictEqual(reader.regressions, [], JSON.stringify(reader.regressions))
       },
       { arbitrary: { runs: 1500, size: 120 } }
@@ -180,9 +181,75 @@ describe("the reader's protocol over a faulty Redis", () => {
   }
 })
 
+describe("the age of the state that a reader shows", () => {
+  /** Follows a leader, with a quarter of a second between its entries. */
+  const follow = (reader: DrivenReader, redis: ScriptedRedis, replies: number) => {
+    for (let reply = 0; reply < replies; reply++) {
+      pass(250, reader, redis)
+      redis.beat()
+      reader.reply(redis)
+    }
+  }
+
+  it("grows at once after an undecodable entry, while the snapshots are loaded", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    follow(reader, redis, 3)
+    redis.garbage(false)
+    while (reader.isLive) reader.reply(redis)
+    // The reader has read the entry, and nothing since.
+    assert.notStrictEqual(reader.state.request._tag, "ReadLog")
+    redis.lead()
+    redis.put("keep/always")
+    for (let replies = 0; replies < 4; replies++) {
+      pass(1500, reader, redis)
+      reader.reply(redis)
+    }
+    assert.isAtLeast(reader.age, 6)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("is that of what was scanned if the log turns over within each load", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    for (const path of paths) redis.put(path)
+    const before = shown(reader.view)
+    for (let replies = 0; replies < 60; replies++) {
+      redis.put("keep/always")
+      redis.put("keep/z")
+      redis.trim(1)
+      redis.beat()
+      pass(200, reader, redis)
+      reader.reply(redis)
+    }
+    assert.notDeepEqual(shown(reader.view), before)
+    assert.isAbove(reader.age, 0)
+    assert.deepStrictEqual(reader.violations, [])
+    settle(reader, redis)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+
+  it("counts a dead leader's silence although the next Redis server's clock is behind", () => {
+    const { reader, redis } = setUp(false)
+    settle(reader, redis)
+    follow(reader, redis, 3)
+    redis.die()
+    redis.put("keep/always")
+    redis.now -= 60_000
+    reader.disconnect()
+    for (let replies = 0; replies < 20; replies++) {
+      pass(500, reader, redis)
+      reader.reply(redis)
+    }
+    assert.isAtLeast(reader.age, 10)
+    assert.deepStrictEqual(reader.violations, [])
+  })
+})
+
 const Small = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
 const Version = Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 30 }))
 const Millis = Schema.Literals([0, 1, 50, 999, 1001, 20_000, -20_000])
+const Passed = Schema.Literals([0, 1, 50, 999, 1001, 20_000])
 const Place = Schema.Literals(["next", "next", "next", "next", "leader", "skip", "back"])
 const ScopeName = Schema.Literals(["namespaces", "deployments", "deployments/a", "pods"])
 
@@ -220,7 +287,7 @@ const AnyEntry = Schema.Struct({
     Schema.TaggedStruct("Told", { events: Schema.Array(AnyEvent) }),
     Schema.TaggedStruct("Listed", { scope: ScopeName }),
     Schema.TaggedStruct("Beat", {
-      leaseMillis: Schema.Literals([0, 1000, 30_000]),
+      everyMillis: Schema.Literals([0, 300, 5000]),
       live: Schema.Array(Schema.Struct({ scope: ScopeName, agoMillis: Schema.Literals([0, 5000]) }))
     }),
     Schema.TaggedStruct("Ended", {})
@@ -230,7 +297,7 @@ const AnyEntry = Schema.Struct({
 /** Holds a reply to any request. */
 const AnyReply = Schema.Struct({
   fault: Schema.Literals([...Array.from({ length: 12 }, () => "none" as const), "disconnect", "other"]),
-  passed: Millis,
+  passed: Passed,
   clock: Millis,
   place: Place,
   leaseLeft: Schema.Literals([-2, 1, 1000]),
@@ -294,6 +361,7 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
         look: {
           now: millis + reply.clock,
           last: placed(reply.place, position),
+          lastAt: millis - reply.clock,
           leaseLeft: reply.leaseLeft,
           cluster: reply.cluster === "unknown" ? undefined : identityOf(reply.cluster),
           watched: reply.watched === "same" ? names : reply.watched === "other" ? ["pods"] : undefined,
@@ -302,12 +370,18 @@ const inputOf = (reply: AnyReply, { millis, state }: DrivenReader): Input => {
       }
     case "ReadHeads":
       return { _tag: "HeadsRead", heads: new Map(kept.map((name) => [name, head])) }
-    case "Load": {
-      const objects = noObjects(state.request.scope)
-      return { _tag: "SnapshotRead", snapshot: reply.readable ? Result.succeed({ head, objects }) : Result.fail("bad") }
+    case "ReadHead":
+      return { _tag: "HeadRead", head: present === "none" ? undefined : head }
+    case "ReadPage": {
+      const page = { objects: noObjects(state.request.scope), cursor: reply.number === 0 ? "1" : undefined }
+      return { _tag: "PageRead", page: reply.readable ? Result.succeed(page) : Result.fail("bad") }
     }
     case "ReadLog":
-      return { _tag: "LogRead", entries: entriesOf(reply, state.request.from, millis + reply.clock) }
+      return {
+        _tag: "LogRead",
+        entries: entriesOf(reply, state.request.from, millis + reply.clock),
+        isFull: reply.earlier > 1
+      }
   }
 }
 
@@ -332,7 +406,7 @@ describe("an identity that is known late", () => {
     const { reader, redis } = unanswered()
     redis.lead()
     for (const name of redis.scopes) redis.list(name)
-    const isLoaded = () => reader.state.scopes.every(({ loading }) => loading !== undefined)
+    const isLoaded = () => reader.state.scopes.every(({ loading }) => loading?.isScanned === true)
     for (let replies = 0; replies < 50 && !isLoaded(); replies++) reader.reply(redis)
     assert.isTrue(isLoaded())
     reader.input({ _tag: "Identified", cluster: rebuilt })
@@ -357,7 +431,7 @@ describe("the reader's protocol with arbitrary replies", () => {
     "keeps its invariants and never gets stuck",
     [Schema.Boolean, Schema.Array(AnyReply)],
     ([isSettled, replies]) => {
-      const { reader, redis } = setUp(false)
+      const { reader, redis } = setUp(false, false)
       if (isSettled) settle(reader, redis)
       for (const reply of replies) {
         reader.millis += reply.passed
@@ -365,13 +439,13 @@ describe("the reader's protocol with arbitrary replies", () => {
         // Not a reply to the request. It must not corrupt the state.
         else if (reply.fault === "other") {
           const { _tag } = reader.state.request
-          reader.input(_tag === "Connect" ? { _tag: "LogRead", entries: [] } : { _tag: "Connected" })
+          reader.input(_tag === "Connect" ? { _tag: "LogRead", entries: [], isFull: false } : { _tag: "Connected" })
         } else reader.input(inputOf(reply, reader))
       }
-      assert.deepStrictEqual(reader.violations, [])
+      assert.deepStrictEqual(reader.violations, [], JSON.stringify(reader.violations))
       reader.disconnect()
       settle(reader, new ScriptedRedis(watchScopesOf(undefined), { now: 2_000_000, version: 1000 }))
-      assert.deepStrictEqual(reader.violations, [])
+      assert.deepStrictEqual(reader.violations, [], JSON.stringify(reader.violations))
     },
     { arbitrary: { runs: 500, size: 40 } }
   )

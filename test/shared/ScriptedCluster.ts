@@ -1,6 +1,7 @@
 import { Effect, Queue, Stream } from "effect"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import * as Given from "../cache/Given.ts"
+import { History, truth } from "./Shown.ts"
 
 const heard = (resource: "namespaces" | "deployments"): ClusterEvent => ({ _tag: "Heard", resource })
 
@@ -13,6 +14,13 @@ export class ScriptedCluster {
   #version = 10
   #runs = 0
   readonly #watching = new Set<Queue.Enqueue<ClusterEvent>>()
+  /** The states of the cluster, by `performance.now()`. */
+  readonly history = new History()
+  #isAway = false
+
+  constructor() {
+    this.#changed()
+  }
 
   /** The number of runs of the source, in all and now. */
   get runs(): { readonly all: number; readonly now: number } {
@@ -24,7 +32,7 @@ export class ScriptedCluster {
       Effect.sync(() => {
         this.#runs++
         this.#watching.add(queue)
-        for (const event of this.lists()) Queue.offerUnsafe(queue, event)
+        if (!this.#isAway) for (const event of this.lists()) Queue.offerUnsafe(queue, event)
       }),
       () => Effect.sync(() => this.#watching.delete(queue))
     )
@@ -54,24 +62,49 @@ export class ScriptedCluster {
     if (!this.namespaces.has(namespace)) this.createNamespace(namespace)
     const version = ++this.#version
     this.deployments.set(path, { replicas: version, version })
+    this.#changed()
     this.tell(Given.applied(path, version, version))
   }
 
   delete(path: string): void {
-    if (this.deployments.delete(path)) this.tell(Given.deleted(path, ++this.#version))
+    if (!this.deployments.delete(path)) return
+    this.#changed()
+    this.tell(Given.deleted(path, ++this.#version))
   }
 
   createNamespace(name: string): void {
     this.namespaces.add(name)
+    this.#changed()
     this.tell(Given.namespaceApplied(name, ++this.#version))
   }
 
   deleteNamespace(name: string): void {
     for (const path of this.deployments.keys()) if (path.startsWith(`${name}/`)) this.delete(path)
-    if (this.namespaces.delete(name)) this.tell(Given.namespaceDeleted(name, ++this.#version))
+    if (!this.namespaces.delete(name)) return
+    this.#changed()
+    this.tell(Given.namespaceDeleted(name, ++this.#version))
+  }
+
+  /** The watches break, and the API server does not answer. The cluster changes all the same. */
+  leave(): void {
+    if (this.#isAway) return
+    this.tell({ _tag: "Lost", resource: "deployments" })
+    this.tell({ _tag: "Lost", resource: "namespaces" })
+    this.#isAway = true
+  }
+
+  /** The API server answers again. */
+  comeBack(): void {
+    if (!this.#isAway) return
+    this.#isAway = false
+    for (const event of this.lists()) this.tell(event)
+  }
+
+  #changed(): void {
+    this.history.record(truth(this), performance.now())
   }
 
   tell(event: ClusterEvent): void {
-    for (const queue of this.#watching) Queue.offerUnsafe(queue, event)
+    if (!this.#isAway) for (const queue of this.#watching) Queue.offerUnsafe(queue, event)
   }
 }

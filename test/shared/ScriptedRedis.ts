@@ -1,17 +1,23 @@
 import { Result } from "effect"
 import { type Identity, isSame } from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import type { Head, Input, ListState, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
+import type { Head, Input, ListState, Page, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
 import { type LogEntry, type LogId, isAfter, start, type ToldEvent } from "../../src/shared/SharedLog.ts"
 import { appliedOf, changeOf, noObjects, type Objects, takeField } from "../../src/shared/SharedObject.ts"
 import { type WatchScope, watchScopeNameOf } from "../../src/shared/WatchScope.ts"
 import * as Given from "../cache/Given.ts"
 import { own } from "./Clusters.ts"
+import { History, truth } from "./Shown.ts"
 
 export const leaseMillis = 1000
 
-/** Entries per reply: few, so that catching up takes several. */
+/** Entries and fields per reply: few, so that catching up and a scan take several. */
 const entriesAtOnce = 3
+const fieldsAtOnce = 2
+/** The interval of heartbeats that the leader names. */
+const beatMillis = 300
+
+type PageRequest = Extract<Request, { readonly _tag: "ReadPage" }>
 
 interface Stored {
   readonly head: Head
@@ -57,12 +63,16 @@ export class ScriptedRedis {
   readonly #epochs = new Set<number>()
   /** The cluster of each leader. */
   readonly #clusters = new Map<number, Identity>()
+  /** The time that has passed, whatever Redis' clock says. */
+  elapsed = 0
+  readonly history = new History()
 
   constructor(scopes: ReadonlyArray<WatchScope>, { now = 1_000_000, version = 10 } = {}) {
     this.now = now
     this.#scopes = scopes
     this.#version = version
     this.#perNamespace = scopes.some(({ namespace }) => namespace !== undefined)
+    this.#changed()
   }
 
   get scopes(): ReadonlyArray<string> {
@@ -148,12 +158,17 @@ export class ScriptedRedis {
 
   beat(live: ReadonlyArray<string> = this.scopes): void {
     if (this.#leads()) this.#content = { ...this.#content, leaseUntil: this.now + leaseMillis }
-    this.#write({ _tag: "Beat", leaseMillis, live: live.map((scope) => ({ scope, agoMillis: 0 })) })
+    this.#write({ _tag: "Beat", everyMillis: beatMillis, live: live.map((scope) => ({ scope, agoMillis: 0 })) })
   }
 
   end(): void {
     this.#write({ _tag: "Ended" })
     this.#content = { ...this.#content, leaseUntil: 0 }
+    this.#leader = undefined
+  }
+
+  /** The leader writes nothing more, and its lease stays. */
+  die(): void {
     this.#leader = undefined
   }
 
@@ -163,20 +178,30 @@ export class ScriptedRedis {
     const [namespace = ""] = path.split("/")
     if (!this.namespaces.has(namespace)) {
       this.namespaces.add(namespace)
+      this.#changed()
       this.#toldOf(Given.namespaceApplied(namespace, ++this.#version))
     }
     const version = ++this.#version
     this.deployments.set(path, { replicas: version, version })
+    this.#changed()
     this.#toldOf(Given.applied(path, version, version))
   }
 
   delete(path: string): void {
-    if (this.deployments.delete(path)) this.#toldOf(Given.deleted(path, ++this.#version))
+    if (!this.deployments.delete(path)) return
+    this.#changed()
+    this.#toldOf(Given.deleted(path, ++this.#version))
   }
 
   deleteNamespace(name: string): void {
     for (const path of this.deployments.keys()) if (path.startsWith(`${name}/`)) this.delete(path)
-    if (this.namespaces.delete(name)) this.#toldOf(Given.namespaceDeleted(name, ++this.#version))
+    if (!this.namespaces.delete(name)) return
+    this.#changed()
+    this.#toldOf(Given.namespaceDeleted(name, ++this.#version))
+  }
+
+  #changed(): void {
+    this.history.record(truth(this), this.elapsed)
   }
 
   // Faults
@@ -221,14 +246,18 @@ export class ScriptedRedis {
 
   // The reader's requests
 
-  /** A scan of the snapshot that a `Load` asks for. */
-  scan({ key, scope }: Pick<Extract<Request, { readonly _tag: "Load" }>, "key" | "scope">) {
-    const objects = noObjects(scope)
-    for (const [field, text] of this.#content.snapshots.get(key)?.fields ?? []) {
+  /** A page of the snapshot that a `ReadPage` asks for. The cursor is the last field of the page. */
+  page({ cursor, key, objects: before, scope }: PageRequest): Result.Result<Page, string> {
+    const objects = before ?? noObjects(scope)
+    const fields = [...(this.#content.snapshots.get(key)?.fields ?? [])]
+      .filter(([field]) => cursor === "0" || field > cursor)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    const page = fields.slice(0, fieldsAtOnce)
+    for (const [field, text] of page) {
       const taken = takeField(objects, field, text)
       if (Result.isFailure(taken)) return Result.fail(taken.failure)
     }
-    return Result.succeed(objects)
+    return Result.succeed({ objects, cursor: fields.length > page.length ? page.at(-1)?.[0] : undefined })
   }
 
   /** The objects that a reader of the leader's list shows once it has read the whole log; undefined for other lists. */
@@ -239,20 +268,27 @@ export class ScriptedRedis {
     const isCaughtUp = position?.epoch === last.epoch && position.seq === last.seq && generation.epoch === last.epoch
     const isInUse = head?.epoch === generation.epoch && head.number === generation.number
     if (key === undefined || !isCaughtUp || !isInUse || !this.#leads()) return undefined
-    return Result.getOrUndefined(this.scan({ key, scope }))
+    const objects = noObjects(scope)
+    for (const [field, text] of this.#content.snapshots.get(key)?.fields ?? []) {
+      if (Result.isFailure(takeField(objects, field, text))) return undefined
+    }
+    return objects
   }
 
   headOf(key: string): Head | undefined {
     return this.#content.snapshots.get(key)?.head
   }
 
-  entriesAfter(from: LogId): ReadonlyArray<ReadEntry> {
-    return this.#content.log.filter(({ id }) => isAfter(id, from)).slice(0, entriesAtOnce)
+  entriesAfter(from: LogId): Extract<Input, { readonly _tag: "LogRead" }> {
+    const entries = this.#content.log.filter(({ id }) => isAfter(id, from)).slice(0, entriesAtOnce)
+    return { _tag: "LogRead", entries, isFull: entries.length === entriesAtOnce }
   }
 
   look(): Extract<Input, { readonly _tag: "Looked" }> {
-    const { cluster, keys, last, leaseUntil, watched } = this.#content
-    return { _tag: "Looked", look: { now: this.now, last, leaseLeft: leaseUntil - this.now, cluster, watched, keys } }
+    const { cluster, keys, last, leaseUntil, log, watched } = this.#content
+    const lastAt = log.at(-1)?.content?.at ?? 0
+    const leaseLeft = leaseUntil - this.now
+    return { _tag: "Looked", look: { now: this.now, last, lastAt, leaseLeft, cluster, watched, keys } }
   }
 
   #nextEpoch(): number {

@@ -34,7 +34,8 @@ const setUp = Effect.gen(function* () {
     last: `${String(epoch)}-${seq - 1}`,
     id: `${String(epoch)}-${seq}`,
     entry: `entry ${seq}`,
-    maxEntries
+    maxEntries,
+    at: Infinity
   })
   /** Everything that a leader can change. */
   const all = Effect.all([

@@ -72,8 +72,9 @@ export class RedisServer extends Context.Service<
           await once(child, "exit")
         })
 
+        const signal = (signal: "SIGSTOP" | "SIGCONT") => Effect.sync(() => void running?.kill(signal))
+
         yield* Effect.acquireRelease(start, () => stop)
-        const signal = (name: "SIGSTOP" | "SIGCONT") => Effect.sync(() => void running?.kill(name))
         return {
           port,
           url: Redacted.make(url(port)),
