@@ -27,7 +27,9 @@ const untilConverged = (instances: ReadonlyArray<Instance>, cluster: ScriptedClu
     (state) => {
       const expected = { ...truth(cluster), age: 0 }
       assert.deepStrictEqual(state, { leaders: 1, caches: instances.map(() => expected) }, steps)
-    }
+    },
+    // A busy machine that misses heartbeats gets there all the same.
+    90_000
   )
 
 /** Waits for another leader than the first `before` ones. */
@@ -92,7 +94,7 @@ describe("instances that share a cache in Redis", () => {
           { concurrency: "unbounded" }
         )
       }),
-    120_000
+    400_000
   )
 
   it.live("do not go back when Redis returns with an earlier state, as a lagging replica does", () =>
