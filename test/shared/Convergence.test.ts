@@ -71,7 +71,7 @@ describe("instances that share a cache in Redis", () => {
           { concurrency: "unbounded" }
         )
       }),
-    120_000
+    400_000
   )
 
   it.live("do not go back when Redis returns with an earlier state, as a lagging replica does", () =>
