@@ -7,7 +7,7 @@ import {
   Exit,
   Fiber,
   Layer,
-  Redacted,
+  type Redacted,
   References,
   Result,
   type Schema,
@@ -15,6 +15,7 @@ import {
 } from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { clientOptions } from "./ClientOptions.ts"
 
 /** Address and timeouts of a connection. */
 export interface ConnectionOptions {
@@ -51,32 +52,13 @@ export const within =
  * A connection of the caller's own, until the scope closes. It never reconnects and never sends a command twice: once
  * broken, every command fails, and the caller connects again.
  */
-export const open = Effect.fnUntraced(function* ({
-  ca,
-  commandTimeout,
-  silenceLimit,
-  url
-}: ConnectionOptions): Effect.fn.Return<Connection, RedisError, Scope.Scope> {
+export const open = Effect.fnUntraced(function* (
+  options: ConnectionOptions
+): Effect.fn.Return<Connection, RedisError, Scope.Scope> {
   const connecting = new AbortController()
-  const socket = {
-    reconnectStrategy: false as const,
-    connectTimeout: Duration.toMillis(commandTimeout),
-    socketTimeout: Duration.toMillis(silenceLimit),
-    // Closes a socket that is still connecting, which the client's `destroy` leaves open.
-    signal: connecting.signal
-  }
   const scope = yield* Scope.make()
   const opened = Layer.buildWithScope(
-    NodeRedis.layer({
-      url: Redacted.value(url),
-      // The form of replies must not depend on the version of the server.
-      RESP: 2,
-      disableOfflineQueue: true,
-      // One caller has a command or two in flight. This reveals a leak.
-      commandsQueueMaxLength: 64,
-      name: "kube-resource-api",
-      socket: ca === undefined ? socket : { ...socket, tls: true, ca }
-    }),
+    NodeRedis.layer(clientOptions(options, connecting.signal)),
     scope
     // The client logs each failed attempt; the caller logs the first of a series.
   ).pipe(Effect.provideService(References.MinimumLogLevel, "None"), Effect.uninterruptible)
@@ -91,7 +73,7 @@ export const open = Effect.fnUntraced(function* ({
       )
     )
   )
-  const services = yield* within(commandTimeout)(Fiber.join(opening))
+  const services = yield* within(options.commandTimeout)(Fiber.join(opening))
   const end = Effect.sync(() => Context.get(services, NodeRedis.NodeRedis).client.destroy())
   // Runs before the layer's own finalizer, which waits for commands in flight.
   yield* Effect.addFinalizer(() => end)

@@ -1,0 +1,45 @@
+/**
+ * The options of the Redis client.
+ *
+ * The package `redis` 6.3 builds a class with all commands for each client, unless its options equal those of the last client
+ * as JSON. That takes 25 ms or more of the processor: sessions that connect at the same time would miss their timeouts, each
+ * time anew, and each question to a Sentinel would hold up requests. So what differs between connections is kept out of JSON.
+ */
+import type * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { Duration, Redacted } from "effect"
+import type { ConnectionOptions } from "./SharedRedis.ts"
+
+/** The client never reconnects. The signal closes a socket that is still connecting, which its `destroy` leaves open. */
+export const clientOptions = (
+  { ca, commandTimeout, silenceLimit, url }: ConnectionOptions,
+  signal: AbortSignal
+): NonNullable<Parameters<typeof NodeRedis.layer>[0]> => {
+  const { hostname, password, pathname, port, protocol, username } = new URL(Redacted.value(url))
+  const socket = {
+    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: port === "" ? 6379 : Number(port),
+    reconnectStrategy: false as const,
+    connectTimeout: Duration.toMillis(commandTimeout),
+    socketTimeout: Duration.toMillis(silenceLimit),
+    signal
+  }
+  const credentials = {
+    ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+    ...(password === "" ? {} : { password: decodeURIComponent(password) })
+  }
+  return {
+    socket: withoutJson(
+      protocol === "rediss:" ? { ...socket, tls: true, ...(ca === undefined ? {} : { ca }) } : socket
+    ),
+    credentialsProvider: { type: "async-credentials-provider", credentials: () => Promise.resolve(credentials) },
+    database: Number(pathname.slice(1)),
+    // The form of replies must not depend on the version of the server.
+    RESP: 2,
+    disableOfflineQueue: true,
+    // One caller has a command or two in flight. This reveals a leak.
+    commandsQueueMaxLength: 64,
+    name: "kube-resource-api"
+  }
+}
+
+const withoutJson = <A extends object>(value: A): A => Object.defineProperty(value, "toJSON", { value: () => null })
