@@ -1,6 +1,6 @@
 /** A Redis that measures itself. */
 import { Effect, Redacted } from "effect"
-import { keysOf } from "../src/shared/Keys.ts"
+import { keysOf } from "../src/shared/redis/Keys.ts"
 import { started } from "../test/support/RedisServer.ts"
 
 const keys = keysOf("kube-resource-api")

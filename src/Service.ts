@@ -38,7 +38,7 @@ import * as MetricsServer from "./server/MetricsServer.ts"
 import * as Server from "./server/Server.ts"
 import type { SettingError } from "./settings/SettingError.ts"
 import type { Settings } from "./settings/Settings.ts"
-import type { RedisAddress } from "./shared/RedisSession.ts"
+import type { RedisAddress } from "./shared/redis/RedisSession.ts"
 
 type Platform = FileSystem.FileSystem | Path.Path
 

@@ -1,5 +1,5 @@
 import { describe, type Identity } from "../model/ClusterIdentity.ts"
-import { keysOf } from "./Keys.ts"
+import { keysOf } from "./redis/Keys.ts"
 
 /** The error that Redis holds the state of another cluster than this instance serves, and how to fix it. */
 export const otherCluster = (keyPrefix: string, serves: Identity, found: Identity) => ({

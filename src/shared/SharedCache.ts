@@ -5,9 +5,9 @@ import type { ClusterIdentity } from "../model/ClusterIdentity.ts"
 import { formatHostPort } from "../settings/Kind.ts"
 import { readPem } from "../settings/PemFile.ts"
 import { settings } from "../settings/Settings.ts"
-import * as Leader from "./Leader.ts"
-import * as Reader from "./Reader.ts"
-import * as RedisSession from "./RedisSession.ts"
+import * as Leader from "./leader/Leader.ts"
+import * as Reader from "./reader/Reader.ts"
+import * as RedisSession from "./redis/RedisSession.ts"
 import { redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 
 /** The events of the cluster, from Redis. Each array of the stream is one step. It neither fails nor ends. */

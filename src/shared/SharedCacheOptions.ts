@@ -1,6 +1,6 @@
 import { Duration } from "effect"
 import type { NamespaceName } from "../contract/Names.ts"
-import type { RedisAddress, SessionOptions } from "./RedisSession.ts"
+import type { RedisAddress, SessionOptions } from "./redis/RedisSession.ts"
 
 /** How the state of a cluster is shared through Redis. */
 export interface SharedCacheOptions {

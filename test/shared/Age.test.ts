@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Redacted, Stream } from "effect"
-import { keysOf } from "../../src/shared/Keys.ts"
+import { keysOf } from "../../src/shared/redis/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"

@@ -1,5 +1,5 @@
 import { Duration, Effect, Exit, Redacted, Schema, Scope } from "effect"
-import { keysOf } from "../../src/shared/Keys.ts"
+import { keysOf } from "../../src/shared/redis/Keys.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import type { RedisServer } from "../support/RedisServer.ts"
 import * as TcpProxy from "../support/TcpProxy.ts"

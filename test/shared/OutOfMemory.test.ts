@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Logger, Redacted } from "effect"
-import { keysOf } from "../../src/shared/Keys.ts"
+import { keysOf } from "../../src/shared/redis/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
 import { countOf, following, options, untilAge, untilCount } from "./Following.ts"

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Layer, Logger, Ref, References } from "effect"
 import { ClusterIdentity, type Identity, layerOf } from "../../src/model/ClusterIdentity.ts"
-import { keysOf } from "../../src/shared/Keys.ts"
+import { keysOf } from "../../src/shared/redis/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
 import { eventually } from "../support/Eventually.ts"
 import { RedisServer } from "../support/RedisServer.ts"

@@ -1,7 +1,7 @@
 /** The connection to the Redis server that the settings name, by its URL or through Sentinels. */
 import { Data, type Duration, Effect, FileSystem, Option, type Redacted, Schema, type Scope } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
-import { formatHostPort } from "../settings/Kind.ts"
+import { formatHostPort } from "../../settings/Kind.ts"
 import * as Sentinels from "./Sentinels.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 

@@ -7,7 +7,7 @@
  * run all the same: they add little, and they trim the log first.
  */
 import { script } from "effect/persistence/Redis"
-import type { Identity } from "../model/ClusterIdentity.ts"
+import type { Identity } from "../../model/ClusterIdentity.ts"
 import { clusterFields, metaFields, watchedField } from "./Keys.ts"
 
 /** The first line of a script that Redis refuses when it is out of memory, and of one that it runs. */

@@ -7,7 +7,7 @@
  */
 import { Duration, Effect, Queue, Redacted, Result, Schema, SchemaTransformation } from "effect"
 import type { RedisError } from "effect/persistence/Redis"
-import { formatHostPort, HostPort } from "../settings/Kind.ts"
+import { formatHostPort, HostPort } from "../../settings/Kind.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 
 /** The Sentinels, and the credentials for them and for the servers that they name. */

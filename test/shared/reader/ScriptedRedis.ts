@@ -1,13 +1,13 @@
 import { Result } from "effect"
-import { type Identity, isSame } from "../../src/model/ClusterIdentity.ts"
-import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import type { Head, Input, ListState, Page, ReadEntry, Request } from "../../src/shared/ReaderState.ts"
-import { type LogEntry, type LogId, isAfter, start, type ToldEvent } from "../../src/shared/SharedLog.ts"
-import { appliedOf, changeOf, noObjects, type Objects, takeField } from "../../src/shared/SharedObject.ts"
-import { type WatchScope, watchScopeNameOf } from "../../src/shared/WatchScope.ts"
-import * as Given from "../cache/Given.ts"
-import { own } from "./Clusters.ts"
-import { History, truth } from "./Shown.ts"
+import { type Identity, isSame } from "../../../src/model/ClusterIdentity.ts"
+import type { ClusterEvent } from "../../../src/model/ClusterEvent.ts"
+import type { Head, Input, ListState, Page, ReadEntry, Request } from "../../../src/shared/reader/ReaderState.ts"
+import { type LogEntry, type LogId, isAfter, start, type ToldEvent } from "../../../src/shared/SharedLog.ts"
+import { appliedOf, changeOf, noObjects, type Objects, takeField } from "../../../src/shared/SharedObject.ts"
+import { type WatchScope, watchScopeNameOf } from "../../../src/shared/WatchScope.ts"
+import * as Given from "../../cache/Given.ts"
+import { own } from "../Clusters.ts"
+import { History, truth } from "../Shown.ts"
 
 export const leaseMillis = 1000
 

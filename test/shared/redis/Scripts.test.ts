@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import type { Identity } from "../../src/model/ClusterIdentity.ts"
-import { keysOf } from "../../src/shared/Keys.ts"
-import * as RedisSession from "../../src/shared/RedisSession.ts"
-import * as Scripts from "../../src/shared/Scripts.ts"
-import * as SharedRedis from "../../src/shared/SharedRedis.ts"
-import { endpointOf, other, own } from "./Clusters.ts"
-import { RedisServer } from "../support/RedisServer.ts"
+import type { Identity } from "../../../src/model/ClusterIdentity.ts"
+import { keysOf } from "../../../src/shared/redis/Keys.ts"
+import * as RedisSession from "../../../src/shared/redis/RedisSession.ts"
+import * as Scripts from "../../../src/shared/redis/Scripts.ts"
+import * as SharedRedis from "../../../src/shared/redis/SharedRedis.ts"
+import { endpointOf, other, own } from "../Clusters.ts"
+import { RedisServer } from "../../support/RedisServer.ts"
 
 const keys = keysOf("test")
 const maxEntries = 100

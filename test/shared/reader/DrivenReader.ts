@@ -1,10 +1,10 @@
 import { Chunk } from "effect"
-import * as View from "../../src/cache/ClusterView.ts"
-import { Freshness, sign } from "../../src/cache/Freshness.ts"
-import type { Identity } from "../../src/model/ClusterIdentity.ts"
-import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import { isOlder } from "../../src/model/ResourceVersion.ts"
-import { step } from "../../src/shared/ReaderProtocol.ts"
+import * as View from "../../../src/cache/ClusterView.ts"
+import { Freshness, sign } from "../../../src/cache/Freshness.ts"
+import type { Identity } from "../../../src/model/ClusterIdentity.ts"
+import type { ClusterEvent } from "../../../src/model/ClusterEvent.ts"
+import { isOlder } from "../../../src/model/ResourceVersion.ts"
+import { step } from "../../../src/shared/reader/ReaderProtocol.ts"
 import {
   type Emission,
   initial,
@@ -14,14 +14,14 @@ import {
   type ReadEntry,
   type Request,
   type State
-} from "../../src/shared/ReaderState.ts"
-import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
-import { follows, isAfter, type LogId, type ToldEvent } from "../../src/shared/SharedLog.ts"
-import { type Objects, replacedBy, takeEvent } from "../../src/shared/SharedObject.ts"
-import { watchScopeNameOf } from "../../src/shared/WatchScope.ts"
-import { own } from "./Clusters.ts"
+} from "../../../src/shared/reader/ReaderState.ts"
+import type { SharedCacheOptions } from "../../../src/shared/SharedCacheOptions.ts"
+import { follows, isAfter, type LogId, type ToldEvent } from "../../../src/shared/SharedLog.ts"
+import { type Objects, replacedBy, takeEvent } from "../../../src/shared/SharedObject.ts"
+import { watchScopeNameOf } from "../../../src/shared/WatchScope.ts"
+import { own } from "../Clusters.ts"
 import type { ScriptedRedis } from "./ScriptedRedis.ts"
-import { makeWatchdog, shown } from "./Shown.ts"
+import { makeWatchdog, shown } from "../Shown.ts"
 
 const eventOf = (emission: Emission): ClusterEvent => {
   if (emission._tag !== "Snapshot") return emission

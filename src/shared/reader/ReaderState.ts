@@ -5,15 +5,15 @@
  * entries are by Redis' clock. `ReaderLiveness` converts them.
  */
 import { Chunk, Duration, type Result } from "effect"
-import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { describe, type Identity, isSame } from "../model/ClusterIdentity.ts"
-import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
-import { otherCluster } from "./OtherCluster.ts"
-import type { LoadReason } from "./SharedCacheObserver.ts"
-import { backoffOf, beatEvery, missedBeats, renewEvery, type SharedCacheOptions } from "./SharedCacheOptions.ts"
-import { type LogEntry, type LogId, start, type ToldEvent } from "./SharedLog.ts"
-import type { Objects } from "./SharedObject.ts"
-import { type WatchScope, watchScopesOf } from "./WatchScope.ts"
+import type { ClusterEvent } from "../../model/ClusterEvent.ts"
+import { describe, type Identity, isSame } from "../../model/ClusterIdentity.ts"
+import { isOlder, type ResourceVersion } from "../../model/ResourceVersion.ts"
+import { otherCluster } from "../OtherCluster.ts"
+import type { LoadReason } from "../SharedCacheObserver.ts"
+import { backoffOf, beatEvery, missedBeats, renewEvery, type SharedCacheOptions } from "../SharedCacheOptions.ts"
+import { type LogEntry, type LogId, start, type ToldEvent } from "../SharedLog.ts"
+import type { Objects } from "../SharedObject.ts"
+import { type WatchScope, watchScopesOf } from "../WatchScope.ts"
 
 /** Names a list. Each leader numbers its lists, and a later leader has a later epoch. */
 export interface Generation {

@@ -1,14 +1,14 @@
 /** The Redis queries that answer a reader's requests. */
 import { Duration, Effect, Result, Schema, SchemaTransformation } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
-import { Identity } from "../model/ClusterIdentity.ts"
-import { ResourceVersion } from "../model/ResourceVersion.ts"
-import { clusterFields, type Keys, metaFields, watchedField } from "./Keys.ts"
+import { Identity } from "../../model/ClusterIdentity.ts"
+import { ResourceVersion } from "../../model/ResourceVersion.ts"
+import { clusterFields, type Keys, metaFields, watchedField } from "../redis/Keys.ts"
 import type { Head, Input, Look, Page, ReadEntry, Request } from "./ReaderState.ts"
-import * as Scripts from "./Scripts.ts"
-import * as SharedLog from "./SharedLog.ts"
-import { metaPrefix, noObjects, takeField } from "./SharedObject.ts"
-import * as SharedRedis from "./SharedRedis.ts"
+import * as Scripts from "../redis/Scripts.ts"
+import * as SharedLog from "../SharedLog.ts"
+import { metaPrefix, noObjects, takeField } from "../SharedObject.ts"
+import * as SharedRedis from "../redis/SharedRedis.ts"
 
 /** The source of the reader's queries. */
 export interface Source {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Redacted } from "effect"
 import { createClient } from "redis"
-import { clientOptions } from "../../src/shared/ClientOptions.ts"
+import { clientOptions } from "../../../src/shared/redis/ClientOptions.ts"
 
 const clientOf = (url: string, ca?: string) =>
   createClient(

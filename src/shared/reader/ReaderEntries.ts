@@ -1,6 +1,6 @@
 /** Applies entries of the shared log to the reader's state. */
 import { Chunk } from "effect"
-import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
+import { isOlder, type ResourceVersion } from "../../model/ResourceVersion.ts"
 import * as Liveness from "./ReaderLiveness.ts"
 import * as Loads from "./ReaderLoads.ts"
 import {
@@ -15,8 +15,8 @@ import {
   type ScopeState,
   type State
 } from "./ReaderState.ts"
-import * as SharedLog from "./SharedLog.ts"
-import { watchScopeNameOf } from "./WatchScope.ts"
+import * as SharedLog from "../SharedLog.ts"
+import { watchScopeNameOf } from "../WatchScope.ts"
 
 /** Takes an entry. After a gap, or an entry that cannot be decoded, every snapshot must be loaded. */
 export const takeEntry = (state: State, { content, id }: ReadEntry, now: Moment): State => {

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Logger, Queue, Redacted, Stream } from "effect"
-import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import { keysOf } from "../../src/shared/Keys.ts"
-import * as SharedCache from "../../src/shared/SharedCache.ts"
-import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
-import * as Given from "../cache/Given.ts"
-import { countOf, following, options, untilAge, untilCount } from "./Following.ts"
-import { eventually } from "../support/Eventually.ts"
-import { RedisServer } from "../support/RedisServer.ts"
-import { ScriptedCluster } from "./ScriptedCluster.ts"
+import type { ClusterEvent } from "../../../src/model/ClusterEvent.ts"
+import { keysOf } from "../../../src/shared/redis/Keys.ts"
+import * as SharedCache from "../../../src/shared/SharedCache.ts"
+import type { SharedCacheOptions } from "../../../src/shared/SharedCacheOptions.ts"
+import * as Given from "../../cache/Given.ts"
+import { countOf, following, options, untilAge, untilCount } from "../Following.ts"
+import { eventually } from "../../support/Eventually.ts"
+import { RedisServer } from "../../support/RedisServer.ts"
+import { ScriptedCluster } from "../ScriptedCluster.ts"
 
 const keys = keysOf("test")
 

@@ -6,17 +6,17 @@
 import { Cause, Clock, Data, Duration, Effect, Option, Random, Ref, Schema, Stream, SynchronizedRef } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { randomUUID } from "node:crypto"
-import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { ClusterIdentity, type Identity } from "../model/ClusterIdentity.ts"
-import { monotonicMillis } from "../model/MonotonicTime.ts"
-import * as Backoff from "../retry/Backoff.ts"
-import { type Keys, keysOf, metaFields, watchedField } from "./Keys.ts"
+import type { ClusterEvent } from "../../model/ClusterEvent.ts"
+import { ClusterIdentity, type Identity } from "../../model/ClusterIdentity.ts"
+import { monotonicMillis } from "../../model/MonotonicTime.ts"
+import * as Backoff from "../../retry/Backoff.ts"
+import { type Keys, keysOf, metaFields, watchedField } from "../redis/Keys.ts"
 import * as LeaderState from "./LeaderState.ts"
 import * as LeaderWord from "./LeaderWord.ts"
-import { otherCluster } from "./OtherCluster.ts"
-import * as RedisSession from "./RedisSession.ts"
-import * as Scripts from "./Scripts.ts"
-import { SharedCacheObserver } from "./SharedCacheObserver.ts"
+import { otherCluster } from "../OtherCluster.ts"
+import * as RedisSession from "../redis/RedisSession.ts"
+import * as Scripts from "../redis/Scripts.ts"
+import { SharedCacheObserver } from "../SharedCacheObserver.ts"
 import {
   backoffOf,
   beatEvery,
@@ -24,11 +24,11 @@ import {
   redisOptions,
   renewEvery,
   type SharedCacheOptions
-} from "./SharedCacheOptions.ts"
-import { encode, type ToldEvent } from "./SharedLog.ts"
-import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "./SharedObject.ts"
-import * as SharedRedis from "./SharedRedis.ts"
-import { watchScopesOf } from "./WatchScope.ts"
+} from "../SharedCacheOptions.ts"
+import { encode, type ToldEvent } from "../SharedLog.ts"
+import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "../SharedObject.ts"
+import * as SharedRedis from "../redis/SharedRedis.ts"
+import { watchScopesOf } from "../WatchScope.ts"
 
 /** A leader must step down: Redis refused a write of it, or it cannot watch the cluster. */
 class Deposed extends Data.TaggedError("Deposed")<{ readonly because: "lease" | "log" | "lists" | "watch" }> {}

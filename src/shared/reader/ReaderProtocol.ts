@@ -7,7 +7,7 @@
  * failure never removes the shown lists: they age.
  */
 import { Chunk } from "effect"
-import { type Identity, isSame } from "../model/ClusterIdentity.ts"
+import { type Identity, isSame } from "../../model/ClusterIdentity.ts"
 import { takeEntry } from "./ReaderEntries.ts"
 import * as Liveness from "./ReaderLiveness.ts"
 import * as Loads from "./ReaderLoads.ts"
@@ -27,7 +27,7 @@ import {
   type Moment,
   type State
 } from "./ReaderState.ts"
-import * as SharedLog from "./SharedLog.ts"
+import * as SharedLog from "../SharedLog.ts"
 
 /**
  * Takes the reply to `state.request`, the end of the session, or the cluster's identity. Any other input changes nothing.

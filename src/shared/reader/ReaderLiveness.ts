@@ -6,8 +6,8 @@
  * leader that this session saw arrive.
  */
 import { Chunk } from "effect"
-import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { unversioned } from "../model/ResourceVersion.ts"
+import type { ClusterEvent } from "../../model/ClusterEvent.ts"
+import { unversioned } from "../../model/ResourceVersion.ts"
 import {
   type Head,
   leaderOf,
@@ -18,8 +18,8 @@ import {
   type ScopeState,
   type State
 } from "./ReaderState.ts"
-import { missedBeats } from "./SharedCacheOptions.ts"
-import { isAfter, type LogEntry, type LogId, type ToldEvent } from "./SharedLog.ts"
+import { missedBeats } from "../SharedCacheOptions.ts"
+import { isAfter, type LogEntry, type LogId, type ToldEvent } from "../SharedLog.ts"
 
 type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
 

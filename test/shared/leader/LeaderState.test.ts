@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as LeaderState from "../../src/shared/LeaderState.ts"
-import { watchScopesOf } from "../../src/shared/WatchScope.ts"
-import * as Given from "../cache/Given.ts"
+import * as LeaderState from "../../../src/shared/leader/LeaderState.ts"
+import { watchScopesOf } from "../../../src/shared/WatchScope.ts"
+import * as Given from "../../cache/Given.ts"
 
 describe("the state of a leader", () => {
   it("moves the age of the hash in use only with its content, not while the next list is being written", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as LeaderWord from "../../src/shared/LeaderWord.ts"
+import * as LeaderWord from "../../../src/shared/leader/LeaderWord.ts"
 
 /** The word after these steps, each with its time. */
 const after = (

@@ -1,15 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Redacted, Result, Schema } from "effect"
-import type { Input, ReadEntry } from "../../src/shared/ReaderState.ts"
-import type { SharedCacheOptions } from "../../src/shared/SharedCacheOptions.ts"
-import type { LogEntry, LogId, ToldEvent } from "../../src/shared/SharedLog.ts"
-import { noObjects } from "../../src/shared/SharedObject.ts"
-import { watchScopesOf } from "../../src/shared/WatchScope.ts"
-import * as Given from "../cache/Given.ts"
-import { identityOf, other, own } from "./Clusters.ts"
+import type { Input, ReadEntry } from "../../../src/shared/reader/ReaderState.ts"
+import type { SharedCacheOptions } from "../../../src/shared/SharedCacheOptions.ts"
+import type { LogEntry, LogId, ToldEvent } from "../../../src/shared/SharedLog.ts"
+import { noObjects } from "../../../src/shared/SharedObject.ts"
+import { watchScopesOf } from "../../../src/shared/WatchScope.ts"
+import * as Given from "../../cache/Given.ts"
+import { identityOf, other, own } from "../Clusters.ts"
 import { DrivenReader } from "./DrivenReader.ts"
 import { leaseMillis, ScriptedRedis } from "./ScriptedRedis.ts"
-import { shown, truth } from "./Shown.ts"
+import { shown, truth } from "../Shown.ts"
 
 const optionsOf = (namespaces: ReadonlyArray<string> | undefined): SharedCacheOptions => ({
   server: { _tag: "Url", url: Redacted.make("redis://unused") },

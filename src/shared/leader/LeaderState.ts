@@ -1,11 +1,11 @@
 /** The state of a leader: the lists that it wrote, the liveness of its watches, and its position in the log. */
-import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import { isOlder, type ResourceVersion } from "../model/ResourceVersion.ts"
-import { metaFields } from "./Keys.ts"
-import type { NextEntry, ScopeChange } from "./Scripts.ts"
-import * as SharedLog from "./SharedLog.ts"
-import { changeOf, type ListEvent } from "./SharedObject.ts"
-import { type WatchScope, watchScopeNameOf } from "./WatchScope.ts"
+import type { ClusterEvent } from "../../model/ClusterEvent.ts"
+import { isOlder, type ResourceVersion } from "../../model/ResourceVersion.ts"
+import { metaFields } from "../redis/Keys.ts"
+import type { NextEntry, ScopeChange } from "../redis/Scripts.ts"
+import * as SharedLog from "../SharedLog.ts"
+import { changeOf, type ListEvent } from "../SharedObject.ts"
+import { type WatchScope, watchScopeNameOf } from "../WatchScope.ts"
 
 /** A leader's state of one scope. */
 export interface LedScope {
