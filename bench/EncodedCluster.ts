@@ -1,7 +1,7 @@
 /**
  * A cluster of `DEPLOYMENTS` realistic deployments, `EACH` to a namespace, that are served from encoded bytes. It speaks
  * only lists and watches of namespaces and deployments: pages, streaming lists and watches, in the encoding that `Accept`
- * asks for. It prints its URL, a URL that always answers in JSON, and that of its control server.
+ * asks for. It prints its URL and that of its control server.
  *
  * `POST /?perSecond=N&seconds=N&from=N` to the control server changes deployments at that rate. A change sets the count to
  * the microseconds since `from` on the machine's monotonic clock, so that a reader knows its age. About 50 changes a second
@@ -187,19 +187,17 @@ const main = Effect.gen(function* () {
   const { collection: namespaces } = makeCollection(Math.ceil(size / each), (namespace) => ({ namespace, name: 0 }))
   let bytes = 0
   const count = (sent: number) => (bytes += sent)
-  const serving = (contentTypeOf: (request: IncomingMessage) => ContentType) =>
-    listening((request, response) =>
-      answer({ request, response }, { namespaces, deployments }, contentTypeOf(request), count)
-    )
-  const url = yield* serving(({ headers }) => (headers.accept?.includes("protobuf") === true ? "protobuf" : "json"))
-  const jsonUrl = yield* serving(() => "json")
+  const url = yield* listening((request, response) => {
+    const contentType = request.headers.accept?.includes("protobuf") === true ? "protobuf" : "json"
+    answer({ request, response }, { namespaces, deployments }, contentType, count)
+  })
   const control = yield* listening((request, response) => {
     const query = new URL(request.url ?? "/", "http://cluster").searchParams
     void Effect.runPromise(
       Effect.map(makeChanges(change, size, query), (made) => response.end(JSON.stringify({ ...made, bytes })))
     )
   })
-  process.stdout.write(`${JSON.stringify({ url, jsonUrl, control })}\n`)
+  process.stdout.write(`${JSON.stringify({ url, control })}\n`)
   return yield* Effect.never
 })
 

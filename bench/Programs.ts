@@ -38,9 +38,8 @@ export const startCluster = Effect.fnUntraced(function* ({ each, namespaces, siz
   return { url }
 })
 
-/** An encoded cluster. `jsonUrl` answers in JSON whatever is asked for, `control` is the server that changes it. */
+/** An encoded cluster. `control` is the URL of the server that changes it. */
 export interface EncodedCluster extends Cluster {
-  readonly jsonUrl: string
   readonly control: string
 }
 
@@ -48,8 +47,8 @@ export interface EncodedCluster extends Cluster {
 export const startEncodedCluster = Effect.fnUntraced(function* (deployments: number, each = 100) {
   const instance = yield* start({ DEPLOYMENTS: String(deployments), EACH: String(each) }, "bench/EncodedCluster.ts")
   yield* instance.printed('"control"')
-  const { control, jsonUrl, url }: EncodedCluster = JSON.parse(instance.output())
-  return { url, jsonUrl, control }
+  const { control, url }: EncodedCluster = JSON.parse(instance.output())
+  return { url, control }
 })
 
 const decodeChanged = Schema.decodeUnknownEffect(

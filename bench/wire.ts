@@ -118,8 +118,10 @@ const decoding = Effect.fnUntraced(function* (quick: boolean) {
   )
 })
 
-const settingsOf = ({ jsonUrl, url }: EncodedCluster, contentType: ContentType) =>
-  serviceSettings({ url: contentType === "json" ? jsonUrl : url })
+const settingsOf = (cluster: EncodedCluster, contentType: ContentType) => ({
+  ...serviceSettings(cluster),
+  KUBE_CONTENT_TYPE: contentType
+})
 
 /** CPU microseconds of the whole service until it has listed the cluster, and the bytes that it received. */
 const listing = (cluster: EncodedCluster, contentType: ContentType) =>
