@@ -10,7 +10,7 @@ import {
   deleted,
   deployment,
   deployments,
-  holding,
+  withUndecodable,
   namespaceApplied,
   namespaceDeleted,
   namespaces,
@@ -417,7 +417,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
 
 describe("a list with objects that cannot be decoded", () => {
   const count = (view: View.ClusterView) => replicas(view, "personal/nginx")
-  const list = holding(deployments(40, ["personal/kafka", 3, 4]), "personal/nginx")
+  const list = withUndecodable(deployments(40, ["personal/kafka", 3, 4]), "personal/nginx")
   const held = View.apply(example, list)
 
   it("keeps their last known state, also for several lists in a row", () => {
@@ -427,15 +427,15 @@ describe("a list with objects that cannot be decoded", () => {
       '{"namespace":"personal","deployments":["kafka","nginx"]}'
     )
     const again = View.apply(
-      View.apply(held, holding(deployments(50), "personal/nginx")),
-      holding(deployments(60), "personal/nginx")
+      View.apply(held, withUndecodable(deployments(50), "personal/nginx")),
+      withUndecodable(deployments(60), "personal/nginx")
     )
     expect(count(again)).toBe(12)
     expect(count(View.apply(again, deployments(70)))).toBe(undefined)
   })
 
   it("shows nothing of an object that was not known before", () => {
-    const view = View.apply(example, holding(deployments(40), "personal/unknown", "unknown/nginx"))
+    const view = View.apply(example, withUndecodable(deployments(40), "personal/unknown", "unknown/nginx"))
     expect(replicas(view, "personal/unknown")).toBe(undefined)
     expect(view.deploymentCount).toBe(0)
   })
@@ -455,13 +455,13 @@ describe("a list with objects that cannot be decoded", () => {
     const view = [
       namespaces(0, "a", "b"),
       Given.deploymentsOf("a", 5, ["a/x", 3, 1], ["a/y", 4, 1]),
-      holding(Given.deploymentsOf("a", 9), "a/x")
+      withUndecodable(Given.deploymentsOf("a", 9), "a/x")
     ].reduce(View.apply, View.emptyOf([ns("a"), ns("b")]))
     expect([replicas(view, "a/x"), replicas(view, "a/y")]).toEqual([3, undefined])
   })
 
   it("keeps namespaces, with their deployments", () => {
-    const view = View.apply(example, holding(namespaces(40, "empty"), "personal", "unknown"))
+    const view = View.apply(example, withUndecodable(namespaces(40, "empty"), "personal", "unknown"))
     expect(text(View.namespacesBody(view))).toBe('{"namespaces":["empty","personal"]}')
     expect(count(view)).toBe(12)
     expect(View.hasNamespace(View.apply(view, namespaceDeleted("personal", 41)), ns("personal"))).toBe(false)
@@ -474,8 +474,8 @@ describe("a list with objects that cannot be decoded", () => {
       namespaceApplied("personal", 1001)
     )
     const restored = View.apply(
-      View.apply(newer, holding(deployments(500), "personal/nginx")),
-      holding(namespaces(500), "personal")
+      View.apply(newer, withUndecodable(deployments(500), "personal/nginx")),
+      withUndecodable(namespaces(500), "personal")
     )
     expect(count(restored)).toBe(20)
     expect(count(View.apply(restored, applied("personal/nginx", 7, 501)))).toBe(7)

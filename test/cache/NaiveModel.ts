@@ -32,7 +32,7 @@ export class NaiveModel {
         for (const [name, version] of items) this.namespaces.set(name, version)
         for (const [name, version] of before) {
           const left = rounds.get(name)
-          const isHeld = event.held?.has(name) === true && !items.has(name)
+          const isHeld = event.undecodable?.has(name) === true && !items.has(name)
           const isLater =
             left !== undefined &&
             !wentBack &&
@@ -52,10 +52,10 @@ export class NaiveModel {
         for (const [key, version] of this.unconfirmed) {
           const object = this.deployments.get(key)
           if (object !== undefined && !wentBack && isOlder(event.resourceVersion, version)) kept.push([key, object])
-          else if (event.held?.has(key) !== true) this.unconfirmed.delete(key)
+          else if (event.undecodable?.has(key) !== true) this.unconfirmed.delete(key)
         }
         this.deployments.clear()
-        for (const key of event.held ?? []) {
+        for (const key of event.undecodable ?? []) {
           const object = before.get(key)
           if (object === undefined) continue
           const isLowered = wentBack && isOlder(event.resourceVersion, object.resourceVersion)

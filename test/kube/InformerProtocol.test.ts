@@ -247,7 +247,7 @@ describe("InformerProtocol", () => {
         EmitHeard: () => assert.isFalse(due),
         OpenWatch: (action, { after }) => {
           if (action._tag !== "OpenWatch" || !due) return
-          if (after.position._tag === "Held") held = after.position.resourceVersion
+          if (after.position._tag === "Listed") held = after.position.resourceVersion
           assert.strictEqual(action.from, held)
         }
       }
@@ -482,7 +482,7 @@ describe("InformerProtocol", () => {
     runs,
     ({ choices, streamingList }) => {
       for (const { actions, after, before, input } of drive(choices, streamingList)) {
-        const skipped = actions.filter(({ _tag: tag }) => tag === "Skip" || tag === "Hold")
+        const skipped = actions.filter(({ _tag: tag }) => tag === "Skip" || tag === "CollectUndecodable")
         const found =
           input._tag === "PageListed"
             ? input.page.undecodable
@@ -491,7 +491,7 @@ describe("InformerProtocol", () => {
               : []
         const listing = before.phase._tag !== "Watching"
         const expected = found.flatMap(({ key, message }) => {
-          const hold: ReadonlyArray<Action> = listing && key !== undefined ? [{ _tag: "Hold", key }] : []
+          const hold: ReadonlyArray<Action> = listing && key !== undefined ? [{ _tag: "CollectUndecodable", key }] : []
           return listing || key !== undefined ? hold.concat({ _tag: "Skip", key, message }) : hold
         })
         assert.deepStrictEqual(skipped, expected)

@@ -216,15 +216,16 @@ export const informed = Effect.fnUntraced(function* (
   return { asked, questions, events, relists, ends, logged, warnings, skipped, told: () => events.map(told) }
 })
 
-const heldIn = (held: ReadonlySet<string> | undefined): string => (held === undefined ? "" : `~${[...held].join()}`)
+const undecodableOf = (keys: ReadonlySet<string> | undefined): string =>
+  keys === undefined ? "" : `~${[...keys].join()}`
 
-/** An event in short: `=a,b@9` is a list, `=a@9~b` one that holds b, `+a@3` applied, `-a@4` deleted. */
+/** An event in short: `=a,b@9` is a list, `=a@9~b` one in which b is undecodable, `+a@3` applied, `-a@4` deleted. */
 export const told = (event: ClusterEvent): string => {
   switch (event._tag) {
     case "NamespacesReplaced":
-      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
+      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}${undecodableOf(event.undecodable)}`
     case "DeploymentsReplaced":
-      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
+      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}${undecodableOf(event.undecodable)}`
     case "NamespaceApplied":
       return `+${event.object.name}@${event.object.resourceVersion}`
     case "DeploymentApplied":
