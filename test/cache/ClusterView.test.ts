@@ -151,7 +151,7 @@ describe("a view never goes back", () => {
     expect(replicas(View.apply(view, applied("personal/nginx", 1, 99)), "personal/nginx")).toBe(13)
   })
 
-  it("takes a version that is not decimal for newer", () => {
+  it("treats a version that is not decimal as newer", () => {
     expect(replicas(View.apply(example, applied("personal/nginx", 1, "opaque")), "personal/nginx")).toBe(1)
   })
 
@@ -317,14 +317,14 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect([wrote.namespaceCount, wrote.deploymentCount]).toEqual([4, 6])
   })
 
-  it("shows the other deployments that are known of it", () => {
+  it("shows the other known deployments of the namespace", () => {
     const known = View.apply(example, applied("later/old", 2, 30))
     const view = View.written(known, deployment("later/web", 7, 100))
     expect(text(View.deploymentsBody(view, ns("later")))).toBe('{"namespace":"later","deployments":["old","web"]}')
     expect(view.deploymentCount).toBe(7)
   })
 
-  it("shows it also if the watch of deployments was faster than the response to the write", () => {
+  it("shows the namespace if the event of the write arrived before its response", () => {
     const faster = View.apply(example, applied("later/web", 7, 100))
     expect(isShown(faster)).toBe(false)
     expect(isShown(View.written(faster, deployment("later/web", 7, 100)))).toBe(true)
@@ -348,7 +348,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(View.apply(wrote, namespaces(101, "personal", "later")))).toBe(true)
   })
 
-  it("is not changed by what is known of an earlier namespace of this name", () => {
+  it("is not changed by the history of an earlier namespace of this name", () => {
     const earlier = [
       namespaceApplied("later", 60),
       namespaces(70, "personal", "later"),
@@ -358,7 +358,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(earlier.reduce(View.apply, wrote))).toBe(true)
   })
 
-  it("is forgotten once a newer event or list confirms the namespace", () => {
+  it("does not protect the namespace once a newer event or list confirms it", () => {
     for (const confirmation of [namespaceApplied("later", 101), namespaces(101, "personal", "later")]) {
       const confirmed = View.apply(wrote, confirmation)
       expect(isShown(confirmed)).toBe(true)
@@ -372,7 +372,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(View.apply(later, namespaces(90, "personal")))).toBe(false)
   })
 
-  it("takes a version that is not decimal for newer", () => {
+  it("treats a version that is not decimal as newer", () => {
     expect(isShown(View.apply(wrote, namespaces("opaque", "personal")))).toBe(false)
     expect(isShown(View.apply(wrote, namespaceDeleted("later", "opaque")))).toBe(false)
   })
@@ -404,13 +404,13 @@ describe("read-your-writes in a namespace that is not known yet", () => {
       expect(isShown(View.apply(found, namespaces(0, "personal")))).toBe(false)
     })
 
-    it("does not count a sign of life from before", () => {
+    it("does not count a Heard with an age", () => {
       const old: ClusterEvent = { ...heard, agoMillis: 5 }
       expect([old, old, old].reduce(View.apply, polledWrote)).toBe(polledWrote)
     })
   })
 
-  it("does not end with signs of life of a watch", () => {
+  it("does not end with a Heard of a watch", () => {
     expect([heard, heard, heard].reduce(View.apply, wrote)).toBe(wrote)
   })
 })
@@ -440,7 +440,7 @@ describe("a list with objects that cannot be decoded", () => {
     expect(view.deploymentCount).toBe(0)
   })
 
-  it("still takes later events of them", () => {
+  it("still applies later events of them", () => {
     expect(count(View.apply(held, applied("personal/nginx", 4, 41)))).toBe(4)
     expect(count(View.apply(held, deleted("personal/nginx", 41)))).toBe(undefined)
   })

@@ -15,7 +15,7 @@ export class NaiveModel {
   readonly namespaces = new Map<string, ResourceVersion>()
   readonly deployments = new Map<string, DeploymentObject>()
   private readonly unconfirmed = new Map<string, ResourceVersion>()
-  /** The namespaces that only a write has shown, and the rounds of a poll that may still miss them. */
+  /** The namespaces known only from a write, and the number of poll rounds that may still miss them. */
   private readonly unconfirmedNamespaces = new Map<string, number>()
   private namespacesPast = past()
   private deploymentsPast = past()

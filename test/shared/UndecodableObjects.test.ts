@@ -32,7 +32,7 @@ const leading = Effect.fnUntraced(function* (
   return { tell, leader, reader: reader.cache }
 })
 
-/** The field of each object of the deployments' list that is in use. */
+/** A field of the hash of deployments in use. */
 const fieldOf = Effect.fnUntraced(function* (field: string) {
   const redis = yield* RedisServer
   return yield* redis.command("HGET", String(yield* redis.command("HGET", keysOf("test").scopes, "deployments")), field)
@@ -69,7 +69,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("keeps what an earlier leader knew, and skips what Redis does not hold or cannot be decoded", () =>
+  it.live("keeps what an earlier leader stored, and skips objects that are absent from Redis or corrupt there", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = calm(redis)
@@ -113,7 +113,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
     Schema.TaggedStruct("restored", { undecodable: Schema.Array(Paths) })
   ])
 
-  /** The events of these steps: each has a version of its own. */
+  /** The events of these steps, each with a different version. */
   const eventsOf = (steps: ReadonlyArray<typeof Step.Type>): ReadonlyArray<ClusterEvent> => {
     let version = 1000
     let count = 0
@@ -141,7 +141,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
     })
   }
 
-  it.live("is shown as by the cache of one instance", () =>
+  it.live("is shown as by an instance without a shared cache", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const sequences = yield* Arbitrary.sampleEffect(
@@ -156,7 +156,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
             const events = [...first, ...eventsOf(steps), Given.applied("keep/end", 1, 1_000_000)]
             const { reader } = yield* leading(calm(redis, `run-${++run}`), events)
             const own = events.reduce(View.apply, View.empty)
-            // The last event is applied by then.
+            // The last event has been applied by then.
             yield* eventually(
               () => shown(reader.current()),
               (now) => assert.deepStrictEqual(now, shown(own), JSON.stringify(steps))

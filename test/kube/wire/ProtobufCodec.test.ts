@@ -27,7 +27,7 @@ type Versioned = { readonly resourceVersion: ResourceVersion }
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
-/** The page in these chunks, or why it cannot be read. */
+/** The page in these chunks, or the reason why it cannot be decoded. */
 const readPage = <A extends Versioned>(kind: ResourceKind<A>, ...chunks: ReadonlyArray<Uint8Array>): unknown => {
   const reader = protobuf.page(kind)
   for (const chunk of chunks) {
@@ -80,7 +80,7 @@ describe("a list in protobuf", () => {
     assert.deepInclude(readPage(namespaces, list([namespace])), { items: [{ name: "personal", resourceVersion: "3" }] })
   })
 
-  it("reads fields in any order, the last of a repeated one, and skips unknown ones of each wire type", () => {
+  it("reads fields in any order, reads the last one of a repeated field, and skips unknown fields of each wire type", () => {
     const unknown = [
       integer(99, -1),
       (writer: Parameters<ReturnType<typeof raw>>[0]) => writer.tag(98, WireType.Bit64).fixed64(1n),
@@ -108,7 +108,7 @@ describe("a list in protobuf", () => {
     assert.deepStrictEqual(readPage(deployments, outer), { items: [nginx], undecodable: [], resourceVersion: "42" })
   })
 
-  it("reports objects that cannot be decoded, by their key, and reads the others", () => {
+  it("reports objects that cannot be decoded by their key, and reads the others", () => {
     const truncated = deployment("broken", 5).subarray(0, -1)
     const items = [deployment("nginx", -1), new Uint8Array(0), truncated, deployment("kafka")]
     assert.deepInclude(readPage(deployments, list(items)), {
@@ -174,7 +174,7 @@ describe("a watch in protobuf", () => {
     assert.deepStrictEqual(readWatch(deployments, ...Array.from(whole, (byte) => Uint8Array.of(byte))), events)
   })
 
-  it("reports an object that cannot be decoded, by its key, and goes on", () => {
+  it("reports an object that cannot be decoded by its key, and continues", () => {
     assert.deepStrictEqual(
       readWatch(
         deployments,
@@ -242,7 +242,7 @@ describe("a Status in protobuf", () => {
     assert.deepInclude(read.success, { code: 504, reason: "Timeout", message: "too old" })
   })
 
-  it("is none without the magic", () => {
+  it("is rejected without the magic bytes", () => {
     assert(Result.isFailure(protobuf.status(new TextEncoder().encode("upstream connect error"))))
   })
 })
