@@ -182,7 +182,7 @@ class ListReader<A extends Versioned> implements PageReader<A> {
     const header = readHeader(queue.peek(maxHeaderBytes))
     if (Result.isFailure(header)) return queue.length < maxHeaderBytes ? "wait" : { failure: header.failure }
     const { field, length, size } = header.success
-    if (length === undefined) return { failure: "a group" }
+    if (length === undefined) return { failure: "a field that is a group" }
     queue.skip(size)
     return this.outstanding === undefined
       ? this.enterOuter(field, length)
@@ -192,7 +192,8 @@ class ListReader<A extends Versioned> implements PageReader<A> {
   private readMagic() {
     if (this.queue.length < magic.length) return "wait"
     const { reader, start } = this.queue.take(magic.length)
-    if (magic.some((byte, index) => reader.buffer[start + index] !== byte)) return { failure: "no Kubernetes object" }
+    if (magic.some((byte, index) => reader.buffer[start + index] !== byte))
+      return { failure: "no magic bytes of Kubernetes protobuf" }
     this.hasMagic = true
     return "next"
   }

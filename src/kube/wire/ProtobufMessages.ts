@@ -66,7 +66,7 @@ export class MessageReader extends BinaryReader {
   message(): number {
     this.expect(WireType.LengthDelimited)
     const end = this.uint32() + this.pos
-    if (end > this.end) throw new RangeError("a length beyond the end")
+    if (end > this.end) throw new RangeError("a length beyond the end of its message")
     return end
   }
 
@@ -81,7 +81,7 @@ export class MessageReader extends BinaryReader {
   }
 
   private expect(wireType: WireType): void {
-    if (this.wireType !== wireType) throw new RangeError(`field ${this.field} of wire type ${this.wireType}`)
+    if (this.wireType !== wireType) throw new RangeError(`field ${this.field} of unexpected wire type ${this.wireType}`)
   }
 }
 
@@ -106,7 +106,7 @@ export const reading = <A>({ end, reader, start }: Span, read: (reader: MessageR
 const unwrap = (reader: MessageReader, end: number): number => {
   const { buffer, pos } = reader
   if (end - pos < magic.length || magic.some((byte, index) => buffer[pos + index] !== byte)) {
-    throw new RangeError("no Kubernetes object")
+    throw new RangeError("no magic bytes of Kubernetes protobuf")
   }
   reader.pos += magic.length
   let start = end
