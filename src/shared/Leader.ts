@@ -14,7 +14,15 @@ import * as Scripts from "./Scripts.ts"
 import { SharedCacheObserver } from "./SharedCacheObserver.ts"
 import { backoffOf, beatEvery, patienceOf, redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 import { encode, type ToldEvent } from "./SharedLog.ts"
-import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "./SharedObject.ts"
+import {
+  appliedOf,
+  changeOf,
+  undecodableFields,
+  type ListEvent,
+  noObjects,
+  takeField,
+  withLastKnown
+} from "./SharedObject.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 import { watchScopesOf } from "./WatchScope.ts"
 
@@ -241,7 +249,7 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
     return [next, term.redis.eval(Scripts.append)(term.keys, entry, changes, undefined)]
   })
 
-/** Fills a new hash, and then replaces the one in use with it. Held objects are copied from that one. */
+/** Fills a new hash, then replaces the one in use. Undecodable objects are copied from the latter. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
   const heardAt = yield* monotonic
@@ -250,8 +258,8 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   if (scope === undefined) return
   const { name } = scope.scope
   const generation = keys.generation(name, state.last.epoch, state.lists)
-  const held = yield* readHeld(term, scope, heldFields(event))
-  const objects = appliedOf(withHeld(event, held))
+  const lastKnown = yield* readLastKnown(term, scope, undecodableFields(event))
+  const objects = appliedOf(withLastKnown(event, lastKnown))
   for (let at = 0; at < objects.length; at += objectsAtOnce) {
     const changes = objects.slice(at, at + objectsAtOnce).flatMap((one) => changeOf(one) ?? [])
     const fields = changes.map(({ field, text }) => [field, text ?? ""] as const)
@@ -276,8 +284,8 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   ])
 })
 
-/** Reads objects from the hash in use. Those that it does not have, or that cannot be decoded, are left out. */
-const readHeld = Effect.fnUntraced(function* (
+/** Reads objects from the hash in use. Omits those that are absent or cannot be decoded. */
+const readLastKnown = Effect.fnUntraced(function* (
   { options, redis }: Term,
   { inUse, scope }: LeaderState.LedScope,
   fields: ReadonlyArray<string>

@@ -11,8 +11,8 @@ import type { LogEntry, ToldEvent } from "./SharedLog.ts"
 type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
 
 /**
- * The watch is lost on `Lost`; any other event proves that it is live. A `Heard` of a list without a version ends a round of
- * the leader's poll, `isNew` unless the reader is catching up.
+ * The watch is lost on `Lost`; any other event proves that it is live. A `Heard` of an unversioned list ends a round of the
+ * leader's poll. `isNew`: the event is read as it is written; the reader is not catching up.
  */
 export const told = (scope: ScopeState, at: number, event: ToldEvent, isNew: boolean): ScopeState => {
   if (event._tag === "Lost") return { ...scope, live: false }
@@ -59,7 +59,7 @@ export const redisNow = (state: State, { millis }: Moment): number => millis + s
 export const isSilent = (state: State, now: Moment): boolean =>
   redisNow(state, now) - state.spokeAt >= state.silenceMillis
 
-/** Puts a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled, into the outbox. */
+/** Appends to the outbox a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled. */
 export const report = (state: State, now: Moment): State => {
   const scopes = state.scopes.map((scope) => reportOf(state, scope, now))
   const signs = scopes.flatMap((scope, index) => {
@@ -85,7 +85,7 @@ const reportOf = (state: State, scope: ScopeState, now: Moment): ScopeState => {
   return shownHeardAt === scope.shownHeardAt ? scope : { ...scope, shownHeardAt }
 }
 
-/** `polled`: the leader completed a round just now, which a `Heard` without an age says. */
+/** `polled`: the leader has just completed a round of its poll. A `Heard` without an age reports that. */
 const signOf = (
   state: State,
   { reported, scope, shownHeardAt }: ScopeState,

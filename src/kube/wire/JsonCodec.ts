@@ -1,4 +1,4 @@
-/** Lists, watches and errors in JSON. Objects are projected as they are decoded, so that the rest of them is not kept. */
+/** Decodes lists, watches and errors in JSON. Of each object only the fields that are read are kept. */
 import { Result, Schema } from "effect"
 import { ResourceVersion } from "../../model/ResourceVersion.ts"
 import { absent, decodeJson, decoder } from "./Json.ts"
@@ -49,7 +49,7 @@ const Bookmark = Schema.Struct({
   })
 })
 
-// The fields are validated by the kind, so that an object with an invalid one still has a key.
+// `ResourceKind` validates the fields, so an object with an invalid one still has a key.
 const ObjectShape = Schema.Struct({
   metadata: absent(
     Schema.Struct({
