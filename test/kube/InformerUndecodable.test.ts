@@ -107,9 +107,10 @@ describe("an object that cannot be decoded", () => {
 
   it.effect("counts as heard, and does not move the version to resume from", () =>
     Effect.gen(function* () {
-      const { asked, ends } = yield* informed({
-        watches: [{ says: [...synced, 60, bookmark(6), 170, unreadable("a"), 170], end: "close" }]
-      })
+      const { asked, ends } = yield* informed(
+        { watches: [{ says: [...synced, 60, bookmark(6), 170, unreadable("a"), 170], end: "close" }] },
+        { watchAtLeast: "9 minutes" }
+      )
       yield* TestClock.adjust("400 seconds")
       assert.deepStrictEqual(ends, ["closed"])
       assert.strictEqual(asked[1]?.resourceVersion, "6")
