@@ -28,10 +28,14 @@ export class ByteQueue {
     const skipped = Math.min(count, this.length)
     this.length -= skipped
     this.from += skipped
-    for (let [first] = this.readers; first !== undefined && this.from >= first.len; [first] = this.readers) {
-      this.from -= first.len
-      this.readers.shift()
+    let passed = 0
+    for (const { len } of this.readers) {
+      if (this.from < len) break
+      this.from -= len
+      passed += 1
     }
+    // All at once: to remove the first of many chunks moves the others.
+    if (passed > 0) this.readers.splice(0, passed)
     return skipped
   }
 

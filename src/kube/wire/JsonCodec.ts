@@ -58,8 +58,10 @@ const ObjectShape = Schema.Struct({
       resourceVersion: Schema.optional(Schema.Unknown)
     })
   ),
-  spec: absent(Schema.Struct({ replicas: Schema.optional(Schema.Unknown) }))
+  spec: Schema.optional(Schema.Unknown)
 })
+
+const SpecShape = absent(Schema.Struct({ replicas: Schema.optional(Schema.Unknown) }))
 
 const noFields: ObjectFields = {
   name: undefined,
@@ -69,6 +71,7 @@ const noFields: ObjectFields = {
 }
 
 const decodeObject = Schema.decodeUnknownResult(ObjectShape)
+const decodeSpec = Schema.decodeUnknownResult(SpecShape)
 
 const fieldsOf = (input: unknown): ObjectFields =>
   Result.match(decodeObject(input), {
@@ -77,7 +80,11 @@ const fieldsOf = (input: unknown): ObjectFields =>
       name: metadata?.name,
       namespace: metadata?.namespace,
       resourceVersion: metadata?.resourceVersion,
-      replicas: spec?.replicas ?? undefined
+      // Of an invalid spec the count is null: invalid, too, but not absent.
+      replicas: Result.match(decodeSpec(spec), {
+        onFailure: () => null,
+        onSuccess: (spec) => spec?.replicas ?? undefined
+      })
     })
   })
 

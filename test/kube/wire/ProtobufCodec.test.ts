@@ -174,6 +174,16 @@ describe("a watch in protobuf", () => {
     assert.deepStrictEqual(readWatch(deployments, ...Array.from(whole, (byte) => Uint8Array.of(byte))), events)
   })
 
+  // Time that grows with the square of the chunks would exceed the timeout.
+  it("reads an event of 8 MB in chunks of 50 bytes", () => {
+    const event = change("MODIFIED", deployment("nginx", 12, text(99, "x".repeat(8_000_000))))
+    const reader = protobuf.watch(deployments)
+    const found = Array.from({ length: Math.ceil(event.length / 50) }, (_, index) =>
+      reader.push(event.subarray(50 * index, 50 * (index + 1)))
+    ).flatMap(({ complete }) => complete)
+    assert.deepStrictEqual(found.map(plain), [events[0]])
+  }, 10_000)
+
   it("reports an object that cannot be decoded by its key, and continues", () => {
     assert.deepStrictEqual(
       readWatch(
