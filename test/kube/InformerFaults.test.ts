@@ -311,4 +311,16 @@ describe("informers against a faulty cluster", () => {
     }),
     { streamingLists: false, maxPageSize: 1 }
   )
+
+  faulty(
+    "pages a server that ignores the request for a streaming list, and whose bookmarks keep it alive",
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.setQuirks({ ignoreSendInitialEvents: true })
+      const view = yield* recovers(() => Effect.void)
+      assert.include(view.ends, "deployments unsupported")
+      assert.deepStrictEqual(view.relists.toSorted(), ["deployments start", "namespaces start"])
+    }),
+    { bookmarkInterval: "50 millis" }
+  )
 })

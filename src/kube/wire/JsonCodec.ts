@@ -1,5 +1,6 @@
 /** Decodes lists, watches and errors in JSON. Of each object only the fields that are read are kept. */
 import { Result, Schema } from "effect"
+import { constants } from "node:buffer"
 import { ResourceVersion } from "../../model/ResourceVersion.ts"
 import { absent, decodeJson, decoder } from "./Json.ts"
 import {
@@ -8,6 +9,7 @@ import {
   type KubeCodec,
   type KubeListPage,
   objectOf,
+  type PageReader,
   type Progress,
   type Status,
   type UndecodableObject,
@@ -148,21 +150,29 @@ const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
   return { push: (chunk) => events(lines.push(chunk)), end: () => events(lines.end()) }
 }
 
+/** Reads a page of `kind` of less than `limit` characters. Default: the maximum length of a string. */
+export const readPage = <A extends Versioned>(
+  kind: ResourceKind<A>,
+  limit: number = constants.MAX_STRING_LENGTH
+): PageReader<A> => {
+  const decoder = new TextDecoder()
+  let text = ""
+  return {
+    push: (chunk) => {
+      const part = decoder.decode(chunk, { stream: true })
+      if (text.length + part.length >= limit) return `a list of ${limit} characters or more`
+      text += part
+      return undefined
+    },
+    end: () => Result.flatMap(decodeJson(text + decoder.decode()), (input) => decodeListPage(kind, input))
+  }
+}
+
 const utf8 = new TextDecoder()
 
 /** The JSON encoding. */
 export const json: KubeCodec = {
-  page: (kind) => {
-    const decoder = new TextDecoder()
-    let text = ""
-    return {
-      push: (chunk) => {
-        text += decoder.decode(chunk, { stream: true })
-        return undefined
-      },
-      end: () => Result.flatMap(decodeJson(text + decoder.decode()), (input) => decodeListPage(kind, input))
-    }
-  },
+  page: (kind) => readPage(kind),
   watch,
   status: (body) => Result.flatMap(decodeJson(utf8.decode(body)), decodeStatus)
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
-import { decodeListPage, decodeWatchEvent } from "../../../src/kube/wire/JsonCodec.ts"
+import { decodeListPage, decodeWatchEvent, readPage } from "../../../src/kube/wire/JsonCodec.ts"
 import { deployments } from "../../../src/kube/wire/ResourceKind.ts"
 
 const metadata = { namespace: "personal", name: "nginx", resourceVersion: "7" }
@@ -31,6 +31,22 @@ describe("a deployment in JSON", () => {
         Result.getOrThrow(decodeWatchEvent(deployments, { type: "ADDED", object: { metadata, spec } })),
         Result.getOrThrow(decodeWatchEvent(deployments, { type: "ADDED", object: { metadata, spec: { replicas: 1 } } }))
       )
+    }
+  })
+})
+
+describe("a list in JSON", () => {
+  const whole = Buffer.from(JSON.stringify({ metadata: { resourceVersion: "9" }, items: [{ metadata }] }))
+
+  it("cannot be read if it is too long for a string, which is no defect", () => {
+    for (const [limit, failure] of [
+      [whole.length, `a list of ${whole.length} characters or more`],
+      [whole.length + 1, undefined]
+    ] as const) {
+      const reader = readPage(deployments, limit)
+      assert.isUndefined(reader.push(whole.subarray(0, 20)))
+      assert.strictEqual(reader.push(whole.subarray(20)), failure)
+      if (failure === undefined) assert.lengthOf(Result.getOrThrow(reader.end()).items, 1)
     }
   })
 })
