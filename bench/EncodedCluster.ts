@@ -1,12 +1,12 @@
 /**
- * A cluster of `DEPLOYMENTS` realistic deployments, `EACH` to a namespace, that are served from encoded bytes. It speaks
- * only lists and watches of namespaces and deployments: pages, streaming lists and watches, in the encoding that `Accept`
- * asks for. It prints its URL, a URL that always answers in JSON, and that of its control server.
+ * A cluster of `DEPLOYMENTS` realistic deployments, `EACH` per namespace, served from pre-encoded bytes. It supports only
+ * paged lists, streaming lists and watches of namespaces and deployments, in the encoding that `Accept` requests. It prints
+ * its URL and that of its control server.
  *
  * `POST /?perSecond=N&seconds=N&from=N` to the control server changes deployments at that rate. A change sets the count to
  * the microseconds since `from` on the machine's monotonic clock, so that a reader knows its age. About 50 changes a second
- * are of the probe, deployment-00000 of load-00000. The response has the number of changes, the times of those of the probe,
- * and the bytes of all lists and watches since the start.
+ * go to the probe, deployment-00000 of load-00000. The response has the number of changes, the times of the probe's changes,
+ * and the number of bytes sent in lists and watches since the start.
  */
 import { Config, Effect } from "effect"
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http"
@@ -33,7 +33,7 @@ const encodings = (resource: WatchedResource): Readonly<Record<ContentType, Fram
 
 const encoded = { namespaces: encodings("namespaces"), deployments: encodings("deployments") }
 
-/** The objects of a resource, and its changes, of which each raised the version by one. */
+/** The objects of a resource, and its changes. Each change increments the version. */
 interface Collection {
   readonly size: number
   readonly object: (index: number) => EncodedObject
@@ -78,7 +78,7 @@ function* listed(frames: Frames, collection: Collection, from: number, limit: nu
   yield frames.closing
 }
 
-/** Yields undefined when there is nothing to send at present. */
+/** Yields undefined while there is nothing to send. */
 function* watched(frames: Frames, collection: Collection, from: number | undefined): Generator<Frame | undefined> {
   let sent = Math.max(0, (from ?? versionOf(collection)) - firstVersion)
   if (from === undefined) {
@@ -93,7 +93,8 @@ function* watched(frames: Frames, collection: Collection, from: number | undefin
 }
 
 /**
- * Writes frames in large pieces, each when the one before has been sent. Returns what to call when there may be new frames.
+ * Writes frames in large chunks, each after the previous one was flushed. Returns a function to call when there may be new
+ * frames.
  */
 const send = (response: ServerResponse, frames: Iterator<Frame | undefined>, sent: (bytes: number) => void) => {
   const buffer = Buffer.allocUnsafeSlow(bufferBytes)
@@ -148,7 +149,7 @@ const answer = (
   wake()
 }
 
-/** Makes changes. Succeeds with their number and the times of those of the probe. */
+/** Makes changes. Succeeds with their number and the times of the probe's changes. */
 const makeChanges = Effect.fnUntraced(function* (
   change: (index: number, replicas: number) => void,
   size: number,
@@ -187,19 +188,17 @@ const main = Effect.gen(function* () {
   const { collection: namespaces } = makeCollection(Math.ceil(size / each), (namespace) => ({ namespace, name: 0 }))
   let bytes = 0
   const count = (sent: number) => (bytes += sent)
-  const serving = (contentTypeOf: (request: IncomingMessage) => ContentType) =>
-    listening((request, response) =>
-      answer({ request, response }, { namespaces, deployments }, contentTypeOf(request), count)
-    )
-  const url = yield* serving(({ headers }) => (headers.accept?.includes("protobuf") === true ? "protobuf" : "json"))
-  const jsonUrl = yield* serving(() => "json")
+  const url = yield* listening((request, response) => {
+    const contentType = request.headers.accept?.includes("protobuf") === true ? "protobuf" : "json"
+    answer({ request, response }, { namespaces, deployments }, contentType, count)
+  })
   const control = yield* listening((request, response) => {
     const query = new URL(request.url ?? "/", "http://cluster").searchParams
     void Effect.runPromise(
       Effect.map(makeChanges(change, size, query), (made) => response.end(JSON.stringify({ ...made, bytes })))
     )
   })
-  process.stdout.write(`${JSON.stringify({ url, jsonUrl, control })}\n`)
+  process.stdout.write(`${JSON.stringify({ url, control })}\n`)
   return yield* Effect.never
 })
 

@@ -1,6 +1,6 @@
 /**
- * Lists and watches of realistic objects, from bytes that are encoded once. Names, uids, versions and counts are written into
- * a copy, so that serving costs little more than the copy.
+ * Lists and watches of realistic objects, from bytes that are encoded once. Serving an object copies the bytes and overwrites
+ * name, uid, version and count, which costs little more than the copy.
  */
 import { MessageWriter } from "../src/embedded/wire/MessageWriter.ts"
 import { beginUnknown, endUnknown, messageTag, writeListMeta } from "../src/embedded/wire/ProtobufObjects.ts"
@@ -14,10 +14,10 @@ import { realisticDeployment, realisticNamespace } from "./RealisticDeployment.t
 /** Writes a frame (an item of a list or an event of a watch) at a position of a buffer. Returns where it ends. */
 export type Frame = (into: Buffer, at: number) => number
 
-/** More than the size of any frame. */
+/** An upper bound of the size of a frame. */
 export const maxFrameBytes = 20_000
 
-/** An object. All but its count are numbers of the digits in the texts of `Identity`. */
+/** An object. All numbers except the count replace digits in the texts of `identity`. */
 export interface EncodedObject {
   readonly namespace: number
   readonly name: number
@@ -57,7 +57,7 @@ const identity = {
   resourceVersion: "5555555555"
 }
 
-// The int32 whose varint has five bytes.
+// An int32 whose varint has five bytes.
 const countMark = 2_147_483_647
 
 const digits = { namespace: "77777", name: "88888", uid: "666666666666", version: "5555555555" }
@@ -93,7 +93,7 @@ const writeDigits = (into: Buffer, at: number, width: number, value: number): vo
 
 const varintMark = new MessageWriter().int32(countMark).finish()
 
-// Padded: a longer varint than necessary is legal, and the lengths around it need not change.
+// Pads the varint, which is legal, so that the enclosing lengths stay the same.
 const writeVarint = (into: Buffer, at: number, value: number): number => {
   for (let index = 0; index < varintMark.length; index++) {
     into[at + index] = ((value >>> (7 * index)) & 0x7f) | (index < varintMark.length - 1 ? 0x80 : 0)
@@ -103,7 +103,7 @@ const writeVarint = (into: Buffer, at: number, value: number): number => {
 
 const writeDecimal = (into: Buffer, at: number, value: number): number => at + into.write(String(value), at, "latin1")
 
-/** A frame to fill with objects. */
+/** A frame whose name, uid, version and count are filled in for each object. */
 const template = (contentType: ContentType, bytes: Buffer): ((object: EncodedObject) => Frame) => {
   const mark = contentType === "json" ? Buffer.from(String(countMark)) : Buffer.from(varintMark)
   const counted = bytes.indexOf(mark)

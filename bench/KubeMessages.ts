@@ -1,6 +1,6 @@
 /**
- * Writes objects as the API server does: from their JSON, with the field numbers of `generated.proto` in k8s.io/api and
- * k8s.io/apimachinery. Only the fields that the objects of the benchmarks have are known.
+ * Writes objects in Kubernetes protobuf from their JSON, as the API server does. The field numbers are those of
+ * `generated.proto` in k8s.io/api and k8s.io/apimachinery. Only the fields of the benchmarks' objects are declared.
  */
 import type { MessageWriter } from "../src/embedded/wire/MessageWriter.ts"
 
@@ -26,7 +26,7 @@ export const write = (writer: MessageWriter, message: Message, value: Json | und
   for (const [key, field] of Object.entries(message)) field(writer, members[key])
 }
 
-// Go writes a field that is no pointer even if it is empty.
+// Go writes a field that is not a pointer even if it is empty.
 const text =
   (number: number): Field =>
   (writer, value) =>
@@ -52,7 +52,7 @@ const each =
     for (const value of elementsOf(values)) writer.message(number, (nested) => write(nested, fields, value))
   }
 
-/** A field of a message that JSON inlines. */
+/** A message with one field, which JSON inlines. */
 const inline = (number: number, field: Field): Field =>
   optional((writer, value) => writer.message(number, (nested) => field(nested, value)))
 

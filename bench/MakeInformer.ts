@@ -1,7 +1,7 @@
 /**
  * The baseline of the sync: client-node's informers of namespaces and deployments for the cluster of `KUBECONFIG`. Prints
- * "Ready" once both have listed, and keeps running. The lists are read in pages: 100,000 objects of 16 kB in one response
- * are 1.6 GB of JSON, more than the longest string of Node. At that size the heap needs some --max-old-space-size.
+ * "Ready" once both have listed, and keeps running. It lists in pages: 100,000 objects of 16 kB in one response are 1.6 GB of
+ * JSON, more than Node's maximum string length. At that size the heap needs a higher --max-old-space-size.
  */
 import {
   AppsV1Api,
@@ -18,7 +18,7 @@ interface Page {
   readonly _continue?: string
 }
 
-/** A list of all pages. */
+/** Lists all pages. */
 const paged =
   <A extends KubernetesObject>(list: (page: Page) => Promise<KubernetesListObject<A>>) =>
   async (): Promise<KubernetesListObject<A>> => {

@@ -14,7 +14,7 @@ export interface Server {
   readonly pid: number
 }
 
-/** The URL of the API of an embedded or an encoded cluster. */
+/** An embedded or an encoded cluster, by the URL of its API. */
 export interface Cluster {
   readonly url: string
 }
@@ -38,18 +38,17 @@ export const startCluster = Effect.fnUntraced(function* ({ each, namespaces, siz
   return { url }
 })
 
-/** An encoded cluster. `jsonUrl` answers in JSON whatever is asked for, `control` is the server that changes it. */
+/** An encoded cluster. `control` is the URL of its control server. */
 export interface EncodedCluster extends Cluster {
-  readonly jsonUrl: string
   readonly control: string
 }
 
-/** Starts an encoded cluster of so many deployments, `each` (100) in a namespace. */
+/** Starts an encoded cluster of `deployments` deployments, `each` per namespace. */
 export const startEncodedCluster = Effect.fnUntraced(function* (deployments: number, each = 100) {
   const instance = yield* start({ DEPLOYMENTS: String(deployments), EACH: String(each) }, "bench/EncodedCluster.ts")
   yield* instance.printed('"control"')
-  const { control, jsonUrl, url }: EncodedCluster = JSON.parse(instance.output())
-  return { url, jsonUrl, control }
+  const { control, url }: EncodedCluster = JSON.parse(instance.output())
+  return { url, control }
 })
 
 const decodeChanged = Schema.decodeUnknownEffect(
@@ -64,7 +63,7 @@ export const changeDeployments = ({ control }: EncodedCluster, perSecond: number
     )
   ).pipe(Effect.flatMap(decodeChanged), Effect.orDie)
 
-/** The bytes of all lists and watches of an encoded cluster since its start. */
+/** The number of bytes that an encoded cluster has sent in lists and watches since its start. */
 export const bytesSent = (cluster: EncodedCluster) =>
   Effect.map(changeDeployments(cluster, 1, 0, 0), ({ bytes }) => bytes)
 
@@ -100,7 +99,7 @@ export const startServer = Effect.fnUntraced(function* (
   return { name, port, pid: instance.child.pid ?? 0 } satisfies Server
 })
 
-/** Starts a program and waits until it prints "Ready", however long that takes. `millis` is that time. */
+/** Starts a program and waits without a timeout until it prints "Ready". `millis`: the time until then. */
 export const startSyncing = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>, program: string) {
   const began = performance.now()
   const { child, exited, output } = yield* start(settings, program)

@@ -1,7 +1,7 @@
 /** A Deployment and a Namespace of realistic size and content, as `kubectl get --output=json` shows them. */
 import type { Json } from "./KubeMessages.ts"
 
-/** What differs between objects. Each text is of a fixed width, so that encoded objects can be changed in place. */
+/** The fields that differ between objects. Their texts have a fixed width, so encoded objects can be changed in place. */
 export interface Identity {
   readonly namespace: string
   readonly name: string
@@ -63,7 +63,7 @@ const references = [
   }))
 ]
 
-// 30 variables.
+// 30 environment variables.
 const env = [...Object.entries(values).map(([name, value]) => ({ name, value })), ...references]
 
 const probe = (path: string, periodSeconds: number, failureThreshold: number) => ({
@@ -171,7 +171,7 @@ const podAnnotations = {
   "prometheus.io/scrape": "true"
 }
 
-// Owned as a whole.
+// `fieldsV1` owns these as a whole.
 const atomic = new Set([
   "configMapKeyRef",
   "secretKeyRef",
@@ -182,7 +182,7 @@ const atomic = new Set([
   "preferredDuringSchedulingIgnoredDuringExecution"
 ])
 
-// Set by the API server, so that kubectl does not own them.
+// The API server sets these, so kubectl does not own them.
 const defaulted = new Set([
   "creationTimestamp",
   "dnsPolicy",
@@ -207,7 +207,7 @@ const keyOf = (element: Json): string =>
     )
   )
 
-/** A value in the form of `managedFields`. */
+/** A value in the format of `fieldsV1`. */
 const owned = (value: Json): Json => {
   if (typeof value !== "object") return {}
   return Object.fromEntries(
@@ -281,7 +281,7 @@ const managedFields = [
   }
 ]
 
-/** A Deployment without its type. */
+/** A Deployment without `kind` and `apiVersion`. */
 export const realisticDeployment = ({ name, namespace, resourceVersion, uid }: Identity, replicas: number) => ({
   metadata: {
     name,
@@ -298,7 +298,7 @@ export const realisticDeployment = ({ name, namespace, resourceVersion, uid }: I
   status
 })
 
-/** A Namespace without its type. */
+/** A Namespace without `kind` and `apiVersion`. */
 export const realisticNamespace = ({ name, resourceVersion, uid }: Omit<Identity, "namespace">) => ({
   metadata: {
     name,

@@ -1,7 +1,7 @@
 /**
  * Freshness: milliseconds from a change in the cluster to the end of the first GET over mutual TLS that shows it. Measured at
  * several rates of change while other reads run at half of the service's capacity, beside the latency of such a GET. The
- * cluster sends protobuf from encoded bytes, because it shares the machine.
+ * cluster shares the machine, so it sends pre-encoded protobuf.
  */
 import { Effect, Fiber } from "effect"
 import { visibleMillis, watchProbe } from "./Changes.ts"

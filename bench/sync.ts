@@ -19,7 +19,11 @@ interface Contender {
 
 const contenders: ReadonlyArray<Contender> = [
   { name: "protobuf", program: "src/main.ts", settings: serviceSettings },
-  { name: "JSON", program: "src/main.ts", settings: ({ jsonUrl }) => serviceSettings({ url: jsonUrl }) },
+  {
+    name: "JSON",
+    program: "src/main.ts",
+    settings: (cluster) => ({ ...serviceSettings(cluster), KUBE_CONTENT_TYPE: "json" })
+  },
   {
     name: "makeInformer",
     program: "bench/MakeInformer.ts",

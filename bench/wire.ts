@@ -1,6 +1,6 @@
 /**
- * The cost of lists and watches in JSON and in Kubernetes protobuf: CPU of the decoding alone, and of the whole service, for
- * each listed object and each event of 16 kB of JSON, and the bytes of each.
+ * The cost of lists and watches in JSON and in Kubernetes protobuf: CPU and bytes per listed object and per event. CPU is
+ * measured for decoding alone and for the whole service. An object has 16 kB of JSON.
  */
 import { Effect } from "effect"
 import type { ContentType } from "../src/kube/wire/ContentType.ts"
@@ -26,11 +26,11 @@ const contenders: ReadonlyArray<ContentType> = ["protobuf", "json"]
 const codecs = { json, protobuf }
 
 // The page size of the informer.
-const decoded = 500
+const pageSize = 500
 
 const chunkBytes = 65_536
 
-/** The frames as a socket delivers them. */
+/** The frames in chunks, as a socket delivers them. */
 const chunksOf = (frames: ReadonlyArray<Frame>): ReadonlyArray<Buffer> => {
   const buffer = Buffer.allocUnsafe(frames.length * maxFrameBytes)
   const end = frames.reduce((at, frame) => frame(buffer, at), 0)
@@ -42,7 +42,7 @@ const chunksOf = (frames: ReadonlyArray<Frame>): ReadonlyArray<Buffer> => {
 /** A page and the events of a watch, in chunks. */
 const encoded = (contentType: ContentType) => {
   const frames = makeFrames("deployments", contentType)
-  const objects = Array.from({ length: decoded }, (_, index): EncodedObject => ({
+  const objects = Array.from({ length: pageSize }, (_, index): EncodedObject => ({
     namespace: Math.floor(index / 100),
     name: index % 100,
     uid: index,
@@ -52,7 +52,7 @@ const encoded = (contentType: ContentType) => {
   return {
     codec: codecs[contentType],
     page: chunksOf([
-      frames.opening({ items: decoded, version: 2_000_000_000, token: "" }),
+      frames.opening({ items: pageSize, version: 2_000_000_000, token: "" }),
       ...objects.map((object, index) => frames.item(object, index === 0)),
       frames.closing
     ]),
@@ -74,16 +74,16 @@ const decodeEvents = ({ codec, events }: Encoded): number => {
   return events.reduce((sum, chunk) => sum + reader.push(chunk).complete.length, 0)
 }
 
-/** CPU microseconds of this process for each of the objects that `decode` reads. */
+/** CPU microseconds of this process per object that `decode` reads. */
 const microsOf = (decode: () => number, repeats: number) =>
   Effect.suspend(() => {
     const before = process.cpuUsage()
     let count = 0
     for (let repeat = 0; repeat < repeats; repeat++) count += decode()
     const { system, user } = process.cpuUsage(before)
-    return count === repeats * decoded
+    return count === repeats * pageSize
       ? Effect.succeed((system + user) / count)
-      : Effect.die(new Error(`decoded ${count} objects of ${repeats * decoded}`))
+      : Effect.die(new Error(`decoded ${count} objects of ${repeats * pageSize}`))
   })
 
 const decoding = Effect.fnUntraced(function* (quick: boolean) {
@@ -97,7 +97,7 @@ const decoding = Effect.fnUntraced(function* (quick: boolean) {
   yield* Effect.forEach(sources, once)
   const turns = yield* takeTurns(sources, quick ? 2 : 9, once)
   yield* print(
-    `Decoding alone, from chunks of 64 kB: CPU µs, ${turns[0]?.results.length} rounds of ${decoded} objects\n`
+    `Decoding alone, from chunks of 64 kB: CPU µs, ${turns[0]?.results.length} rounds of ${pageSize} objects\n`
   )
   yield* table(
     ["encoding", "listed object", "event"],
@@ -118,10 +118,12 @@ const decoding = Effect.fnUntraced(function* (quick: boolean) {
   )
 })
 
-const settingsOf = ({ jsonUrl, url }: EncodedCluster, contentType: ContentType) =>
-  serviceSettings({ url: contentType === "json" ? jsonUrl : url })
+const settingsOf = (cluster: EncodedCluster, contentType: ContentType) => ({
+  ...serviceSettings(cluster),
+  KUBE_CONTENT_TYPE: contentType
+})
 
-/** CPU microseconds of the whole service until it has listed the cluster, and the bytes that it received. */
+/** CPU microseconds of the whole service until it has listed the cluster, and the number of bytes that it received. */
 const listing = (cluster: EncodedCluster, contentType: ContentType) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -172,7 +174,7 @@ const lists = Effect.fnUntraced(function* (quick: boolean) {
   }
 })
 
-/** CPU microseconds of a service for each event, and its bytes. */
+/** CPU microseconds of a service per event, and bytes per event. */
 const watching = Effect.fnUntraced(function* (
   { cluster, pid }: { readonly cluster: EncodedCluster; readonly pid: number },
   perSecond: number,

@@ -174,7 +174,7 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       Unit.Short,
       query("responses of {{resource}}", `sum by (resource) (${now("informer_decode_errors_total")})`),
       query("skipped {{resource}}", `sum by (resource) (${now("informer_objects_skipped_total")})`)
-    ).description("A skipped object keeps the last state that could be decoded. The log names it.")
+    ).description("The cache keeps the last known state of a skipped object. The log has its key.")
   ],
   "Shared cache": [
     graph("Leader", Unit.NoUnit, query("{{instance}}", now("shared_cache_leader"))).description(

@@ -98,8 +98,9 @@ export const emptyOf = (namespaces: ReadonlyArray<NamespaceName>): ClusterView =
 export const isSynced = (view: ClusterView): boolean => view.namespacesSynced && view.deploymentsSynced
 
 /**
- * The view after `event`. It never goes back: an event that is older than the view, or repeats it, returns `view` itself,
- * as do `Lost` and, unless it ends a round of a poll, `Heard`. Versions that are not decimal do not compare, and count as newer.
+ * The view after `event`. It never goes back: an event that is older than the view, or repeats it, returns `view` itself.
+ * So does `Lost`, and so does `Heard` unless it ends a round of a poll. Versions that are not decimal cannot be compared
+ * and count as newer.
  */
 export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
   switch (event._tag) {
@@ -126,9 +127,10 @@ export const apply = (view: ClusterView, event: ClusterEvent): ClusterView => {
  * The view after a write of this service that the cluster accepted. The write is visible at once. Neither an older event nor
  * a list from before the write reverts it. It does not revert a newer version or a later deletion.
  *
- * The write proves that its namespace exists. An unknown namespace is shown until a newer event or list of namespaces says
- * otherwise; the versions of all objects of a cluster come from one counter. If namespaces are polled, there is no version
- * to compare: then the second complete round that misses it does, because the first may have begun before the write.
+ * The write proves that its namespace exists. An unknown namespace is shown until a newer event or list of namespaces shows
+ * that it was deleted; all objects of a cluster share one version counter. Polled namespaces have no list version to
+ * compare. So the second complete round that does not find the namespace hides it: the first may have begun before the
+ * write.
  */
 export const written = (view: ClusterView, object: DeploymentObject): ClusterView => {
   const held = heldDeployment(view, object)
@@ -333,7 +335,7 @@ const deleteNamespace = (view: ClusterView, name: NamespaceName, resourceVersion
   return held === undefined ? buried : hideNamespace(buried, held)
 }
 
-/** Shows the namespace of a write, unless a list or an event has. */
+/** Shows the namespace of a write, unless a list or an event has confirmed it or a newer event deleted it. */
 const writtenIn = (view: ClusterView, { namespace, resourceVersion }: DeploymentObject): ClusterView => {
   const held = shown(view, namespace)
   if (held === undefined) {
@@ -347,11 +349,11 @@ const writtenIn = (view: ClusterView, { namespace, resourceVersion }: Deployment
   return isSame ? view : showNamespace(view, namespace, latest, 2)
 }
 
-/** Whether a sign of life ends a complete round of a poll of the namespaces. */
+/** Whether a `Heard` ends a complete round of the poll of namespaces. */
 const endsRound = ({ namespaceHistory }: ClusterView, { heardAt, resource }: Heard): boolean =>
   namespaceHistory.floor === unversioned && resource === "namespaces" && heardAt === undefined
 
-/** The view after a complete round of a poll that found no namespace which only a write has shown. */
+/** The view after a complete round of the poll: it did not find the namespaces that are known only from a write. */
 const missUnconfirmed = (view: ClusterView): ClusterView => {
   let next = view
   for (const namespace of existing(view)) {

@@ -13,8 +13,8 @@ export interface NamespaceEntry {
   /** The version of the Namespace object; `undefined` if only deployments of it are known, which are not shown. */
   readonly resourceVersion: ResourceVersion | undefined
   /**
-   * 0 unless only a write of this service has shown that the namespace exists, whose version is then `resourceVersion`.
-   * Otherwise the number of complete rounds of a poll that must miss the namespace before it counts as gone.
+   * 0 if a list or an event has confirmed the namespace. Otherwise it is known only from a write of this service, and
+   * `resourceVersion` is that of the write. It is hidden after so many complete rounds of the poll that do not find it.
    */
   readonly graceRounds: 0 | 1 | 2
   readonly deployments: Deployments

@@ -1,4 +1,4 @@
-/** What a new list makes of the known namespaces and deployments. Entries that do not change are reused. */
+/** Merges a new list into the known namespaces and deployments. Reuses entries that do not change. */
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
 import type { DeploymentObject, NamespaceObject } from "../model/ReadModel.ts"
@@ -19,10 +19,10 @@ export type NamespaceList = Extract<ClusterEvent, { readonly _tag: "NamespacesRe
 /** A list of deployments. */
 export type DeploymentList = Extract<ClusterEvent, { readonly _tag: "DeploymentsReplaced" }>
 
-/** The entries of a view. Some may be of namespaces that do not exist. */
+/** The entries of a view, including those of namespaces that do not exist. */
 export type Entries = ReadonlyMap<NamespaceName, NamespaceEntry>
 
-/** The entries after a list of namespaces. `wentBack`: the cluster was restored, so no write outlives the list. */
+/** The entries after a list of namespaces. `wentBack`: the cluster was restored from a backup, so the list reverts writes. */
 export const afterNamespaces = (known: Namespaces, list: NamespaceList, wentBack: boolean): Entries => {
   const listed = new Map(list.items.map((item) => [item.name, item]))
   const next = new Map<NamespaceName, NamespaceEntry>()
@@ -51,14 +51,14 @@ const afterItem = (
 
 const afterAbsence = (entry: NamespaceEntry, list: NamespaceList, wentBack: boolean): NamespaceEntry => {
   if (!isShown(entry)) return entry
-  if (list.held?.has(entry.name) === true) {
+  if (list.undecodable?.has(entry.name) === true) {
     return wentBack && isOlder(list.resourceVersion, entry.resourceVersion)
       ? { ...entry, resourceVersion: list.resourceVersion, graceRounds: 0 }
       : entry
   }
-  // A poll may have begun before the write. The rounds that it completes are counted, not its lists.
-  const outlives = isWrittenAfter(entry, list.resourceVersion) || list.resourceVersion === unversioned
-  return entry.graceRounds > 0 && !wentBack && outlives
+  // A poll may have begun before the write. So its lists do not hide the namespace; its complete rounds are counted.
+  const staysShown = isWrittenAfter(entry, list.resourceVersion) || list.resourceVersion === unversioned
+  return entry.graceRounds > 0 && !wentBack && staysShown
     ? entry
     : { ...entry, resourceVersion: undefined, graceRounds: 0 }
 }
@@ -68,10 +68,7 @@ const isWrittenAfter = ({ graceRounds, resourceVersion }: NamespaceEntry, versio
 
 type Listed = Map<NamespaceName, Map<DeploymentName, DeploymentEntry>>
 
-/**
- * The entries after a list of deployments: of the cluster, or of one namespace. `wentBack`: the cluster was restored, so no
- * write outlives the list.
- */
+/** The entries after a list of deployments, of the cluster or of one namespace. `wentBack`: as for namespaces. */
 export const afterDeployments = (known: Namespaces, list: DeploymentList, wentBack: boolean): Entries => {
   const listed = entriesOf(known, list.items)
   for (const entry of known) {
@@ -81,7 +78,7 @@ export const afterDeployments = (known: Namespaces, list: DeploymentList, wentBa
       if (deployment.written && isOlder(list.resourceVersion, deployment.resourceVersion)) put(listed, deployment)
     }
   }
-  for (const key of list.held ?? []) keep(known, listed, key, wentBack ? list.resourceVersion : undefined)
+  for (const key of list.undecodable ?? []) keep(known, listed, key, wentBack ? list.resourceVersion : undefined)
   return withListed(known, listed, list.namespace)
 }
 
@@ -91,7 +88,10 @@ const put = (listed: Listed, entry: DeploymentEntry): void => {
   else names.set(entry.name, entry)
 }
 
-/** Adds a held object, if it is known. `latest`: the version of a restored cluster, whose events must count as newer. */
+/**
+ * Adds the last known state of an undecodable object, if there is one. `latest`: the version of a restored cluster, whose
+ * events must count as newer.
+ */
 const keep = (known: Namespaces, listed: Listed, key: string, latest: ResourceVersion | undefined): void => {
   const [namespace = "", name = ""] = key.split("/")
   const entry = known.get(namespace)?.deployments.get(name)

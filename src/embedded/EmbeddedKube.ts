@@ -44,8 +44,8 @@ export interface EmbeddedKubeOptions {
   /** Whether `sendInitialEvents` is supported, as on a server with the WatchList feature. Default: true. */
   readonly streamingLists?: boolean
   /**
-   * Whether lists, watches and their errors are in Kubernetes protobuf for a request that prefers it. Otherwise the
-   * server, or a proxy before it, offers JSON alone. All other responses are in JSON. Default: true.
+   * Whether to offer Kubernetes protobuf for lists, watches and their errors. If false, all responses are JSON, as behind
+   * some proxies. Default: true.
    */
   readonly protobuf?: boolean
   /** Loopback port. Default: 0, a free one. */

@@ -36,8 +36,8 @@ export interface WireQuirks {
    */
   readonly silentFutureWatch: boolean
   /**
-   * Whether a watch with `sendInitialEvents` is served as if the parameter was absent, as by a server or proxy that does
-   * not know it: no bookmark marks the end of the initial objects. Default: false.
+   * Whether a watch ignores `sendInitialEvents`, like a server or proxy that does not know the parameter. No bookmark then
+   * marks the end of the initial events. Default: false.
    */
   readonly ignoreSendInitialEvents: boolean
 }
@@ -65,23 +65,23 @@ export interface Faults {
   readonly releaseWatches: (target?: FaultTarget) => Effect.Effect<number>
   /** Writes half an event to each open watch and destroys its connection. */
   readonly cutMidEvent: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes an event that cannot be parsed to each open watch, which then continues. */
+  /** Writes an unparsable event to each open watch, which then continues. */
   readonly garbageEvent: (target?: FaultTarget) => Effect.Effect<number>
   /**
-   * Begins an event of more than 8 MiB on each open watch: in JSON a line of that length without its end, in protobuf the
-   * length alone. What the watch sends then is a part of that event.
+   * Begins an event of more than 8 MiB on each open watch: in JSON a line without its end, in protobuf only the length.
+   * The bytes that follow are part of that event.
    */
   readonly oversizedEvent: (target?: FaultTarget) => Effect.Effect<number>
   /**
-   * Writes an event whose object is none to each open watch, which then continues: in protobuf it lacks the magic bytes,
-   * in JSON it is a number.
+   * Writes an event with an invalid object to each open watch, which then continues. In protobuf the object lacks the
+   * magic bytes; in JSON it is a number.
    */
   readonly wrongMagic: (target?: FaultTarget) => Effect.Effect<number>
-  /** Writes an ADDED event whose object has no field to each open watch, which then continues. */
+  /** Writes an ADDED event with an object without fields to each open watch, which then continues. */
   readonly emptyObject: (target?: FaultTarget) => Effect.Effect<number>
   /**
-   * Makes each open watch add fields that no client knows to its events, of every wire type or kind of JSON value, in the
-   * event, its object and all messages in that. A client has to read the events as if the fields were not there.
+   * Makes each open watch add unknown fields to its events: in the event, its object and all nested messages, with each
+   * wire type or kind of JSON value. Clients have to ignore them.
    */
   readonly unknownFields: (target?: FaultTarget) => Effect.Effect<number>
   /** Ends each open watch with an ERROR event of status 410. */

@@ -1,6 +1,6 @@
 /**
- * The content of the objects of the embedded cluster, and their JSON as kube-apiserver renders it. Text is rendered when
- * it is sent, and is not kept.
+ * The content of the embedded cluster's objects, and their JSON as kube-apiserver renders it. JSON is rendered when it is
+ * sent, and is not kept.
  */
 import type { WatchedResource } from "../model/ClusterEvent.ts"
 import type { StoredDeployment, StoredNamespace, StoredObject } from "./ClusterStore.ts"

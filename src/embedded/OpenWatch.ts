@@ -83,7 +83,7 @@ export class OpenWatch {
     this.#duplicates += count
   }
 
-  /** Adds fields that no client knows to all further events. */
+  /** Adds unknown fields to all further events. */
   addUnknownFields(): void {
     this.#events = this.#encoding.eventsWithUnknownFields
   }
@@ -157,7 +157,7 @@ export class OpenWatch {
     }
   })
 
-  /** The events of the next changes to send, about 64 kB at most. */
+  /** The events of the next changes to send, up to about 64 kB. */
   #pending(): ChunkBatch {
     const batch = new ChunkBatch()
     while (!batch.isFull) {

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http"
 import { Effect } from "effect"
 import { type BodyChunk, chunkSize } from "./wire/ObjectEncoding.ts"
 
-/** Collects chunks of one encoding, to send them at once. */
+/** Collects chunks of one encoding, to write them together. */
 export class ChunkBatch {
   readonly #chunks: Array<BodyChunk> = []
   #size = 0

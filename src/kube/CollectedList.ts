@@ -1,10 +1,10 @@
 /**
- * The list being read. Its keys are indexed only once an object is removed from it: most lists end without, and an index of
- * 100,000 objects takes as much time and memory as the rest.
+ * The list being read. Its keys are indexed when an object is first removed. Most lists need no index, and that of 100,000
+ * objects costs as much time and memory as the rest of the list.
  */
 export class CollectedList<A> {
   readonly #keyOf: (object: A) => string
-  readonly #held = new Set<string>()
+  readonly #undecodable = new Set<string>()
   #objects: Array<A> = []
   #byKey: Map<string, A> | undefined
 
@@ -12,7 +12,7 @@ export class CollectedList<A> {
     this.#keyOf = keyOf
   }
 
-  /** Adds objects. One that is added again follows the earlier one, and replaces it for every reader of the list. */
+  /** Adds objects. The list may contain an object twice; its consumers use the later one. */
   append(objects: ReadonlyArray<A>): void {
     for (const object of objects) this.set(object)
   }
@@ -22,33 +22,33 @@ export class CollectedList<A> {
     else {
       const key = this.#keyOf(object)
       this.#byKey.set(key, object)
-      this.#held.delete(key)
+      this.#undecodable.delete(key)
     }
   }
 
   delete(object: A): void {
     const key = this.#keyOf(object)
     this.#index().delete(key)
-    this.#held.delete(key)
+    this.#undecodable.delete(key)
   }
 
-  /** Forgets the object of this key, whose last known state is to stay. */
-  hold(key: string): void {
+  /** Removes the object with this key, and lists the key as undecodable. */
+  setUndecodable(key: string): void {
     this.#index().delete(key)
-    this.#held.add(key)
+    this.#undecodable.add(key)
   }
 
   items(): ReadonlyArray<A> {
     return this.#byKey === undefined ? this.#objects : [...this.#byKey.values()]
   }
 
-  /** The keys of the objects that could not be decoded. */
-  held(): ReadonlySet<string> {
-    return new Set(this.#held)
+  /** The keys of listed objects that could not be decoded. */
+  undecodable(): ReadonlySet<string> {
+    return new Set(this.#undecodable)
   }
 
   clear(): void {
-    this.#held.clear()
+    this.#undecodable.clear()
     this.#objects = []
     this.#byKey = undefined
   }

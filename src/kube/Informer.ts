@@ -26,7 +26,7 @@ export interface InformerOptions {
   /** Watch timeout, random between these two, so that watches do not all end at once. Default: 5 and 10 minutes. */
   readonly watchAtLeast?: Duration.Input | undefined
   readonly watchAtMost?: Duration.Input | undefined
-  /** Time after its timeout at which a watch is closed that the server did not end. Default: 30 seconds. */
+  /** Time after the watch timeout at which a watch that the server did not end is closed. Default: 30 seconds. */
   readonly watchGrace?: Duration.Input | undefined
   /**
    * Silence after which a watch is closed, once the server has sent a periodic bookmark. Default: 3 minutes, three
@@ -37,9 +37,7 @@ export interface InformerOptions {
   readonly listSilenceLimit?: Duration.Input | undefined
   /** Time after which a streaming list is abandoned for the paged list. Default: 60 seconds. */
   readonly listTimeout?: Duration.Input | undefined
-  /**
-   * Interval of the slow relist, with 20 % jitter, rounded up to the end of a watch. 0: never. Default: 6 hours.
-   */
+  /** Interval of the periodic relist, with 20 % jitter. It waits for the end of a watch. 0: never. Default: 6 hours. */
   readonly relistInterval?: Duration.Input | undefined
   /** First and longest back-off after failures. Default: 0.8 and 30 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
@@ -78,13 +76,13 @@ type Events = Queue.Enqueue<ClusterEvent, Cause.Done>
 
 type Ended = { readonly end: WatchEnd; readonly error?: KubeError }
 
-/** An action that is no operation. */
+/** An action that is not an operation. */
 type Immediate<A> = Exclude<State.Action<A>, State.Operation>
 
 const isOperation = <A>(action: State.Action<A>): action is State.Operation =>
   action._tag === "ListPage" || action._tag === "OpenWatch" || action._tag === "Wait" || action._tag === "ReadVersion"
 
-/** `random` is from 0 to 1. */
+/** `random`, from 0 to 1, sets the jitter of the relist interval. */
 const settingsOf = <A extends Versioned>(
   kind: ResourceKind<A>,
   options: InformerOptions,
@@ -100,7 +98,9 @@ const settingsOf = <A extends Versioned>(
   backoffLongestMillis: Duration.toMillis(options.backoffLongest ?? "30 seconds")
 })
 
-/** Performs immediate actions: at once, or by the effect that it returns. An effect for every event is too slow. */
+/**
+ * Performs an immediate action: synchronously, or with the effect that it returns. An effect for every event is too slow.
+ */
 const performer = <A extends Versioned>(
   kind: ResourceKind<A>,
   list: CollectedList<A>,
@@ -128,8 +128,8 @@ const performer = <A extends Versioned>(
       case "Forget":
         list.delete(action.object)
         return undefined
-      case "Hold":
-        list.hold(action.key)
+      case "CollectUndecodable":
+        list.setUndecodable(action.key)
         return undefined
       case "Skip": {
         const { key, message: error } = action
@@ -140,15 +140,15 @@ const performer = <A extends Versioned>(
       }
       case "EmitReplaced": {
         skipped.listed()
-        const waiting = emit(kind.replaced(list.items(), action.resourceVersion, list.held()))
+        const waiting = emit(kind.replaced(list.items(), action.resourceVersion, list.undecodable()))
         // Cleared last: an interrupted action is performed again.
         return Effect.map(waiting ?? Effect.void, () => list.clear())
       }
       case "EmitApplied":
-        skipped.readable(() => kind.key(action.object))
+        skipped.decoded(() => kind.key(action.object))
         return emit(kind.applied(action.object))
       case "EmitDeleted":
-        skipped.readable(() => kind.key(action.object))
+        skipped.decoded(() => kind.key(action.object))
         return emit(kind.deleted(action.object))
       case "EmitHeard":
         return emit({ _tag: "Heard", resource, ...scope })
@@ -181,19 +181,19 @@ const annotationsOf = (error: KubeError | undefined) =>
       ? { error: error.message, code: error.code, reason: error.reason }
       : { error: error.message }
 
-/** The protocol's state, and the actions that its steps left to do. */
+/** The protocol's state, and the actions that have not been performed. */
 const makeMachine = <A extends Versioned>(
   settings: State.Settings,
   perform: (action: Immediate<A>) => Effect.Effect<unknown> | undefined
 ) => {
-  // A watch that is interrupted while the consumer is slow leaves its actions here, and they are performed after it.
+  // If a watch is interrupted while the consumer is slow, its remaining actions stay here and are performed afterwards.
   const outbox: Array<State.Action<A>> = []
   let performed = 0
   let state = State.initial(settings)
 
   const take = (input: State.Input<A>): void => {
     const last = outbox.at(-1)
-    // Once a step has begun an operation, inputs of the one before are late.
+    // Once a step has begun an operation, inputs of the previous one are ignored.
     if (last !== undefined && isOperation(last)) return
     const [next, actions] = Protocol.step(state, input)
     state = next
@@ -205,7 +205,7 @@ const makeMachine = <A extends Versioned>(
     performed = 0
   }
 
-  /** Performs the actions up to the next operation. Succeeds with whether there is none. */
+  /** Performs the actions up to the next operation. Succeeds with false if there is one. */
   const settle: Effect.Effect<boolean> = Effect.suspend(() => {
     while (true) {
       const action = outbox[performed]
@@ -226,7 +226,7 @@ const makeMachine = <A extends Versioned>(
 
   return {
     state: () => state,
-    /** Takes a step for each input, and performs the actions. Succeeds with whether the operation under way goes on. */
+    /** Takes a step for each input and performs the actions. Succeeds with whether the current operation continues. */
     handle: (inputs: ReadonlyArray<State.Input<A>>): Effect.Effect<boolean> =>
       Effect.suspend(() => {
         inputs.forEach(take)

@@ -9,12 +9,13 @@ import type { KubeDecodeError } from "./KubeErrors.ts"
  *
  * - `start`: the first list.
  * - `expired`: the version to resume from was compacted (410).
- * - `restored`: the current version is older than that one; the store of the server was restored from a backup.
- * - `version-too-large`: the server has not reached that version; its store was restored from a backup.
+ * - `restored`: the current version is older than that one. The store of the server was restored from a backup.
+ * - `version-too-large`: the server has not reached that version. Its store was restored from a backup, or the replica
+ *   lags behind.
  * - `refused`: the server rejects that version.
- * - `broken`: watches from that version keep ending with unreadable lines or ERROR events.
+ * - `broken`: watches from that version keep failing with undecodable or ERROR events.
  * - `silent`: the watch from that version received nothing, although the server sends bookmarks.
- * - `periodic`: the interval of the slow relist has passed.
+ * - `periodic`: the interval of the periodic relist has passed.
  */
 export type RelistReason =
   "start" | "expired" | "restored" | "version-too-large" | "refused" | "broken" | "silent" | "periodic"
@@ -28,7 +29,7 @@ export type RelistReason =
  * - `stalled`: the initial events of a streaming list stopped before their end, or took too long.
  * - `unsupported`: the server does not support streaming lists, or ignores the request for one.
  * - `expired`, `failed`, `forbidden`: an error response or an ERROR event.
- * - `undecodable`: an event could not be decoded, and it is unknown which object it is of.
+ * - `undecodable`: an event could not be decoded, and neither could the key of its object.
  * - `unreachable`: no connection, or a broken one.
  */
 export type WatchEnd =
@@ -55,7 +56,7 @@ export interface InformerObserver {
   readonly watchEnded: (resource: WatchedResource, end: WatchEnd, namespace?: NamespaceName) => Effect.Effect<void>
   /** A response or an event could not be decoded. */
   readonly decodeError: (resource: WatchedResource, error: KubeDecodeError) => Effect.Effect<void>
-  /** An object could not be decoded, and its last known state stays. */
+  /** An object could not be decoded. Consumers keep its last known state. */
   readonly skipped: (resource: WatchedResource) => Effect.Effect<void>
   /** A bookmark arrived. */
   readonly bookmark: (resource: WatchedResource, resourceVersion: ResourceVersion) => Effect.Effect<void>

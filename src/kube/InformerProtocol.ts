@@ -15,22 +15,22 @@ import type { Action, Input, Phase, State, Step, Watch, WatchEnded } from "./Inf
 import { failureRecord, KubeDecodeError, type KubeError, troubleAfter } from "./KubeErrors.ts"
 import type { KubeListPage, UndecodableObject, WatchEvent } from "./wire/KubeCodec.ts"
 
-/** A watch that ends sooner than this, and without news, ended too soon. */
+/** A watch that ends sooner than this, and without news, counts as a failure. */
 const veryShortWatchMillis = 1000
 
-/** After this many watches in a row that broke at one version, the version is no longer trusted. */
-const doubtsUntilRelist = 2
+/** After this many consecutive watches that broke at the same version, the informer lists again. */
+const brokenWatchesUntilRelist = 2
 
-/** Attempts at a paged list until it is read whole, without pages. */
+/** Attempts at a paged list before it is read in one response. */
 const pagedAttempts = 2
 
-/** After this many streaming lists in a row that broke off, the paged list is used. */
+/** After this many consecutive streaming lists that broke off, the paged list is used. */
 const brokenListsUntilPaged = 2
 
-/** Responses to a streaming list that the server does not know or has switched off. */
+/** Status codes of a server that does not support streaming lists or has them disabled. */
 const rejectsStreamingList = new Set([400, 404, 405, 406, 422, 501])
 
-/** Responses to a resource version that the server cannot make sense of. */
+/** Status codes of a server that cannot interpret the resource version. */
 const rejectsVersion = new Set([400, 404, 422])
 
 /**
@@ -115,9 +115,9 @@ const proceed = (state: State): Step<never> => {
 }
 
 /**
- * Goes on after a failure or a wait. Meanwhile the store of the server may have been restored from a backup. Then its
- * versions went back, and a watch from ours misses all changes until they have passed it. So the current version is
- * read first.
+ * Continues after a failure or a wait. The store of the server may have been restored from a backup in the meantime. Its
+ * versions then went back, and a watch from ours would miss all changes until they have passed it. So the current version
+ * is read first.
  */
 const resume = (state: State): Step<never> => {
   if (state.position._tag === "ListDue") return proceed(state)
@@ -126,7 +126,7 @@ const resume = (state: State): Step<never> => {
     : [{ ...state, phase: { _tag: "ReadingVersion" } }, [{ _tag: "ReadVersion" }]]
 }
 
-/** A list reveals what no other rule does. It is taken between two watches, so it interrupts none. */
+/** A periodic list finds changes that all other checks miss. It is due only between two watches. */
 const isRelistDue = ({ position, settings, watchedMillis }: State): boolean =>
   position._tag === "Emitted" && watchedMillis >= settings.relistMillis
 
@@ -163,14 +163,14 @@ const pageListed = <A>(
   { attempt, resourceVersion: first }: Extract<Phase, { readonly _tag: "Listing" }>,
   page: KubeListPage<A>
 ): Step<A> => {
-  // Should the pages differ in their version, resuming from the first loses nothing.
+  // If the versions of the pages differ, resuming from that of the first misses no change.
   const resourceVersion = first ?? page.resourceVersion
   const collect: ReadonlyArray<Action<A>> = [
     { _tag: "CollectPage", objects: page.items },
     ...page.undecodable.flatMap(skippedFromList)
   ]
   if (page.continue === undefined) {
-    return pipe([{ ...state, position: { _tag: "Held", resourceVersion } }, collect], then<A>(proceed))
+    return pipe([{ ...state, position: { _tag: "Listed", resourceVersion } }, collect], then<A>(proceed))
   }
   return [
     { ...state, phase: { _tag: "Listing", attempt, resourceVersion } },
@@ -178,14 +178,14 @@ const pageListed = <A>(
   ]
 }
 
-// Without a key nobody can tell which object would have to stay.
+// Without a key, the object whose last known state to keep is unknown.
 const skippedFromList = ({ key, message }: UndecodableObject): ReadonlyArray<Action<never>> => {
   const skip: Action<never> = { _tag: "Skip", key, message }
-  return key === undefined ? [skip] : [{ _tag: "Hold", key }, skip]
+  return key === undefined ? [skip] : [{ _tag: "CollectUndecodable", key }, skip]
 }
 
-// A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is so large or
-// so slow that the list is read whole.
+// A continue token expires when etcd is compacted (after 5 minutes). If that happens twice, the cluster is too large or
+// too slow for pages, and the list is read in one response.
 const listFailed = (
   state: State,
   { attempt }: Extract<Phase, { readonly _tag: "Listing" }>,
@@ -202,8 +202,8 @@ const opened = (state: State, streaming: boolean, at: number): Step<never> => {
     : { _tag: "Watching", heardAt: at, spoke: false, news: false }
   return pipe(
     [{ ...state, phase }, [{ _tag: "ObserveWatchStarted" }]],
-    then(position._tag === "Held" ? replaced(position.resourceVersion) : unchanged),
-    // During a streaming list the state that the consumer has is still an old one.
+    then(position._tag === "Listed" ? replaced(position.resourceVersion) : unchanged),
+    // During a streaming list the consumer still has the old state.
     then(streaming ? unchanged : heard)
   )
 }
@@ -222,7 +222,7 @@ const collected = <A>(state: State, phase: StreamingList, event: WatchEvent<A>, 
       return [next, skippedFromList(event)]
     case "Bookmark": {
       const { initialEventsEnd, resourceVersion } = event
-      // kube-apiserver sends no other bookmark before that of the end, so this server ignores `sendInitialEvents`.
+      // kube-apiserver sends no bookmark before the one that ends the list. So this server ignores `sendInitialEvents`.
       if (!initialEventsEnd) return watchEnded(state, phase, { _tag: "WatchEnded", end: "unsupported", at })
       return pipe(
         [
@@ -265,7 +265,7 @@ const watched = <A extends { readonly resourceVersion: ResourceVersion }>(
   }
 }
 
-/** The last known state of the object stays. If nobody can tell which object it is, any object's state is in doubt. */
+/** Skips the object. Without its key, the state of any object may be outdated, so the watch ends. */
 const undecodable = (state: State, phase: Watching, { key, message }: UndecodableObject, at: number): Step<never> => {
   if (key !== undefined) {
     return [{ ...state, phase: { ...phase, heardAt: at, spoke: true } }, [{ _tag: "Skip", key, message }]]
@@ -274,7 +274,7 @@ const undecodable = (state: State, phase: Watching, { key, message }: Undecodabl
   return watchEnded(state, phase, { _tag: "WatchEnded", end: "undecodable", error, at })
 }
 
-/** Moves the position to the version of an event, never back: after a resumption the server may repeat events. */
+/** Moves the position to the version of an event, but never back: after a resumption the server may repeat events. */
 const advanced = <A>(
   state: State,
   news: boolean,
@@ -296,8 +296,8 @@ const advanced = <A>(
 }
 
 /**
- * Emits the collected list. A second list in a row for the same reason, with nothing gained by the first, is no
- * progress.
+ * Emits the collected list. It counts as progress unless the previous list had the same reason and no progress followed
+ * it.
  */
 const replaced =
   (resourceVersion: ResourceVersion) =>
@@ -327,11 +327,12 @@ const lost = (state: State): Step<never> =>
 
 /** Ends a series of failures after a success. */
 const progress = (state: State): Step<never> => {
-  if (state.progressed && state.doubts === 0 && state.trouble === undefined && !state.backedOff) return unchanged(state)
+  const { backedOff, brokenWatches, progressed, trouble } = state
+  if (progressed && brokenWatches === 0 && trouble === undefined && !backedOff) return unchanged(state)
   const actions: Array<Action<never>> = []
-  if (state.backedOff) actions.push({ _tag: "ResetBackoff" })
-  if (state.trouble !== undefined) actions.push({ _tag: "Log", level: "Info", message: "Watching again" })
-  return [{ ...state, progressed: true, doubts: 0, trouble: undefined, backedOff: false }, actions]
+  if (backedOff) actions.push({ _tag: "ResetBackoff" })
+  if (trouble !== undefined) actions.push({ _tag: "Log", level: "Info", message: "Watching again" })
+  return [{ ...state, progressed: true, brokenWatches: 0, trouble: undefined, backedOff: false }, actions]
 }
 
 const listDue = (state: State): Step<never> => [state, [{ _tag: "ObserveListing", reason: state.relistReason }]]
@@ -339,9 +340,9 @@ const listDue = (state: State): Step<never> => [state, [{ _tag: "ObserveListing"
 const relist =
   (reason: RelistReason) =>
   (state: State): Step<never> =>
-    listDue({ ...state, position: { _tag: "ListDue" }, relistReason: reason, doubts: 0 })
+    listDue({ ...state, position: { _tag: "ListDue" }, relistReason: reason, brokenWatches: 0 })
 
-/** Logs a failure: as a warning, unless it is the one logged before. */
+/** Logs a failure. A repetition of the previous failure is a debug record. */
 const warn = (state: State, error: KubeError): Step<never> => {
   const trouble = troubleAfter(state.trouble, error)
   const needed = `the verbs list and watch on ${state.settings.resource}`
@@ -352,8 +353,7 @@ const warn = (state: State, error: KubeError): Step<never> => {
   ]
 }
 
-// Such a server does not support streaming lists, or has them disabled: before Kubernetes 1.32 the feature is off by
-// default, and its parameters are invalid.
+// Before Kubernetes 1.32 streaming lists are disabled by default, and the server rejects their parameters as invalid.
 const isUnsupported = (phase: Watch, error: KubeError | undefined): boolean =>
   isStreaming(phase) &&
   error?._tag === "KubeStatusError" &&
@@ -366,7 +366,7 @@ const watchEnded = (state: State, phase: Watch, input: WatchEnded): Step<never> 
   const end = isUnsupported(phase, error) ? "unsupported" : input.end
   return pipe(
     [{ ...state, watchedMillis: state.watchedMillis + at }, [{ _tag: "ObserveWatchEnded", end }]],
-    // Before a server ends a watch, it sends all changes. So the state that the consumer has was current until now.
+    // A server sends all changes before it closes a watch. So the consumer's state was current until now.
     then(phase._tag === "Watching" && end === "closed" ? heard : unchanged),
     then(lost),
     then(isStreaming(phase) ? streamingListEnded(phase, end, error, at) : streamEnded(phase, end, error, at))
@@ -386,7 +386,7 @@ const streamingListEnded =
       return pipe(pagedListOnly(message, error)(state), then(proceed))
     }
     const message = "Streaming lists do not complete: using the paged list"
-    // Without an error either the server ended the list before its end, or it took too long.
+    // Without an error, the server closed the watch before the end of the list, or the list took too long.
     if (error === undefined) return pipe(pagedListOnly(message)(state), then(proceed))
     const brokenLists = state.brokenLists + (phase._tag === "StreamingList" ? 1 : 0)
     return pipe(
@@ -400,12 +400,13 @@ const pagedListOnly =
   (message: string, error?: KubeError) =>
   (state: State): Step<never> => [{ ...state, streamingList: false }, [{ _tag: "Log", level: "Info", message, error }]]
 
-// A watch cache accepts a watch from a version that it has not reached, and sends nothing until it has. After the store
-// was restored from a backup that may be never.
+// A watch cache accepts a watch from a version that it has not reached, and sends nothing until it has. After a restore of
+// the store from a backup it may never reach it.
 const unreachedVersion = (state: State): Step<never> => pipe(relist("silent")(state), then(proceed))
 
-// A server that ends every watch at once (a proxy that does not stream, an API server that shuts down) would be asked
-// in a hot loop. A list is news, but it is no progress again: `replaced` has judged it.
+// Waits after a short watch without news. Otherwise a server that ends every watch at once (a proxy that does not stream,
+// an API server that shuts down) would be asked in a hot loop. A short watch is not progress: a list that it completed
+// was counted by `replaced`.
 const closed =
   (phase: Watch, end: WatchEnd, lived: number) =>
   (state: State): Step<never> => {
@@ -429,16 +430,16 @@ const failed =
           : pipe(
               rejectedVersion(state, error),
               then((state) => warn(state, error)),
-              then((state) => doubted(state, error)),
+              then((state) => watchBroke(state, error)),
               then(wait(retryAfterOf(error)))
             )
       )
     )
 
-// The version to resume from was compacted away, or fell out of the watch cache. That is expected after an outage, so
-// the list is taken at once. If every new list expires, the back-off prevents a loop of lists.
+// The version to resume from was compacted away, or left the watch cache. That is expected after an outage, so the next
+// list begins at once. If every new list expires, the back-off prevents a loop of lists.
 const expired = (state: State, retryAfter: Duration.Duration | undefined): Step<never> => {
-  const again = state.position._tag === "Held" || (state.lastRelist === "expired" && !state.progressed)
+  const again = state.position._tag === "Listed" || (state.lastRelist === "expired" && !state.progressed)
   return pipe(relist("expired")(state), then(again ? wait(retryAfter) : proceed))
 }
 
@@ -449,11 +450,11 @@ const rejectedVersion = (state: State, error: KubeError): Step<never> => {
   return !error.inStream && rejectsVersion.has(error.code) ? relist("refused")(state) : unchanged(state)
 }
 
-// An ERROR event (etcd lost its history, the watch cache restarts) or an unreadable line may be a passing fault, or be
-// the response to every watch from this version.
-const doubted = (state: State, error: KubeError): Step<never> => {
+// An ERROR event (etcd lost its history, the watch cache restarts) or an undecodable event may be transient, or may end
+// every watch from this version.
+const watchBroke = (state: State, error: KubeError): Step<never> => {
   const broke = error._tag === "KubeDecodeError" || (error._tag === "KubeStatusError" && error.inStream)
   if (!broke || state.position._tag !== "Emitted") return unchanged(state)
-  const doubts = state.doubts + 1
-  return doubts < doubtsUntilRelist ? [{ ...state, doubts }, []] : relist("broken")(state)
+  const brokenWatches = state.brokenWatches + 1
+  return brokenWatches < brokenWatchesUntilRelist ? [{ ...state, brokenWatches }, []] : relist("broken")(state)
 }

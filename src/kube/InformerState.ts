@@ -20,15 +20,15 @@ export interface Settings {
   readonly listSilenceMillis: number
   /** Time after which a streaming list is abandoned. */
   readonly listTimeoutMillis: number
-  /** Lifetime of watches after which a list is taken instead of the next one. */
+  /** Total lifetime of watches after which a list replaces the next watch. */
   readonly relistMillis: number
-  /** A watch that lived longer than this does not count as part of a series of failures. */
+  /** A watch that lived longer than this ends a series of failures. */
   readonly backoffLongestMillis: number
 }
 
 /**
- * The named states. `heardAt`: the time of the last event, in milliseconds since the watch was requested.
- * `spoke`: an event arrived. `news`: a list or a newer version arrived.
+ * The phases. `heardAt`: the time of the last event, in milliseconds since the watch was requested. `spoke`: an event
+ * arrived. `news`: a list or a newer version arrived.
  *
  * - `Idle`: not started.
  * - `Listing`: the paged list is being read. All its pages are of the version of the first.
@@ -36,7 +36,7 @@ export interface Settings {
  * - `StreamingList`: the initial events are arriving; their end is outstanding.
  * - `Watching`: the watch is open and the list was emitted.
  * - `Waiting`: the back-off is running.
- * - `ReadingVersion`: the current version is being read, to compare it with that of `position`.
+ * - `ReadingVersion`: the current version of the cluster is being read, to compare it with that of `position`.
  */
 export type Phase =
   | { readonly _tag: "Idle" }
@@ -54,13 +54,13 @@ export type Watch = Extract<Phase, { readonly _tag: "Opening" | "StreamingList" 
  * The position in the history of the cluster.
  *
  * - `ListDue`: there is no version to resume from, so a list is needed.
- * - `Held`: a paged list was read, and is emitted once its watch has opened. A service that may list but not watch
- *   would otherwise report itself ready with a view that never changes.
+ * - `Listed`: a paged list was read, and is emitted when its watch opens. Otherwise a service that may list but not watch
+ *   would report ready with a view that never changes.
  * - `Emitted`: everything up to this version was emitted. A watch resumes from it.
  */
 export type Position =
   | { readonly _tag: "ListDue" }
-  | { readonly _tag: "Held"; readonly resourceVersion: ResourceVersion }
+  | { readonly _tag: "Listed"; readonly resourceVersion: ResourceVersion }
   | { readonly _tag: "Emitted"; readonly resourceVersion: ResourceVersion }
 
 export interface State {
@@ -74,17 +74,17 @@ export interface State {
   /** The reason of the last list, and whether there was progress since. Together they reveal a loop of lists. */
   readonly lastRelist: RelistReason | undefined
   readonly progressed: boolean
-  /** Streaming lists in a row that broke off after they had opened. */
+  /** Consecutive streaming lists that broke off after they had opened. */
   readonly brokenLists: number
   /** How long watches have lived since the last list, in milliseconds. */
   readonly watchedMillis: number
-  /** Watches in a row that broke at the version of `position`. */
-  readonly doubts: number
+  /** Consecutive watches that broke at the version of `position`. */
+  readonly brokenWatches: number
   /** Whether the server sends periodic bookmarks. If it does not, a watch may be silent for any time. */
   readonly sendsBookmarks: boolean
   /** Whether the consumer regards the watch as open, so that `Lost` follows its end. */
   readonly live: boolean
-  /** The failures since the last success, to log repetitions as debug records. */
+  /** The current series of failures, to log repetitions as debug records. */
   readonly trouble: Trouble | undefined
   /** Whether the back-off has waited since its last reset. */
   readonly backedOff: boolean
@@ -130,9 +130,9 @@ export type Operation =
 /**
  * An action. The actions of a step are performed in order.
  *
- * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key. `Hold`:
- *   list this key as one whose last known state stays. The list is not part of the state, so that no step copies it. A
- *   new list begins empty.
+ * - `CollectPage`: append to the list being read. `Collect`, `Forget`: set or remove one object of it, by key.
+ *   `CollectUndecodable`: list this key as undecodable. The list is not part of the state, so that no step copies it. A new
+ *   list begins empty.
  * - `Skip`: log and count an object that could not be decoded.
  * - `EmitReplaced`: emit the collected list. The other `Emit` actions emit the event of that name.
  * - `ResetBackoff`: the next wait is the shortest.
@@ -144,7 +144,7 @@ export type Action<A> =
   | { readonly _tag: "CollectPage"; readonly objects: ReadonlyArray<A> }
   | { readonly _tag: "Collect"; readonly object: A }
   | { readonly _tag: "Forget"; readonly object: A }
-  | { readonly _tag: "Hold"; readonly key: string }
+  | { readonly _tag: "CollectUndecodable"; readonly key: string }
   | ({ readonly _tag: "Skip" } & UndecodableObject)
   | { readonly _tag: "EmitReplaced"; readonly resourceVersion: ResourceVersion }
   | { readonly _tag: "EmitApplied"; readonly object: A }
@@ -179,7 +179,7 @@ export const initial = (settings: Settings): State => ({
   progressed: false,
   brokenLists: 0,
   watchedMillis: 0,
-  doubts: 0,
+  brokenWatches: 0,
   sendsBookmarks: false,
   live: false,
   trouble: undefined,

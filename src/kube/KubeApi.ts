@@ -1,8 +1,4 @@
-/**
- * The requests of this service to the Kubernetes API.
- *
- * One file: every request that the service makes of the Kubernetes API.
- */
+/** All requests of this service to the Kubernetes API. */
 import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { AccessQuestion } from "../model/AccessReviewer.ts"
@@ -86,7 +82,7 @@ export interface KubeApiOptions {
   readonly eventTimeout?: Duration.Input | undefined
   /** Default: 5 seconds. */
   readonly identityTimeout?: Duration.Input | undefined
-  /** The encoding of lists and watches that is asked for. The server may answer in JSON anyway. Default: `protobuf`. */
+  /** The encoding to request for lists and watches. The server may still answer in JSON. Default: `protobuf`. */
   readonly contentType?: ContentType | undefined
 }
 

@@ -38,7 +38,7 @@ export class KubeStatusError extends Data.TaggedError("KubeStatusError")<{
   }
 }
 
-/** A response that cannot be decoded: not JSON, a truncated or overlong line, a missing field. */
+/** A response or watch event that cannot be decoded: malformed, truncated, too long, or without a required field. */
 export class KubeDecodeError extends Data.TaggedError("KubeDecodeError")<{
   readonly operation: string
   readonly message: string
@@ -47,25 +47,25 @@ export class KubeDecodeError extends Data.TaggedError("KubeDecodeError")<{
 /** The errors of a request to the cluster. */
 export type KubeError = KubeUnreachable | KubeStatusError | KubeDecodeError
 
-/** Denials in a row that show a missing permission: an API server also denies requests just after its start. */
+/** Consecutive denials after which a permission is reported missing. An API server also denies requests after its start. */
 const lastingDenials = 5
 
-/** A series of failures of one kind. */
+/** A series of equal failures. */
 export interface Trouble {
   readonly failure: string
   /** How many times in a row it occurred. */
   readonly times: number
 }
 
-/** The series that a failure continues or begins. */
+/** Continues the series with an equal failure, or begins another one. */
 export const troubleAfter = (before: Trouble | undefined, error: KubeError): Trouble => {
   const failure = `${error.operation} ${error._tag === "KubeStatusError" ? error.code : error._tag}`
   return { failure, times: before?.failure === failure ? before.times + 1 : 1 }
 }
 
 /**
- * The log record of the last failure of a series: a warning if it says anything new. `needed`: what the request needs,
- * such as "the verb get on this namespace".
+ * The log record of the latest failure of a series. It is a warning for the first failure, and when a denial lasts.
+ * `needed`: the missing permission, such as "the verb get on this namespace".
  */
 export const failureRecord = (
   error: KubeError,

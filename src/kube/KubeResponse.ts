@@ -1,4 +1,4 @@
-/** Turns responses of the Kubernetes API into values, and failures into `KubeError`. */
+/** Decodes responses of the Kubernetes API. Failures become a `KubeError`. */
 import { Array, Cause, Duration, Effect, Pull, Result, Stream } from "effect"
 import type { HttpClientError, HttpClientResponse } from "effect/http"
 import type { KubeConfigError } from "./KubeConfig.ts"
@@ -15,7 +15,7 @@ import type {
 } from "./wire/KubeCodec.ts"
 import type { Decoded } from "./wire/ResourceKind.ts"
 
-/** No response. */
+/** The error of a request without a response. */
 export const unreachable = (operation: string) => (error: HttpClientError.HttpClientError | KubeConfigError) => {
   const cause = error._tag === "HttpClientError" ? error.reason.cause : undefined
   return new KubeUnreachable({ operation, message: cause instanceof Error ? cause.message : error.message })
@@ -54,7 +54,7 @@ export const accepted = Effect.fnUntraced(function* (
 ): Effect.fn.Return<HttpClientResponse.HttpClientResponse, KubeError> {
   if (response.status >= 200 && response.status < 300) return response
   const body = yield* Effect.mapError(response.arrayBuffer, unreachable(operation))
-  // The response of a proxy or an overloaded server may be no Status.
+  // A proxy or an overloaded server may respond without a Status.
   const status = Result.getOrElse(codecFor(response.headers).status(new Uint8Array(body)), (): Status => ({}))
   return yield* statusError(operation, status, {
     code: response.status,
@@ -63,7 +63,7 @@ export const accepted = Effect.fnUntraced(function* (
   })
 })
 
-/** Reads a page while its bytes arrive. */
+/** Decodes a page as its bytes arrive. */
 export const readPage = <A>(
   operation: string,
   page: PageReader<A>,
@@ -77,7 +77,7 @@ export const readPage = <A>(
     Effect.andThen(Effect.suspend(() => decoded(operation)(page.end())))
   )
 
-/** Reads the events of a watch, in the chunks in which they arrive. */
+/** Decodes the events of a watch as its bytes arrive. Emits the events of each chunk together. */
 export const readWatch = <A>(
   operation: string,
   watch: WatchReader<A>,
@@ -90,7 +90,7 @@ export const readWatch = <A>(
   type Pulled = Pull.Pull<Array.NonEmptyReadonlyArray<WatchEvent<A>>, KubeError>
   return Stream.transformPull(response.stream, (pull) =>
     Effect.sync(() => {
-      // A failure follows the events before it.
+      // The end or the failure, emitted after the events before it.
       let last: Pulled | undefined
       const emit = (steps: ReadonlyArray<Progress<WatchEvent<A>, WatchFailure>>): Pulled => {
         const failure = steps.at(-1)?.failure

@@ -52,7 +52,7 @@ const run = Effect.fnUntraced(function* (
   const pollMillis = Duration.toMillis(options.pollEvery ?? "15 seconds")
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", Duration.millis(pollMillis))
   const known = new Map<NamespaceName, Option.Option<NamespaceObject>>()
-  /** The names whose last request failed. */
+  /** The failures of each name whose last request failed. */
   const failing = new Map<NamespaceName, Trouble>()
   let emitted: string | undefined
   let live = false

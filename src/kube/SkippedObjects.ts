@@ -1,20 +1,20 @@
-/** A bound of the memory, and of the log: an upgrade of the cluster may make all objects undecodable. */
-const mostKeys = 100
+/** Limits memory and log records: an upgrade of the cluster may make all objects undecodable. */
+const maxKeys = 100
 
-/** The objects whose skipping was logged, by key: each is logged once until it was readable, or until the next list. */
+/** The keys of skipped objects that were logged. An object is logged again after it was decoded, or after a new list. */
 export class SkippedObjects {
   readonly #logged = new Set<string | undefined>()
   #emitted = false
 
-  /** Whether the object was not logged yet, and there is room for another one. Notes it as logged. */
+  /** Whether to log the object as a warning: it was not logged before, and the limit is not reached. Records it. */
   isNews(key: string | undefined): boolean {
-    if (this.#logged.has(key) || this.#logged.size >= mostKeys) return false
+    if (this.#logged.has(key) || this.#logged.size >= maxKeys) return false
     this.#logged.add(key)
     return true
   }
 
-  /** The object could be decoded. `keyOf` is called only if there is anything to forget. */
-  readable(keyOf: () => string): void {
+  /** An object was decoded. `keyOf` is called only if needed. */
+  decoded(keyOf: () => string): void {
     if (this.#logged.size > 0) this.#logged.delete(keyOf())
   }
 
@@ -23,7 +23,7 @@ export class SkippedObjects {
     this.#emitted = true
   }
 
-  /** A list begins. A further attempt at the same list is no news. */
+  /** A list begins. Another attempt at the same list logs no object again. */
   listing(): void {
     if (this.#emitted) this.#logged.clear()
     this.#emitted = false

@@ -12,11 +12,11 @@ export type WatchedResource = "namespaces" | "deployments"
  * A change of the known state of the cluster.
  *
  * - `NamespacesReplaced`, `DeploymentsReplaced`: a whole list at `resourceVersion`, which replaces the known one in one
- *   step; with a `namespace`, the list of that namespace. `held`: the keys of listed objects that could not be decoded,
- *   by `name` or `namespace/name`. Their last known state stays.
+ *   step; with a `namespace`, the list of that namespace. `undecodable`: the keys (`name` or `namespace/name`) of listed
+ *   objects that could not be decoded. Their last known state stays.
  * - `NamespaceApplied`, `DeploymentApplied`: added or changed.
  * - `NamespaceDeleted`, `DeploymentDeleted`: deleted at `resourceVersion`.
- * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived); of a poll, it has completed a round.
+ * - `Heard`: the watch is open and current (it was opened, or a bookmark arrived), or a poll completed a round.
  * - `Lost`: the watch ended, so the known state of this resource begins to age.
  *
  * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `heardAt`: when the watch was last
@@ -28,13 +28,13 @@ export type ClusterEvent =
       readonly _tag: "NamespacesReplaced"
       readonly items: ReadonlyArray<NamespaceObject>
       readonly resourceVersion: ResourceVersion
-      readonly held?: ReadonlySet<string> | undefined
+      readonly undecodable?: ReadonlySet<string> | undefined
     }
   | {
       readonly _tag: "DeploymentsReplaced"
       readonly items: ReadonlyArray<DeploymentObject>
       readonly resourceVersion: ResourceVersion
-      readonly held?: ReadonlySet<string> | undefined
+      readonly undecodable?: ReadonlySet<string> | undefined
       readonly namespace?: NamespaceName | undefined
     }
   | { readonly _tag: "NamespaceApplied"; readonly object: NamespaceObject }

@@ -6,10 +6,7 @@ import { Schema } from "effect"
 export const ResourceVersion = Schema.NonEmptyString.pipe(Schema.brand("ResourceVersion"))
 export type ResourceVersion = typeof ResourceVersion.Type
 
-/**
- * The version of a list of namespaces that were polled one by one: there is no list that it could be the version of. Each
- * complete round of the poll ends with a `Heard`.
- */
+/** The version of a list of namespaces that were polled one by one. Each complete round of the poll ends with a `Heard`. */
 export const unversioned = ResourceVersion.make("0")
 
 const decimal = /^(?:0|[1-9][0-9]*)$/

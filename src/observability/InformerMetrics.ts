@@ -39,14 +39,14 @@ const watchEnds = Metrics.memoized((resource: WatchedResource) =>
 )
 const decodeErrors = Metrics.memoized((resource: WatchedResource) =>
   Metric.counter("informer_decode_errors_total", {
-    description: "Responses of the API server that could not be decoded.",
+    description: "Responses and watch events of the API server that could not be decoded.",
     incremental: true,
     attributes: { resource }
   })
 )
 const skipped = Metrics.memoized((resource: WatchedResource) =>
   Metric.counter("informer_objects_skipped_total", {
-    description: "Objects that could not be decoded and were skipped, each time they were listed or changed.",
+    description: "Objects skipped because they could not be decoded, counted at each list and change.",
     incremental: true,
     attributes: { resource }
   })

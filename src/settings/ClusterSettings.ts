@@ -21,13 +21,13 @@ export const cluster = {
     "KUBE_CONTENT_TYPE",
     Kind.oneOf("protobuf", "json"),
     "protobuf",
-    "Encoding asked for lists and watches; the cluster may answer in JSON anyway."
+    "Encoding to request for lists and watches. The cluster may still answer in JSON."
   ),
   kubeRelistInterval: withDefault(
     "KUBE_RELIST_INTERVAL",
     Kind.duration,
     "6h",
-    "Interval of full lists without need, with 20 % jitter. It bounds what a restore of etcd can hide. 0s: never."
+    "Interval of full lists, with 20 % jitter. Limits how long an undetected restore of etcd can hide changes. 0s: never."
   ),
   readyMaxStaleness: optional(
     "READY_MAX_STALENESS",

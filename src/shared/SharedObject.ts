@@ -57,19 +57,19 @@ export const changeOf = (event: ClusterEvent): FieldChange | undefined => {
 /** A whole list. */
 export type ListEvent = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
-/** The fields of the objects that the list holds and does not contain. */
-export const heldFields = (list: ListEvent): ReadonlyArray<string> => {
-  const { held = new Set<string>() } = list
+/** The fields of undecodable objects that the list does not also contain in a decodable state. */
+export const undecodableFields = (list: ListEvent): ReadonlyArray<string> => {
+  const { undecodable = new Set<string>() } = list
   const fields =
     list._tag === "NamespacesReplaced" ? list.items.map(({ name }) => name) : list.items.map(deploymentField)
-  return [...held.difference(new Set<string>(fields))]
+  return [...undecodable.difference(new Set<string>(fields))]
 }
 
 /**
- * The list with the last known state of objects that it holds. None is newer than the list: if the cluster was restored from
- * a backup, their next events must count as newer.
+ * The list with the last known state of its undecodable objects. Their versions are limited to that of the list: after a
+ * restore of the cluster from a backup, their next events must count as newer.
  */
-export const withHeld = (list: ListEvent, known: Objects): ListEvent => {
+export const withLastKnown = (list: ListEvent, known: Objects): ListEvent => {
   const { resourceVersion } = list
   if (list._tag === "NamespacesReplaced") {
     const kept = known.resource === "namespaces" ? [...known.items.values()] : []

@@ -10,7 +10,7 @@ import {
   deleted,
   deployment,
   deployments,
-  holding,
+  withUndecodable,
   namespaceApplied,
   namespaceDeleted,
   namespaces,
@@ -151,7 +151,7 @@ describe("a view never goes back", () => {
     expect(replicas(View.apply(view, applied("personal/nginx", 1, 99)), "personal/nginx")).toBe(13)
   })
 
-  it("takes a version that is not decimal for newer", () => {
+  it("treats a version that is not decimal as newer", () => {
     expect(replicas(View.apply(example, applied("personal/nginx", 1, "opaque")), "personal/nginx")).toBe(1)
   })
 
@@ -317,14 +317,14 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect([wrote.namespaceCount, wrote.deploymentCount]).toEqual([4, 6])
   })
 
-  it("shows the other deployments that are known of it", () => {
+  it("shows the other known deployments of the namespace", () => {
     const known = View.apply(example, applied("later/old", 2, 30))
     const view = View.written(known, deployment("later/web", 7, 100))
     expect(text(View.deploymentsBody(view, ns("later")))).toBe('{"namespace":"later","deployments":["old","web"]}')
     expect(view.deploymentCount).toBe(7)
   })
 
-  it("shows it also if the watch of deployments was faster than the response to the write", () => {
+  it("shows the namespace if the event of the write arrived before its response", () => {
     const faster = View.apply(example, applied("later/web", 7, 100))
     expect(isShown(faster)).toBe(false)
     expect(isShown(View.written(faster, deployment("later/web", 7, 100)))).toBe(true)
@@ -348,7 +348,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(View.apply(wrote, namespaces(101, "personal", "later")))).toBe(true)
   })
 
-  it("is not changed by what is known of an earlier namespace of this name", () => {
+  it("is not changed by the history of an earlier namespace of this name", () => {
     const earlier = [
       namespaceApplied("later", 60),
       namespaces(70, "personal", "later"),
@@ -358,7 +358,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(earlier.reduce(View.apply, wrote))).toBe(true)
   })
 
-  it("is forgotten once a newer event or list confirms the namespace", () => {
+  it("does not protect the namespace once a newer event or list confirms it", () => {
     for (const confirmation of [namespaceApplied("later", 101), namespaces(101, "personal", "later")]) {
       const confirmed = View.apply(wrote, confirmation)
       expect(isShown(confirmed)).toBe(true)
@@ -372,7 +372,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
     expect(isShown(View.apply(later, namespaces(90, "personal")))).toBe(false)
   })
 
-  it("takes a version that is not decimal for newer", () => {
+  it("treats a version that is not decimal as newer", () => {
     expect(isShown(View.apply(wrote, namespaces("opaque", "personal")))).toBe(false)
     expect(isShown(View.apply(wrote, namespaceDeleted("later", "opaque")))).toBe(false)
   })
@@ -404,20 +404,20 @@ describe("read-your-writes in a namespace that is not known yet", () => {
       expect(isShown(View.apply(found, namespaces(0, "personal")))).toBe(false)
     })
 
-    it("does not count a sign of life from before", () => {
+    it("does not count a Heard with a time", () => {
       const old: ClusterEvent = { ...heard, heardAt: 5 }
       expect([old, old, old].reduce(View.apply, polledWrote)).toBe(polledWrote)
     })
   })
 
-  it("does not end with signs of life of a watch", () => {
+  it("does not end with a Heard of a watch", () => {
     expect([heard, heard, heard].reduce(View.apply, wrote)).toBe(wrote)
   })
 })
 
 describe("a list with objects that cannot be decoded", () => {
   const count = (view: View.ClusterView) => replicas(view, "personal/nginx")
-  const list = holding(deployments(40, ["personal/kafka", 3, 4]), "personal/nginx")
+  const list = withUndecodable(deployments(40, ["personal/kafka", 3, 4]), "personal/nginx")
   const held = View.apply(example, list)
 
   it("keeps their last known state, also for several lists in a row", () => {
@@ -427,20 +427,20 @@ describe("a list with objects that cannot be decoded", () => {
       '{"namespace":"personal","deployments":["kafka","nginx"]}'
     )
     const again = View.apply(
-      View.apply(held, holding(deployments(50), "personal/nginx")),
-      holding(deployments(60), "personal/nginx")
+      View.apply(held, withUndecodable(deployments(50), "personal/nginx")),
+      withUndecodable(deployments(60), "personal/nginx")
     )
     expect(count(again)).toBe(12)
     expect(count(View.apply(again, deployments(70)))).toBe(undefined)
   })
 
   it("shows nothing of an object that was not known before", () => {
-    const view = View.apply(example, holding(deployments(40), "personal/unknown", "unknown/nginx"))
+    const view = View.apply(example, withUndecodable(deployments(40), "personal/unknown", "unknown/nginx"))
     expect(replicas(view, "personal/unknown")).toBe(undefined)
     expect(view.deploymentCount).toBe(0)
   })
 
-  it("still takes later events of them", () => {
+  it("still applies later events of them", () => {
     expect(count(View.apply(held, applied("personal/nginx", 4, 41)))).toBe(4)
     expect(count(View.apply(held, deleted("personal/nginx", 41)))).toBe(undefined)
   })
@@ -455,13 +455,13 @@ describe("a list with objects that cannot be decoded", () => {
     const view = [
       namespaces(0, "a", "b"),
       Given.deploymentsOf("a", 5, ["a/x", 3, 1], ["a/y", 4, 1]),
-      holding(Given.deploymentsOf("a", 9), "a/x")
+      withUndecodable(Given.deploymentsOf("a", 9), "a/x")
     ].reduce(View.apply, View.emptyOf([ns("a"), ns("b")]))
     expect([replicas(view, "a/x"), replicas(view, "a/y")]).toEqual([3, undefined])
   })
 
   it("keeps namespaces, with their deployments", () => {
-    const view = View.apply(example, holding(namespaces(40, "empty"), "personal", "unknown"))
+    const view = View.apply(example, withUndecodable(namespaces(40, "empty"), "personal", "unknown"))
     expect(text(View.namespacesBody(view))).toBe('{"namespaces":["empty","personal"]}')
     expect(count(view)).toBe(12)
     expect(View.hasNamespace(View.apply(view, namespaceDeleted("personal", 41)), ns("personal"))).toBe(false)
@@ -474,8 +474,8 @@ describe("a list with objects that cannot be decoded", () => {
       namespaceApplied("personal", 1001)
     )
     const restored = View.apply(
-      View.apply(newer, holding(deployments(500), "personal/nginx")),
-      holding(namespaces(500), "personal")
+      View.apply(newer, withUndecodable(deployments(500), "personal/nginx")),
+      withUndecodable(namespaces(500), "personal")
     )
     expect(count(restored)).toBe(20)
     expect(count(View.apply(restored, applied("personal/nginx", 7, 501)))).toBe(7)

@@ -26,9 +26,13 @@ const Step = Schema.Union([
   Schema.TaggedStruct("namespaces", {
     names: Schema.Array(NamespaceNames),
     version: NamespacesVersions,
-    held: Schema.Array(NamespaceNames)
+    undecodable: Schema.Array(NamespaceNames)
   }),
-  Schema.TaggedStruct("deployments", { items: Schema.Array(Item), version: Versions, held: Schema.Array(Paths) }),
+  Schema.TaggedStruct("deployments", {
+    items: Schema.Array(Item),
+    version: Versions,
+    undecodable: Schema.Array(Paths)
+  }),
   Schema.TaggedStruct("namespaceApplied", { name: NamespaceNames, version: Versions }),
   Schema.TaggedStruct("namespaceDeleted", { name: NamespaceNames, version: Versions }),
   Schema.TaggedStruct("applied", { ...Item.fields, version: Versions }),
@@ -41,14 +45,14 @@ type Step = typeof Step.Type
 const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEvent => {
   switch (step._tag) {
     case "namespaces":
-      return Given.holding(Given.namespaces(step.version, ...step.names), ...step.held)
+      return Given.withUndecodable(Given.namespaces(step.version, ...step.names), ...step.undecodable)
     case "deployments":
-      return Given.holding(
+      return Given.withUndecodable(
         Given.deployments(
           step.version,
           ...new Map(step.items.map(({ path, replicas }) => [path, [path, replicas, step.version] as const])).values()
         ),
-        ...step.held
+        ...step.undecodable
       )
     case "namespaceApplied":
       return Given.namespaceApplied(step.name, step.version)
@@ -148,12 +152,12 @@ describe("ClusterView", () => {
             )
             // Each namespace has a list of its own. One that is not in this step keeps its state.
             if (items.size === 0 && step.items.length > 0) continue
-            const held = step.held.filter(isHere)
+            const undecodable = step.undecodable.filter(isHere)
             view = View.apply(
               view,
-              Given.holding(Given.deploymentsOf(namespace, step.version, ...items.values()), ...held)
+              Given.withUndecodable(Given.deploymentsOf(namespace, step.version, ...items.values()), ...undecodable)
             )
-            model.apply(Given.holding(Given.deployments(step.version, ...items.values()), ...held))
+            model.apply(Given.withUndecodable(Given.deployments(step.version, ...items.values()), ...undecodable))
             listed.add(namespace)
           } else if (step._tag === "written") {
             if (isHere(step.path)) model.written(Given.deployment(step.path, step.replicas, step.version))

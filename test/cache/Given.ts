@@ -34,9 +34,11 @@ export const deployments = (
   resourceVersion: rv(version)
 })
 
-/** A list, with the keys of objects in it that could not be decoded. */
-export const holding = (list: ClusterEvent, ...held: ReadonlyArray<string>): ClusterEvent =>
-  list._tag === "NamespacesReplaced" || list._tag === "DeploymentsReplaced" ? { ...list, held: new Set(held) } : list
+/** A list, with the keys of listed objects that could not be decoded. */
+export const withUndecodable = (list: ClusterEvent, ...keys: ReadonlyArray<string>): ClusterEvent =>
+  list._tag === "NamespacesReplaced" || list._tag === "DeploymentsReplaced"
+    ? { ...list, undecodable: new Set(keys) }
+    : list
 
 /** The list of a namespace that is watched by itself. */
 export const deploymentsOf = (

@@ -15,7 +15,7 @@ export class NaiveModel {
   readonly namespaces = new Map<string, ResourceVersion>()
   readonly deployments = new Map<string, DeploymentObject>()
   private readonly unconfirmed = new Map<string, ResourceVersion>()
-  /** The namespaces that only a write has shown, and the rounds of a poll that may still miss them. */
+  /** The namespaces known only from a write, and the number of poll rounds that may still miss them. */
   private readonly unconfirmedNamespaces = new Map<string, number>()
   private namespacesPast = past()
   private deploymentsPast = past()
@@ -32,7 +32,7 @@ export class NaiveModel {
         for (const [name, version] of items) this.namespaces.set(name, version)
         for (const [name, version] of before) {
           const left = rounds.get(name)
-          const isHeld = event.held?.has(name) === true && !items.has(name)
+          const isHeld = event.undecodable?.has(name) === true && !items.has(name)
           const isLater =
             left !== undefined &&
             !wentBack &&
@@ -52,10 +52,10 @@ export class NaiveModel {
         for (const [key, version] of this.unconfirmed) {
           const object = this.deployments.get(key)
           if (object !== undefined && !wentBack && isOlder(event.resourceVersion, version)) kept.push([key, object])
-          else if (event.held?.has(key) !== true) this.unconfirmed.delete(key)
+          else if (event.undecodable?.has(key) !== true) this.unconfirmed.delete(key)
         }
         this.deployments.clear()
-        for (const key of event.held ?? []) {
+        for (const key of event.undecodable ?? []) {
           const object = before.get(key)
           if (object === undefined) continue
           const isLowered = wentBack && isOlder(event.resourceVersion, object.resourceVersion)

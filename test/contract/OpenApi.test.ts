@@ -48,7 +48,12 @@ interface Linted {
 }
 
 describe("the OpenAPI document", () => {
-  layer(Layer.provideMerge(Project.layer, TestService.layer()), { excludeTestServices: true })((it) => {
+  // On a new machine it downloads the tools.
+  const options = { excludeTestServices: true, timeout: "5 minutes" } as const
+  layer(
+    Layer.provideMerge(Project.layer, TestService.layer()),
+    options
+  )((it) => {
     for (const [name, ignored] of [
       ["openapi.json", 1],
       ["watcher.json", 0]

@@ -1,4 +1,4 @@
-/** The embedded cluster in protobuf, read by descriptors and, to compare, in JSON. */
+/** Compares the embedded cluster's protobuf, decoded with descriptors, with its JSON. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { EmbeddedKube, type EmbeddedKubeOptions } from "../../src/embedded/EmbeddedKube.ts"
@@ -27,8 +27,8 @@ const int64s = new Set(["generation", "observedGeneration", "remainingItemCount"
 const times = new Set(["creationTimestamp", "deletionTimestamp", "time"])
 
 /**
- * The JSON that Go writes for a value: undefined for one that is empty, except for a count in a spec, which is a pointer.
- * A time that is none, which Go writes as null, is undefined, too.
+ * The JSON that Go writes for a value. An empty value is undefined, except a count in a spec, which is a pointer in Go. An
+ * absent time, which Go writes as null, is undefined.
  */
 const jsonOf = (value: Schema.Json, name: string, parent: string): Schema.Json | undefined => {
   if (int64s.has(name)) return jsonOf(Number(value), "", "")
@@ -46,13 +46,13 @@ const jsonOf = (value: Schema.Json, name: string, parent: string): Schema.Json |
   return Object.fromEntries(members)
 }
 
-/** The JSON of an object that stands alone. */
+/** The JSON of a standalone object. */
 const objectOf = (bytes: Uint8Array): typeof JsonObject.Type => ({
   ...readUnknown(bytes).typeMeta,
   ...decodeObject(jsonOf(readObject(bytes).object, "", ""))
 })
 
-/** The JSON of the embedded cluster, without the times that are none. */
+/** The JSON of the embedded cluster, without absent times. */
 const expectedOf = (text: string) => decodeJson(text.replaceAll('"creationTimestamp":null,', ""))
 
 describe("lists in protobuf", () => {

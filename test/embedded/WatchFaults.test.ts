@@ -1,4 +1,4 @@
-/** Each fault of a watch in both encodings, by its bytes and as the client of src/kube reads it. */
+/** Each watch fault in both encodings: its bytes, and how `KubeApi` reads it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Queue, Stream } from "effect"
 import * as Http from "node:http"
@@ -19,7 +19,7 @@ const contentTypes: ReadonlyArray<ContentType> = ["json", "protobuf"]
 const served = (options: EmbeddedKubeOptions = {}) =>
   Effect.provide(EmbeddedKube.layer({ seed: { personal: { nginx: 1 } }, ...options }))
 
-/** Opens a watch from the current version. Its bytes so far, and whether and how it ended. */
+/** Opens a watch from the current version. Succeeds with its bytes so far, and how it ended, if it has. */
 const openBytes = Effect.fnUntraced(function* (contentType: ContentType) {
   const kube = yield* EmbeddedKube
   const { resourceVersion } = yield* kube.snapshot
@@ -51,7 +51,7 @@ const split = (contentType: ContentType, bytes: Buffer): ReadonlyArray<Uint8Arra
   return lines.map((line) => Buffer.from(line))
 }
 
-/** Waits for as many events, all complete. */
+/** Waits for `count` complete events. */
 const received = (contentType: ContentType, state: { readonly bytes: Buffer }, count: number) =>
   Effect.map(
     eventually(
@@ -67,7 +67,7 @@ const parse = (contentType: ContentType, event: Uint8Array): unknown => {
   return { type, object: readObject(object).object }
 }
 
-/** Opens a watch of the client. Its next events in turn, and its failure. */
+/** Opens a watch of `KubeApi`. Succeeds with its next event and its failure. */
 const open = Effect.fnUntraced(function* (
   contentType: ContentType,
   { sendInitialEvents = false, from = "current" }: { sendInitialEvents?: boolean; from?: "current" | "none" } = {}
@@ -118,7 +118,7 @@ for (const contentType of contentTypes) {
       }).pipe(served())
     )
 
-    it.live("garbageEvent is in the framing of an event, and followed by valid events", () =>
+    it.live("garbageEvent is framed as an event, and followed by valid events", () =>
       Effect.gen(function* () {
         const { cluster, faults } = yield* EmbeddedKube
         const state = yield* openBytes(contentType)
@@ -135,7 +135,7 @@ for (const contentType of contentTypes) {
       }).pipe(served())
     )
 
-    it.live("oversizedEvent fails the watch, which has not ended", () =>
+    it.live("oversizedEvent fails a watch that the server keeps open", () =>
       Effect.gen(function* () {
         const { failure, kube } = yield* open(contentType)
         assert.strictEqual(yield* kube.faults.oversizedEvent(), 1)
@@ -168,7 +168,7 @@ for (const contentType of contentTypes) {
       }).pipe(served())
     )
 
-    it.live("unknownFields do not change what the events say", () =>
+    it.live("unknownFields do not change the decoded events", () =>
       Effect.gen(function* () {
         const { failure, kube, next } = yield* open(contentType)
         assert.strictEqual(yield* kube.faults.unknownFields(), 1)
@@ -182,14 +182,14 @@ for (const contentType of contentTypes) {
         }
         assert.deepStrictEqual(events, ["web 1", "web 0", "undecodable personal/web", "web deleted"])
         yield* kube.faults.goneNow()
-        // Bookmarks from before may still arrive.
+        // Earlier bookmarks may still arrive.
         const error = yield* Effect.eventually(failure)
         assert(error._tag === "KubeStatusError")
         assert.deepStrictEqual([error.code, error.reason, error.inStream], [410, "Expired", true])
       }).pipe(served({ bookmarkInterval: "5 millis" }))
     )
 
-    it.live("unknownFields are in the event, its object and the messages of that", () =>
+    it.live("unknownFields are in the event, its object and all nested messages", () =>
       Effect.gen(function* () {
         const { cluster, faults } = yield* EmbeddedKube
         const state = yield* openBytes(contentType)
@@ -225,7 +225,7 @@ for (const contentType of contentTypes) {
       }).pipe(served())
     )
 
-    it.live("a server that ignores sendInitialEvents sends no end of the initial objects", () =>
+    it.live("a server that ignores sendInitialEvents does not mark the end of the initial events", () =>
       Effect.gen(function* () {
         const { faults } = yield* EmbeddedKube
         yield* faults.setQuirks({ ignoreSendInitialEvents: true })

@@ -11,7 +11,7 @@ import { initialEnd } from "../kube/ScriptedKube.ts"
 import { eventually } from "../support/Eventually.ts"
 import { demoSettings } from "../support/Process.ts"
 
-/** How long the API server keeps a watch open. A shorter one would not count as a success. */
+/** How long the API server keeps a watch open. A watch of less than a second would count as a failure. */
 const watchMillis = 1100
 
 /** Runs the service with these settings over an API server without objects. Succeeds with the requests it receives. */
@@ -54,7 +54,7 @@ describe("KUBE_CONTENT_TYPE", () => {
     })
   )
 
-  it.live("json asks for nothing else", () =>
+  it.live("json requests JSON only", () =>
     Effect.gen(function* () {
       const [first] = yield* twoRequests({ KUBE_CONTENT_TYPE: "json" })
       assert.strictEqual(first?.headers.accept, "application/json")
@@ -63,21 +63,21 @@ describe("KUBE_CONTENT_TYPE", () => {
 })
 
 describe("KUBE_RELIST_INTERVAL", () => {
-  it.live("is so long by default that the next watch is resumed", () =>
+  it.live("by default does not replace the second watch with a list", () =>
     Effect.gen(function* () {
       const [, second] = yield* twoRequests({})
       assert.deepInclude(second?.query, { watch: "true", resourceVersion: "5" })
     })
   )
 
-  it.live("is the lifetime of watches after which a list replaces the next one", () =>
+  it.live("is the lifetime of watches after which a list replaces the next watch", () =>
     Effect.gen(function* () {
       const [, second] = yield* twoRequests({ KUBE_RELIST_INTERVAL: "500ms" })
       assert.deepInclude(second?.query, { watch: "true", sendInitialEvents: "true" })
     })
   )
 
-  it.live("0s resumes every watch", () =>
+  it.live("of 0s resumes every watch", () =>
     Effect.gen(function* () {
       const [, second] = yield* twoRequests({ KUBE_RELIST_INTERVAL: "0s" })
       assert.deepInclude(second?.query, { watch: "true", resourceVersion: "5" })

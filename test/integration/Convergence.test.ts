@@ -79,7 +79,7 @@ const makeWatcher = () => {
   }
 }
 
-/** How the cluster answers. Without `protobuf`, in JSON, whatever it is asked for. */
+/** How the cluster answers. Without `protobuf`, always in JSON. */
 interface Wire {
   readonly protobuf: boolean
   readonly streamingLists: boolean

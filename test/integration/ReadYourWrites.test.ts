@@ -119,7 +119,7 @@ withService({ watch: { namespaces: [ns("personal"), ns("later")], pollEvery: "1 
         yield* cluster.deleteNamespace("later")
         const before = yield* polls
         yield* eventually(body(count), (now) => now === 410)
-        // A round may have begun before the write, and one after the second that missed the namespace.
+        // One round may have begun before the write, and another after the second that did not find the namespace.
         assert.isAtMost((yield* polls) - before, 3)
         yield* untilGone
       })

@@ -20,7 +20,7 @@ for (const protobuf of [true, false]) {
     kube: { protobuf },
     watch: { backoffFirst: Duration.millis(5), backoffLongest: Duration.millis(40) }
   })(`an object that cannot be decoded, in ${protobuf ? "protobuf" : "JSON"}`, (it) => {
-    it.effect("keeps its last known state through events and lists, and does not hold up the others", () =>
+    it.effect("keeps its last known state through events and lists, and does not delay other objects", () =>
       Effect.gen(function* () {
         const { cluster, faults, ...kube } = yield* EmbeddedKube
         yield* kube.awaitWatches(2)
@@ -28,7 +28,7 @@ for (const protobuf of [true, false]) {
         yield* cluster.scale("personal", "kafka", 4)
         yield* until("kafka", 4)
         assert.strictEqual(yield* count("nginx"), 12)
-        // Without its version to resume from, the informer lists the cluster again.
+        // The version to resume from is compacted, so the informer lists the cluster again.
         for (const replicas of [5, 6]) {
           yield* kube.compact
           yield* faults.dropWatches()

@@ -256,7 +256,7 @@ describe("watch", () => {
   it.effect.each([
     { how: "one by one", changes: many },
     { how: "all at once", changes: [many] }
-  ])("loses no event when a watch is closed while the consumer is slow, and events arrive $how", ({ changes }) =>
+  ])("loses no event that arrives $how if a watch is closed while the consumer is slow", ({ changes }) =>
     Effect.gen(function* () {
       const consumer = Latch.makeUnsafe(false)
       const { asked, ends, told } = yield* informed(
@@ -543,7 +543,7 @@ describe("permission", () => {
       })
   )
 
-  it.effect.each([401, 403])("warns once more when the denial lasts (%d), naming verbs and resource", (code) =>
+  it.effect.each([401, 403])("warns again if the denial (%d) lasts, naming verbs and resource", (code) =>
     Effect.gen(function* () {
       const { warnings } = yield* informed({ watches: Array.from({ length: 20 }, () => status(code)) })
       yield* TestClock.adjust("5 minutes")
@@ -554,7 +554,7 @@ describe("permission", () => {
     })
   )
 
-  it.effect("counts denials from the start again after another failure", () =>
+  it.effect("restarts the count of denials after another failure", () =>
     Effect.gen(function* () {
       const denials = Array.from({ length: 4 }, () => status(403))
       const { warnings } = yield* informed({ watches: [...denials, status(503), ...denials, synced] })

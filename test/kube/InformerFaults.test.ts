@@ -92,7 +92,7 @@ const watched = Effect.fnUntraced(function* (options: InformerOptions = quick) {
   return { kube, view, until }
 })
 
-/** A test for each encoding. Without `protobuf`, the cluster answers in JSON, whatever it is asked for. */
+/** A test for each encoding. Without `protobuf`, the cluster always answers in JSON. */
 const faulty = <E>(name: string, test: Effect.Effect<void, E, EmbeddedKube>, options: EmbeddedKubeOptions = {}) => {
   for (const protobuf of [true, false]) {
     it.live(`${name}, in ${protobuf ? "protobuf" : "JSON"}`, () =>
@@ -146,7 +146,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "discards a truncated line and resumes the watch",
+    "discards a truncated event and resumes the watch",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.cutMidEvent())
       assert.strictEqual(view.relists.length, 2)
@@ -154,7 +154,7 @@ describe("informers against a faulty cluster", () => {
   )
 
   faulty(
-    "resumes a watch after a line that is no JSON",
+    "resumes a watch after an event that cannot be parsed",
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }) => faults.garbageEvent())
       assert.include(view.ends, "deployments undecodable")
@@ -222,7 +222,7 @@ describe("informers against a faulty cluster", () => {
         yield* kube.restart({ resourceVersion: 4 })
         yield* kube.cluster.deleteDeployment("personal", "kafka")
         yield* eventually(kube.requests, (requests) => requests.filter(({ verb }) => verb === "watch").length === 2)
-        // The versions pass that of the old watch before anything else can tell.
+        // The versions pass that of the old watch before the informer reads one.
         yield* aged
         yield* until(({ deployments }) => deployments.size === 1 && deployments.get("personal/nginx") === 49)
         assert.include(view.relists, "deployments restored")
@@ -310,5 +310,17 @@ describe("informers against a faulty cluster", () => {
       assert.isAbove((yield* requests).filter(({ verb }) => verb === "list").length, 2)
     }),
     { streamingLists: false, maxPageSize: 1 }
+  )
+
+  faulty(
+    "pages a server that ignores the request for a streaming list, and whose bookmarks keep it alive",
+    Effect.gen(function* () {
+      const { faults } = yield* EmbeddedKube
+      yield* faults.setQuirks({ ignoreSendInitialEvents: true })
+      const view = yield* recovers(() => Effect.void)
+      assert.include(view.ends, "deployments unsupported")
+      assert.deepStrictEqual(view.relists.toSorted(), ["deployments start", "namespaces start"])
+    }),
+    { bookmarkInterval: "50 millis" }
   )
 })

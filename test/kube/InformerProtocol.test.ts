@@ -72,7 +72,7 @@ const watched = (event: Extract<Input, { readonly _tag: "Watched" }>["event"], a
 
 const object = (version: number): NamespaceObject => ({ name: ns(`n${version % 4}`), resourceVersion: rv(version) })
 
-/** An object that cannot be decoded. Sometimes nobody can tell which one it is. */
+/** An object that cannot be decoded, sometimes without a key. */
 const undecodable = (version: number) => ({
   _tag: "Undecodable" as const,
   key: version % 4 === 0 ? undefined : `n${version % 4}`,
@@ -146,7 +146,7 @@ const drive = (choices: ReadonlyArray<Choice>, streamingList = true): ReadonlyAr
   return trace
 }
 
-/** Whether the input ends the operation under way: its outcome, or an event after which its watch is of no use. */
+/** Whether the input ends the operation under way: it is its outcome, or an event that makes its watch useless. */
 const isEnd = ({ before: { phase }, input }: Entry): boolean => {
   if (input._tag !== "Watched") return true
   const { event } = input
@@ -247,7 +247,7 @@ describe("InformerProtocol", () => {
         EmitHeard: () => assert.isFalse(due),
         OpenWatch: (action, { after }) => {
           if (action._tag !== "OpenWatch" || !due) return
-          if (after.position._tag === "Held") held = after.position.resourceVersion
+          if (after.position._tag === "Listed") held = after.position.resourceVersion
           assert.strictEqual(action.from, held)
         }
       }
@@ -351,7 +351,7 @@ describe("InformerProtocol", () => {
         const waits = actions.some(({ _tag: tag }) => tag === "Wait")
         begun = waits || (news && input._tag === "Watched") || passed ? 0 : begun + operationIn(actions).length
         if (input._tag === "PageListed" && input.page.continue !== undefined) begun -= 1
-        // The version; a stalled streaming list; then twice a paged list, which may expire twice, and its watch.
+        // It reads the version, then a streaming list that stalls, then two paged lists, which may expire, and their watches.
         assert.isAtMost(begun, 10, JSON.stringify(cycle))
       }
     },
@@ -478,11 +478,11 @@ describe("InformerProtocol", () => {
   )
 
   it.prop(
-    "skips an object that cannot be decoded, once, and keeps what is known of it",
+    "skips an object that cannot be decoded once, and keeps its last known state",
     runs,
     ({ choices, streamingList }) => {
       for (const { actions, after, before, input } of drive(choices, streamingList)) {
-        const skipped = actions.filter(({ _tag: tag }) => tag === "Skip" || tag === "Hold")
+        const skipped = actions.filter(({ _tag: tag }) => tag === "Skip" || tag === "CollectUndecodable")
         const found =
           input._tag === "PageListed"
             ? input.page.undecodable
@@ -491,7 +491,7 @@ describe("InformerProtocol", () => {
               : []
         const listing = before.phase._tag !== "Watching"
         const expected = found.flatMap(({ key, message }) => {
-          const hold: ReadonlyArray<Action> = listing && key !== undefined ? [{ _tag: "Hold", key }] : []
+          const hold: ReadonlyArray<Action> = listing && key !== undefined ? [{ _tag: "CollectUndecodable", key }] : []
           return listing || key !== undefined ? hold.concat({ _tag: "Skip", key, message }) : hold
         })
         assert.deepStrictEqual(skipped, expected)
@@ -508,7 +508,7 @@ describe("InformerProtocol", () => {
   )
 
   it.prop(
-    "resumes no watch after a failure or a wait before it has read a version that is not older",
+    "resumes a watch after a failure or a wait only once it has read a version that is not older",
     runs,
     ({ choices, streamingList }) => {
       let trusted = true
@@ -542,7 +542,7 @@ describe("InformerProtocol", () => {
         for (const action of actions) {
           if (action._tag === "ObserveListing" && action.reason === "periodic") assert.isTrue(due)
           if (action._tag === "OpenWatch" && action.from !== undefined && due) {
-            // Only a watch that ended at once is resumed still.
+            // Only a watch that ended at once is still resumed.
             assert.isTrue(input._tag === "WatchEnded" && input.at < 1000, JSON.stringify(input))
           }
           if (action._tag === "EmitReplaced") lived = 0
@@ -553,7 +553,7 @@ describe("InformerProtocol", () => {
   )
 
   it.prop(
-    "emits Heard before Lost where the server ended the watch, and only there",
+    "emits Heard before Lost if the server closed the watch, and only then",
     runs,
     ({ choices, streamingList }) => {
       for (const { actions, before, input } of drive(choices, streamingList)) {
@@ -567,7 +567,7 @@ describe("InformerProtocol", () => {
   )
 
   it.prop(
-    "requests no streaming list after one that ended, stalled or had a bookmark too soon, or two that broke off",
+    "requests no streaming list after one that ended, stalled or sent an early bookmark, or after two that broke off",
     runs,
     ({ choices, streamingList }) => {
       let broken = 0

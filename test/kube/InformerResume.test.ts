@@ -1,4 +1,4 @@
-/** How an informer goes on after a watch: it resumes, or lists again. */
+/** After a watch, an informer resumes it or lists again. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -34,7 +34,7 @@ describe("the current version", () => {
     })
   )
 
-  it.effect("gives a new list if it is older than that of the watch", () =>
+  it.effect("causes a new list if it is older than that of the watch", () =>
     Effect.gen(function* () {
       const { asked, relists, told, warnings } = yield* informed({
         watches: [syncedThen(unreachable, 2), { says: [added("b", 899), initialEnd(905)], end: "hang" }],
@@ -48,7 +48,7 @@ describe("the current version", () => {
     })
   )
 
-  it.effect("gives a new paged list, too, if the watch of the last one has not opened", () =>
+  it.effect("causes a new list if the watch after a paged list has not opened yet", () =>
     Effect.gen(function* () {
       const { relists, told } = yield* informed(
         { watches: [unreachable, hang], pages: [page(["a"], 1000), page(["b"], 905)], versions: [900] },
@@ -60,7 +60,7 @@ describe("the current version", () => {
     })
   )
 
-  it.effect("is asked for again, with back-off, until there is a response", () =>
+  it.effect("is requested with back-off until there is a response", () =>
     Effect.gen(function* () {
       const { asked, questions, relists, warnings } = yield* informed({
         watches: [syncedThen(unreachable, 2), hang],
@@ -75,7 +75,7 @@ describe("the current version", () => {
     })
   )
 
-  it.effect("gives a new list if the response is that it has expired", () =>
+  it.effect("causes a new list if the response is that it has expired", () =>
     Effect.gen(function* () {
       const { relists } = yield* informed({
         watches: [syncedThen(unreachable, 2), syncedThen("hang")],
@@ -106,7 +106,7 @@ describe("the current version", () => {
     })
   )
 
-  it.effect("gives no list in a loop while each list is older than the one before", () =>
+  it.effect("does not cause a loop of lists while each list is older than the previous one", () =>
     Effect.gen(function* () {
       const versions = Array.from({ length: 100 }, (_, index) => 900 - index)
       const { relists } = yield* informed({
@@ -120,13 +120,13 @@ describe("the current version", () => {
   )
 })
 
-describe("a slow relist", () => {
+describe("a periodic relist", () => {
   const renewals = (count: number) => Array.from({ length: count }, () => ({ says: [300], end: "close" as const }))
 
-  // As a resumed watch it has events, too.
+  // A resumed watch also has events.
   const renewalOrList = { says: [added("b", 2), initialEnd(2000), 150, bookmark(2000), 150], end: "close" } as const
 
-  it.effect("replaces the resumption once watches have lived for its interval, and is no trouble", () =>
+  it.effect("replaces the resumption once watches have lived for its interval, and logs no failure", () =>
     Effect.gen(function* () {
       const { logged, questions, relists, told } = yield* informed(
         {
@@ -182,7 +182,7 @@ describe("a slow relist", () => {
     })
   )
 
-  it.effect("is taken after trouble, too", () =>
+  it.effect("is also taken after a failure", () =>
     Effect.gen(function* () {
       const { questions, relists } = yield* informed(
         { watches: [syncedThen(unreachable, 300), syncedThen("hang")] },

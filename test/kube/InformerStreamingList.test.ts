@@ -1,4 +1,4 @@
-/** Streaming lists of servers and proxies that do not support them, without saying so. */
+/** Streaming lists of servers and proxies that do not support them but do not reject them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -6,7 +6,7 @@ import { added, bookmark, informed, initialEnd, page, status, unreachable } from
 
 const hang = { says: [], end: "hang" } as const
 
-/** The requests in short. */
+/** A short form of the requests. */
 const shapes = (asked: ReadonlyArray<{ readonly what: string; readonly sendInitialEvents?: boolean | undefined }>) =>
   asked.map(({ sendInitialEvents, what }) => (sendInitialEvents === true ? "streaming" : what))
 
@@ -39,7 +39,7 @@ describe("a streaming list", () => {
     })
   )
 
-  it.effect("that events keep alive without end is replaced after 60 seconds", () =>
+  it.effect("that does not end is replaced after 60 seconds, even if events keep arriving", () =>
     Effect.gen(function* () {
       const says = Array.from({ length: 100 }, (_, index) => [added("a", index + 1), 10]).flat()
       const { asked, ends, told } = yield* informed({ watches: [{ says, end: "hang" }, hang], pages: [page(["a"], 7)] })
@@ -61,7 +61,7 @@ describe("a streaming list", () => {
     })
   )
 
-  it.effect("that breaks off after it has opened is replaced after the second time in a row", () =>
+  it.effect("is replaced after it broke off twice, even if it failed to open in between", () =>
     Effect.gen(function* () {
       const broken = { says: [added("a", 1)], end: unreachable }
       const { asked, relists } = yield* informed({
@@ -75,7 +75,7 @@ describe("a streaming list", () => {
     })
   )
 
-  it.effect("stays in use after it broke off once, or failed to open any number of times", () =>
+  it.effect("stays in use after it broke off once, or failed to open repeatedly", () =>
     Effect.gen(function* () {
       const broken = { says: [added("a", 1)], end: unreachable }
       const complete = { says: [added("a", 1), initialEnd(5)], end: status(410, { inStream: true }) }

@@ -18,7 +18,7 @@ import {
 const synced = [added("a", 1), added("b", 2), initialEnd(5)]
 const itemOf = ({ object }: { readonly object: unknown }) => object
 
-/** The records of skipped objects, in short. */
+/** A short form of the log records of skipped objects. */
 const skips = (logged: ReadonlyArray<Logged>) =>
   logged
     .filter(({ message }) => message === "Skipped an object that cannot be decoded")
@@ -88,7 +88,7 @@ describe("an object that cannot be decoded", () => {
     })
   )
 
-  it.effect("keeps its last known state in an open watch, which goes on", () =>
+  it.effect("keeps its last known state in an open watch, which continues", () =>
     Effect.gen(function* () {
       const { asked, ends, skipped, told } = yield* informed({
         watches: [
@@ -117,7 +117,7 @@ describe("an object that cannot be decoded", () => {
     })
   )
 
-  it.effect("ends an open watch if nobody can tell which object it is, and twice gives a new list", () =>
+  it.effect("ends an open watch if its key cannot be decoded; the second time causes a new list", () =>
     Effect.gen(function* () {
       const { asked, ends, relists, skipped, told } = yield* informed({
         watches: [
@@ -151,7 +151,7 @@ describe("an object that cannot be decoded", () => {
     })
   )
 
-  it.effect("is logged by its key, without its content, and again only once it was readable", () =>
+  it.effect("is logged by its key, without its content, and again only after it was decoded", () =>
     Effect.gen(function* () {
       const says = [...synced, unreadable("a"), unreadable("a"), modified("a", 6), unreadable("a"), unreadable("b")]
       const { logged } = yield* informed({ watches: [{ says, end: "hang" }] })

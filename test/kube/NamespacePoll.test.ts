@@ -86,7 +86,7 @@ describe("NamespacePoll", () => {
     })
   )
 
-  it.effect("asks for the permission only once the denial lasts: an API server that starts denies everything", () =>
+  it.effect("reports a missing permission only if the denial lasts: a starting API server denies everything", () =>
     Effect.gen(function* () {
       const forbidden = status(403, { reason: "Forbidden" })
       const answers: Record<string, number | KubeError> = { a: 5, b: forbidden }
@@ -111,7 +111,7 @@ describe("NamespacePoll", () => {
     })
   )
 
-  it.effect("asks for the permission at the fifth denial in a row", () =>
+  it.effect("reports a missing permission at the fifth denial in a row", () =>
     Effect.gen(function* () {
       const { asked, logged } = yield* polling({ a: 5, b: status(403, { reason: "Forbidden" }) })
       const isAsking = () => logged.some((line) => line.startsWith("Warn") && line.includes("grant it the verb get"))

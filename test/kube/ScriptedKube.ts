@@ -12,10 +12,7 @@ import { decodeListPage, decodeWatchEvent } from "../../src/kube/wire/JsonCodec.
 import type { WatchEvent } from "../../src/kube/wire/KubeCodec.ts"
 import { namespaces, type ResourceKind } from "../../src/kube/wire/ResourceKind.ts"
 
-/**
- * The response to a watch: its events in turn, and its end. A number is a pause in seconds, an array has events that
- * arrive at once.
- */
+/** The response to a watch: its events, and its end. A number is a pause in seconds; the events of an array arrive together. */
 export interface WatchAnswer {
   readonly says: ReadonlyArray<unknown>
   readonly end: "close" | "hang" | KubeError
@@ -25,7 +22,7 @@ export interface WatchAnswer {
 export interface Script {
   readonly watches: ReadonlyArray<WatchAnswer | KubeError>
   readonly pages?: ReadonlyArray<unknown>
-  /** The responses to questions for the current version, in turn. Later ones get a version newer than all others. */
+  /** The responses to reads of the current version, in turn. Later reads get a version newer than all others. */
   readonly versions?: ReadonlyArray<number | KubeError>
 }
 
@@ -58,9 +55,9 @@ export const bookmark = (version: number) => ({
   type: "BOOKMARK",
   object: { metadata: { resourceVersion: String(version) } }
 })
-/** An object whose version cannot be read. */
+/** An object without a version. */
 export const unreadable = (name: string) => ({ type: "MODIFIED", object: { metadata: { name, secret: "content" } } })
-/** An object of which not even the name can be read. */
+/** An object with an invalid name. */
 export const unreadableAndUnnamed = { type: "MODIFIED", object: { metadata: { name: 7, resourceVersion: "1" } } }
 export const initialEnd = (version: number) => ({
   type: "BOOKMARK",
@@ -169,7 +166,7 @@ const layer = (script: Script, asked: Array<Asked>, questions: Array<number>): L
 
 /**
  * Starts an informer of namespaces on a scripted cluster. The records grow while it runs, each event after `delay`.
- * `questions`: when the current version was asked for, in seconds since the start.
+ * `questions`: the times of reads of the current version, in seconds since the start.
  */
 export const informed = Effect.fnUntraced(function* (
   script: Script,
@@ -217,15 +214,16 @@ export const informed = Effect.fnUntraced(function* (
   return { asked, questions, events, relists, ends, logged, warnings, skipped, told: () => events.map(told) }
 })
 
-const heldIn = (held: ReadonlySet<string> | undefined): string => (held === undefined ? "" : `~${[...held].join()}`)
+const undecodableOf = (keys: ReadonlySet<string> | undefined): string =>
+  keys === undefined ? "" : `~${[...keys].join()}`
 
-/** An event in short: `=a,b@9` is a list, `=a@9~b` one that holds b, `+a@3` applied, `-a@4` deleted. */
+/** A short form of an event: `=a,b@9` is a list, `=a@9~b` one in which b is undecodable, `+a@3` applied, `-a@4` deleted. */
 export const told = (event: ClusterEvent): string => {
   switch (event._tag) {
     case "NamespacesReplaced":
-      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
+      return `=${event.items.map((item) => item.name).join(",")}@${event.resourceVersion}${undecodableOf(event.undecodable)}`
     case "DeploymentsReplaced":
-      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}${heldIn(event.held)}`
+      return `=${event.items.map((item) => `${item.namespace}/${item.name}:${item.replicas}`).join(",")}@${event.resourceVersion}${undecodableOf(event.undecodable)}`
     case "NamespaceApplied":
       return `+${event.object.name}@${event.object.resourceVersion}`
     case "DeploymentApplied":

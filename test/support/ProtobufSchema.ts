@@ -1,5 +1,5 @@
 /**
- * The messages of Kubernetes protobuf as descriptors, for a reading that is independent of src: by the reflection of
+ * Descriptors of Kubernetes protobuf messages, to decode them independently of src with the reflection of
  * @bufbuild/protobuf. The field numbers are those of `generated.proto` in k8s.io/api and k8s.io/apimachinery. Fields that
  * the embedded cluster does not write are not declared.
  */
@@ -14,7 +14,7 @@ import { Schema } from "effect"
 
 type FieldType = "string" | "bytes" | "int32" | "int64" | "bool" | "map" | MessageName
 
-/** The number and the type of a field. `map` is a map of strings. */
+/** The number and type of a field. `map` is a map of strings to strings. */
 type Field = readonly [number: number, type: FieldType, label?: "repeated"]
 
 /** The messages. */
@@ -197,7 +197,7 @@ const registryOf = (declared: Messages) =>
     () => undefined
   )
 
-/** The schema of each of these messages by its name. A field that is not declared is unknown to it. */
+/** The schemas of these messages by name. */
 export const schemaIn = (declared: Messages): ((name: MessageName) => DescMessage) => {
   const registry = registryOf(declared)
   return (name) => {
@@ -209,7 +209,7 @@ export const schemaIn = (declared: Messages): ((name: MessageName) => DescMessag
 
 const schemaOf = schemaIn(messages)
 
-/** The messages that stand alone or that others are read from. */
+/** The standalone messages, and those that contain others as bytes. */
 export const schemas = {
   TypeMeta: schemaOf("TypeMeta"),
   Unknown: schemaOf("Unknown"),
@@ -224,7 +224,7 @@ export const schemas = {
   Status: schemaOf("Status")
 }
 
-/** The bytes before an object that stands alone. */
+/** The bytes before a standalone object. */
 const magic = Buffer.from("k8s\0")
 
 /** The message as JSON: absent fields are absent, an int64 is a string, and bytes are in base64. Throws if malformed. */
@@ -243,13 +243,13 @@ const WatchEventJson = Schema.Struct({
   object: Schema.Struct({ raw: Schema.Uint8ArrayFromBase64 })
 })
 
-/** Reads the `Unknown` of an object that stands alone. Throws without the magic bytes. */
+/** Reads the `Unknown` of a standalone object. Throws without the magic bytes. */
 export const readUnknown = (bytes: Uint8Array): typeof UnknownJson.Type => {
   if (!magic.equals(bytes.subarray(0, magic.length))) throw new Error("no magic bytes")
   return Schema.decodeUnknownSync(UnknownJson)(readMessage(schemas.Unknown, bytes.subarray(magic.length)))
 }
 
-/** Reads an object that stands alone, by the kind that it names. */
+/** Reads a standalone object of any kind. */
 export const readObject = (bytes: Uint8Array): { readonly kind: string; readonly object: Schema.Json } => {
   const { raw, typeMeta } = readUnknown(bytes)
   const schema = Object.entries(schemas).find(([name]) => name === typeMeta.kind)?.[1]

@@ -1,4 +1,4 @@
-/** Lists, watches and errors in JSON. A watch event is a line. */
+/** Encodes lists, watches and errors in JSON. A watch event is a line. */
 import { initialEventsEnd } from "../../kube/wire/KubeCodec.ts"
 import { maxEventBytes } from "../../kube/wire/WatchLines.ts"
 import type { WatchedResource } from "../../model/ClusterEvent.ts"
@@ -43,7 +43,7 @@ const bookmarkLine = (resource: WatchedResource, resourceVersion: number, endsIn
 
 const errorLine = (status: KubeStatus): string => `{"type":"ERROR","object":${statusJson(status)}}\n`
 
-/** The members of these are data: one more would change the object. */
+/** Maps, whose members are data: an added one would change the object. */
 const maps = new Set(["labels", "annotations", "matchLabels", "fieldsV1"])
 
 const unknown = { name: "unknown", nested: [{ metadata: null }, "}\n", -1] }

@@ -1,6 +1,6 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 
-/** Writes the fields of nested messages. */
+/** Writes protobuf messages field by field. */
 export class MessageWriter extends BinaryWriter {
   text(field: number, value: string): this {
     return this.tag(field, WireType.LengthDelimited).string(value)
@@ -12,14 +12,14 @@ export class MessageWriter extends BinaryWriter {
     return value >= 0 && value <= 0xffff_ffff ? this.uint32(value) : this.int64(value)
   }
 
-  /** A field of bytes that `write` writes. */
+  /** A length-delimited field with the bytes that `write` writes. */
   nested(field: number, write: (writer: this) => void): this {
     this.tag(field, WireType.LengthDelimited).fork()
     write(this)
     return this.join()
   }
 
-  /** The fields of a message, which `write` writes. */
+  /** The fields of a message. Subclasses add fields here. */
   fields(write: (writer: this) => void): this {
     write(this)
     return this
@@ -30,7 +30,7 @@ export class MessageWriter extends BinaryWriter {
     return this.nested(field, (writer) => writer.fields(write))
   }
 
-  /** A field that is a map of strings. As in Go, the entries are in the order of their keys. */
+  /** A field that is a map of strings. As in Go, the entries are sorted by key. */
   map(field: number, entries: Readonly<Record<string, string>>): this {
     for (const key of Object.keys(entries).toSorted()) {
       this.message(field, (writer) => writer.text(1, key).text(2, entries[key] ?? ""))
@@ -39,7 +39,7 @@ export class MessageWriter extends BinaryWriter {
   }
 }
 
-/** Writes unknown fields of every wire type around the fields of each message. */
+/** Writes unknown fields of every wire type before and after the fields of each message. */
 export class UnknownFieldsWriter extends MessageWriter {
   override fields(write: (writer: this) => void): this {
     this.#unknownFields()
@@ -54,7 +54,7 @@ export class UnknownFieldsWriter extends MessageWriter {
       .fixed64(1)
       .text(1003, "unknown")
       .tag(1004, WireType.StartGroup)
-      // Numbers of known fields, which have another meaning in a group.
+      // Numbers of known fields. Within a group they have another meaning.
       .text(1, "unknown")
       .tag(2, WireType.StartGroup)
       .integer(6, 1)

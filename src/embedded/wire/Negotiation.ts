@@ -29,7 +29,7 @@ const parseClause = (text: string): Clause => {
   }
 }
 
-/** The clauses by `q`, those without a wildcard first, then in the order of the header. */
+/** The clauses, sorted by `q`, then by the number of wildcards, then as in the header. */
 const parseAccept = (accept: string): ReadonlyArray<Clause> =>
   accept
     .split(",")
@@ -38,20 +38,20 @@ const parseAccept = (accept: string): ReadonlyArray<Clause> =>
 
 const covers = ({ parameters, type }: Clause, { contentType }: ObjectEncoding, verb: RequestVerb | undefined) => {
   if (type !== contentType && type !== "application/*" && type !== "*/*") return false
-  // A conversion, such as to a Table.
+  // The clause requests a conversion, such as to a Table.
   if (parameters.has("as")) return false
   const stream = parameters.get("stream") ?? ""
   return stream === "" || (stream === "watch" && verb === "watch")
 }
 
-/** The encodings that a request can be answered in: lists and watches also in protobuf, if the server offers it. */
+/** The encodings available for a response. Protobuf is available for lists and watches, if the server offers it. */
 export const encodingsOf = (verb: RequestVerb | undefined, offersProtobuf: boolean): ReadonlyArray<ObjectEncoding> =>
   offersProtobuf && (verb === "list" || verb === "watch") ? [json, protobuf] : [json]
 
 /**
  * The encoding of the response to a request with this `Accept` header; undefined if none is acceptable. As in
- * kube-apiserver, a clause for several encodings means the first. Unlike there, a clause with `stream=watch` is for watches
- * alone.
+ * kube-apiserver, a clause that covers several encodings selects the first. Unlike there, a clause with `stream=watch`
+ * applies only to watches.
  */
 export const negotiate = (
   accept: string,

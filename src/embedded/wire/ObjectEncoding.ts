@@ -1,7 +1,4 @@
-/**
- * The encoding of lists, watches and errors. There are two, JSON and Kubernetes protobuf. What serves a request does not
- * know which one it uses.
- */
+/** The encoding of lists, watches and errors: JSON or Kubernetes protobuf. */
 import type { WatchedResource } from "../../model/ClusterEvent.ts"
 import type { ChangeType, StoredObject } from "../ClusterStore.ts"
 import type { KubeStatus } from "../KubeStatus.ts"
@@ -9,7 +6,7 @@ import type { KubeStatus } from "../KubeStatus.ts"
 /** A part of a response body. */
 export type BodyChunk = string | Uint8Array
 
-/** The size at which a rendered chunk is sent, about. */
+/** The approximate size at which a rendered chunk is sent. */
 export const chunkSize = 65_536
 
 /** `items` of an empty list in JSON: Go renders a nil slice as null, and some servers omit the field. */
@@ -29,10 +26,10 @@ export interface ListFrame {
 /**
  * An event that breaks the encoding.
  *
- * - `garbage`: bytes that are no event, in the framing of one.
+ * - `garbage`: bytes that are not an event, with the framing of one.
  * - `oversized`: the beginning of an event that is longer than a client accepts.
- * - `wrongMagic`: an object without magic bytes; in JSON, a value that is no object.
- * - `emptyObject`: an object without a field.
+ * - `wrongMagic`: an object without magic bytes; in JSON, a number instead of an object.
+ * - `emptyObject`: an object without fields.
  */
 export type MalformedEvent = "garbage" | "oversized" | "wrongMagic" | "emptyObject"
 
@@ -61,7 +58,7 @@ export interface ObjectEncoding {
     end: number
   ) => Iterable<BodyChunk>
   readonly events: EventEncoding
-  /** Events whose objects, and all messages in and around them, have fields that no client knows. */
+  /** Events with unknown fields in all their messages. */
   readonly eventsWithUnknownFields: EventEncoding
   readonly malformed: Readonly<Record<MalformedEvent, (resource: WatchedResource) => Iterable<BodyChunk>>>
 }

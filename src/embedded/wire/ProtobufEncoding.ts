@@ -1,6 +1,6 @@
 /**
- * Lists, watches and errors in Kubernetes protobuf. An object that stands alone is an `Unknown` behind four magic bytes. A
- * watch event is a frame: a length of four bytes, big-endian, and a `WatchEvent`.
+ * Encodes lists, watches and errors in Kubernetes protobuf. A standalone object is four magic bytes and an `Unknown`. A
+ * watch event is a frame: a big-endian length of four bytes and a `WatchEvent`.
  */
 import { magic } from "../../kube/wire/ProtobufMessages.ts"
 import { maxEventBytes } from "../../kube/wire/WatchLines.ts"
@@ -31,11 +31,11 @@ const lengthBytes = 4
 
 type Write = (writer: MessageWriter) => void
 
-const writeAlone = (writer: MessageWriter, type: TypeMeta, write: Write): void => {
+const writeStandalone = (writer: MessageWriter, type: TypeMeta, write: Write): void => {
   writer.raw(magic).fields((unknown) => endUnknown(beginUnknown(unknown, type).message(2, write)))
 }
 
-/** A frame. Its length is written when it is known. */
+/** A frame. Its length is filled in last. */
 const frame = (writer: MessageWriter, writeEvent: Write): Uint8Array => {
   const bytes = writer.raw(new Uint8Array(lengthBytes)).fields(writeEvent).finish()
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - lengthBytes)
@@ -46,10 +46,10 @@ const writeEvent = (writer: MessageWriter, type: string, writeRaw: Write): void 
   writer.text(1, type).message(2, (extension) => extension.nested(1, writeRaw))
 }
 
-/** Events, each written by a new writer. */
+/** Encodes each event with a new writer. */
 const eventsBy = (newWriter: () => MessageWriter): EventEncoding => {
   const event = (type: string, objectType: TypeMeta, write: Write): Uint8Array =>
-    frame(newWriter(), (fields) => writeEvent(fields, type, (raw) => writeAlone(raw, objectType, write)))
+    frame(newWriter(), (fields) => writeEvent(fields, type, (raw) => writeStandalone(raw, objectType, write)))
   return {
     change: (type, object, bare) =>
       event(type, bare ? noType : typeOf(object.resource), (writer) => writeObject(writer, object)),
@@ -62,7 +62,10 @@ const eventsBy = (newWriter: () => MessageWriter): EventEncoding => {
 const writeItem = (list: MessageWriter, object: StoredObject): MessageWriter =>
   list.message(2, (item) => writeObject(item, object))
 
-/** Renders each item twice: the length of the list precedes its items, and all of them would take too much memory. */
+/**
+ * Renders each item twice. The length of the list precedes its items, and keeping all rendered items takes too much
+ * memory.
+ */
 function* list(
   { continueToken, remainingItemCount, resource, resourceVersion }: ListFrame,
   items: ReadonlyArray<StoredObject>,
@@ -100,7 +103,7 @@ export const protobuf: ObjectEncoding = {
   watchContentType: "application/vnd.kubernetes.protobuf;stream=watch",
   status: (status) => {
     const writer = new MessageWriter()
-    writeAlone(writer, statusType, (message) => writeStatus(message, status))
+    writeStandalone(writer, statusType, (message) => writeStatus(message, status))
     return writer.finish()
   },
   list,
@@ -118,7 +121,7 @@ export const protobuf: ObjectEncoding = {
     ],
     emptyObject: (resource) => [
       frame(new MessageWriter(), (event) =>
-        writeEvent(event, "ADDED", (raw) => writeAlone(raw, typeOf(resource), () => {}))
+        writeEvent(event, "ADDED", (raw) => writeStandalone(raw, typeOf(resource), () => {}))
       )
     ]
   }

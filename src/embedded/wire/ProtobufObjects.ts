@@ -1,7 +1,7 @@
 /**
- * The objects of the embedded cluster in Kubernetes protobuf, with the content of their JSON. The field numbers are those
- * of `generated.proto` in k8s.io/api and k8s.io/apimachinery. As in Go, fields are in ascending order, and a string or
- * number that is no pointer is written even if it is empty or 0.
+ * Writes the objects of the embedded cluster in Kubernetes protobuf, with the content of their JSON. The field numbers are
+ * those of `generated.proto` in k8s.io/api and k8s.io/apimachinery. As in Go, fields are in ascending order, and a string or
+ * number that is not a pointer in Go is written even if it is empty or 0.
  */
 import { WireType } from "@bufbuild/protobuf/wire"
 import { initialEventsEnd } from "../../kube/wire/KubeCodec.ts"
@@ -16,7 +16,7 @@ const writeTime = (writer: MessageWriter, millis: number): void => {
   writer.integer(1, Math.floor(millis / 1000)).integer(2, 0)
 }
 
-/** The fields of an `ObjectMeta`. All are written, also those that are absent from an object. */
+/** The fields of an `ObjectMeta`. An absent one is written as empty where Go does so. */
 interface ObjectMeta {
   readonly name?: string
   readonly namespace?: string
@@ -30,7 +30,7 @@ interface ObjectMeta {
   readonly padding?: number
 }
 
-/** The `managedFields` of an object, with their tag, memoized by size. */
+/** The field `managedFields` of an object, with its tag, memoized by size. */
 const managedFields = byPadding((bytes) =>
   bytes <= 0
     ? new Uint8Array()
@@ -82,7 +82,7 @@ const writeNamespace = (writer: MessageWriter, namespace: StoredNamespace): void
     .message(3, (status) => status.text(1, namespace.terminating ? "Terminating" : "Active"))
 }
 
-/** A `PodTemplateSpec` with the fields of its JSON alone. */
+/** A `PodTemplateSpec` with only the fields of its JSON. */
 const writeTemplate = (template: MessageWriter, deployment: StoredDeployment, labels: Record<string, string>): void => {
   template
     .message(1, (metadata) => writeObjectMeta(metadata, { labels }))
@@ -207,11 +207,11 @@ export interface TypeMeta {
   readonly kind: string
 }
 
-/** Writes the type of an `Unknown`. Its message, field 2, and `endUnknown` follow. */
+/** Writes the type of an `Unknown`. Its message (field 2) and `endUnknown` must follow. */
 export const beginUnknown = (writer: MessageWriter, { apiVersion, kind }: TypeMeta): MessageWriter =>
   writer.message(1, (type) => type.text(1, apiVersion).text(2, kind))
 
-/** Writes the content encoding and type of an `Unknown`: empty ones, for none and for protobuf. */
+/** Writes the content encoding and the content type of an `Unknown`. Empty means uncompressed protobuf. */
 export const endUnknown = (writer: MessageWriter): MessageWriter => writer.text(3, "").text(4, "")
 
 /** The tag of a field that is a message. */

@@ -1,6 +1,6 @@
 import { MessageReader, type Span } from "./ProtobufMessages.ts"
 
-/** Bytes that arrived and have not been read, in the chunks in which they arrived, with a reader for each chunk. */
+/** Received bytes that have not been read. Keeps the received chunks, with a reader for each. */
 export class ByteQueue {
   private readonly readers: Array<MessageReader> = []
   /** The position in the first chunk. */
@@ -14,7 +14,7 @@ export class ByteQueue {
     this.length += chunk.length
   }
 
-  /** The first `count` bytes, or all if there are fewer. Copies them only if they span chunks. */
+  /** The first `count` bytes, or all if there are fewer. Copies bytes only if they span chunks. */
   peek(count: number): Span {
     const [first] = this.readers
     const { from } = this
@@ -28,14 +28,18 @@ export class ByteQueue {
     const skipped = Math.min(count, this.length)
     this.length -= skipped
     this.from += skipped
-    for (let [first] = this.readers; first !== undefined && this.from >= first.len; [first] = this.readers) {
-      this.from -= first.len
-      this.readers.shift()
+    let passed = 0
+    for (const { len } of this.readers) {
+      if (this.from < len) break
+      this.from -= len
+      passed += 1
     }
+    // All at once: to remove the first of many chunks moves the others.
+    if (passed > 0) this.readers.splice(0, passed)
     return skipped
   }
 
-  /** Removes the first `count` bytes, of which there must be as many. Copies them only if they span chunks. */
+  /** Removes the first `count` bytes and returns them, as `peek` does. There must be as many. */
   take(count: number): Span {
     const span = this.peek(count)
     this.skip(count)

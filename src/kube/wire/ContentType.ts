@@ -4,7 +4,7 @@ import { json } from "./JsonCodec.ts"
 import type { KubeCodec } from "./KubeCodec.ts"
 import { protobuf } from "./ProtobufCodec.ts"
 
-/** The encoding that is asked for. */
+/** The encoding to request. */
 export type ContentType = "protobuf" | "json"
 
 const jsonType = "application/json"
@@ -18,6 +18,6 @@ export const acceptList = (contentType: ContentType): string =>
 export const acceptWatch = (contentType: ContentType): string =>
   contentType === "json" ? jsonType : `${protobufType};stream=watch,${jsonType}`
 
-/** The codec of a response. A server or proxy may answer in JSON whatever was asked for, or name no type. */
+/** The codec of a response. A server or proxy may answer in JSON although protobuf was requested, or name no type. */
 export const codecFor = (headers: Headers.Headers): KubeCodec =>
   headers["content-type"]?.split(";")[0]?.trim().toLowerCase() === protobufType ? protobuf : json

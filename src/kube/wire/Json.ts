@@ -6,7 +6,7 @@ import type { Decoded } from "./ResourceKind.ts"
 /** A value that encoding/json in Go may write as null or omit. */
 export const absent = <S extends Schema.Top>(schema: S) => Schema.optional(Schema.NullOr(schema))
 
-/** A decoder of `schema`, then `project`. */
+/** Decodes `schema`, then applies `project`. */
 export const decoder = <A, B>(
   schema: Schema.Decoder<A>,
   project: (value: A) => B

@@ -1,5 +1,6 @@
-/** Lists, watches and errors in JSON. Objects are projected as they are decoded, so that the rest of them is not kept. */
+/** Decodes lists, watches and errors in JSON. Of each object only the fields that are read are kept. */
 import { Result, Schema } from "effect"
+import { constants } from "node:buffer"
 import { ResourceVersion } from "../../model/ResourceVersion.ts"
 import { absent, decodeJson, decoder } from "./Json.ts"
 import {
@@ -8,6 +9,7 @@ import {
   type KubeCodec,
   type KubeListPage,
   objectOf,
+  type PageReader,
   type Progress,
   type Status,
   type UndecodableObject,
@@ -49,7 +51,7 @@ const Bookmark = Schema.Struct({
   })
 })
 
-// The fields are validated by the kind, so that an object with an invalid one still has a key.
+// `ResourceKind` validates the fields, so an object with an invalid one still has a key.
 const ObjectShape = Schema.Struct({
   metadata: absent(
     Schema.Struct({
@@ -58,8 +60,10 @@ const ObjectShape = Schema.Struct({
       resourceVersion: Schema.optional(Schema.Unknown)
     })
   ),
-  spec: absent(Schema.Struct({ replicas: Schema.optional(Schema.Unknown) }))
+  spec: Schema.optional(Schema.Unknown)
 })
+
+const SpecShape = absent(Schema.Struct({ replicas: Schema.optional(Schema.Unknown) }))
 
 const noFields: ObjectFields = {
   name: undefined,
@@ -69,6 +73,7 @@ const noFields: ObjectFields = {
 }
 
 const decodeObject = Schema.decodeUnknownResult(ObjectShape)
+const decodeSpec = Schema.decodeUnknownResult(SpecShape)
 
 const fieldsOf = (input: unknown): ObjectFields =>
   Result.match(decodeObject(input), {
@@ -77,7 +82,11 @@ const fieldsOf = (input: unknown): ObjectFields =>
       name: metadata?.name,
       namespace: metadata?.namespace,
       resourceVersion: metadata?.resourceVersion,
-      replicas: spec?.replicas ?? undefined
+      // Of an invalid spec the count is null: invalid, too, but not absent.
+      replicas: Result.match(decodeSpec(spec), {
+        onFailure: () => null,
+        onSuccess: (spec) => spec?.replicas ?? undefined
+      })
     })
   })
 
@@ -141,21 +150,29 @@ const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
   return { push: (chunk) => events(lines.push(chunk)), end: () => events(lines.end()) }
 }
 
+/** Reads a page of `kind` of less than `limit` characters. Default: the maximum length of a string. */
+export const readPage = <A extends Versioned>(
+  kind: ResourceKind<A>,
+  limit: number = constants.MAX_STRING_LENGTH
+): PageReader<A> => {
+  const decoder = new TextDecoder()
+  let text = ""
+  return {
+    push: (chunk) => {
+      const part = decoder.decode(chunk, { stream: true })
+      if (text.length + part.length >= limit) return `a list of ${limit} characters or more`
+      text += part
+      return undefined
+    },
+    end: () => Result.flatMap(decodeJson(text + decoder.decode()), (input) => decodeListPage(kind, input))
+  }
+}
+
 const utf8 = new TextDecoder()
 
 /** The JSON encoding. */
 export const json: KubeCodec = {
-  page: (kind) => {
-    const decoder = new TextDecoder()
-    let text = ""
-    return {
-      push: (chunk) => {
-        text += decoder.decode(chunk, { stream: true })
-        return undefined
-      },
-      end: () => Result.flatMap(decodeJson(text + decoder.decode()), (input) => decodeListPage(kind, input))
-    }
-  },
+  page: (kind) => readPage(kind),
   watch,
   status: (body) => Result.flatMap(decodeJson(utf8.decode(body)), decodeStatus)
 }

@@ -1,7 +1,4 @@
-/**
- * The encoding of lists, watches and errors. There are two, JSON and Kubernetes protobuf. The informer does not know
- * which one is used.
- */
+/** Decodes lists, watches and errors. There are two codecs, JSON and Kubernetes protobuf, with the same results. */
 import { Result } from "effect"
 import type { ResourceVersion } from "../../model/ResourceVersion.ts"
 import type { Decoded, ObjectFields, ResourceKind } from "./ResourceKind.ts"
@@ -20,10 +17,10 @@ export interface Status {
     | undefined
 }
 
-/** An object that could not be decoded. `key` is undefined if the fields that identify it are unreadable, too. */
+/** An object that could not be decoded. `key` is undefined if its name or namespace could not be decoded either. */
 export interface UndecodableObject {
   readonly key: string | undefined
-  /** Why. It quotes no content of the object. */
+  /** The reason. It quotes no content of the object. */
   readonly message: string
 }
 
@@ -53,41 +50,38 @@ export type WatchEvent<A> =
 /** The annotation of the bookmark that ends a streaming list; its value is `true`. */
 export const initialEventsEnd = "k8s.io/initial-events-end"
 
-/** What the bytes so far complete. After a `failure` no more is read. */
+/** The items that a chunk completes. After a `failure`, no more is read. */
 export interface Progress<A, F> {
   readonly complete: ReadonlyArray<A>
   readonly failure?: F | undefined
 }
 
-/** Why a watch cannot be read on: an ERROR event, or an event that cannot be decoded. */
+/** Why reading a watch failed: the `Status` of an ERROR event, or the reason why an event cannot be decoded. */
 export type WatchFailure = Status | string
 
-/** Reads a watch as its bytes arrive. */
+/** Decodes a watch as its bytes arrive. */
 export interface WatchReader<A> {
   readonly push: (chunk: Uint8Array) => Progress<WatchEvent<A>, WatchFailure>
-  /** The end of the body. It fails if the last event is truncated. */
+  /** Ends the body. Fails if the last event is truncated. */
   readonly end: () => Progress<WatchEvent<A>, WatchFailure>
 }
 
-/** Reads a page of a list as its bytes arrive. */
+/** Decodes a page of a list as its bytes arrive. */
 export interface PageReader<A> {
-  /** Takes a chunk. Returns why the page cannot be read, if so. */
+  /** Takes a chunk. Returns the reason if the page cannot be decoded. */
   readonly push: (chunk: Uint8Array) => string | undefined
   /** The page, at the end of the body. */
   readonly end: () => Decoded<KubeListPage<A>>
 }
 
-/** An encoding. */
+/** A codec. */
 export interface KubeCodec {
   readonly page: <A extends { readonly resourceVersion: ResourceVersion }>(kind: ResourceKind<A>) => PageReader<A>
   readonly watch: <A extends { readonly resourceVersion: ResourceVersion }>(kind: ResourceKind<A>) => WatchReader<A>
   readonly status: (body: Uint8Array) => Decoded<Status>
 }
 
-/**
- * The object with these fields, or what is known of it if it is invalid or `malformed`: the reason why not all of it could
- * be read.
- */
+/** The object with these fields. Fails if they are invalid, or with the reason `malformed` if the bytes were malformed. */
 export const objectOf = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,
   fields: ObjectFields,
@@ -99,8 +93,8 @@ export const objectOf = <A extends { readonly resourceVersion: ResourceVersion }
   }))
 
 /**
- * The event of an object. Of a deleted one only its version and the fields that identify it need be valid. Without them
- * the watch cannot be read on: the object would be shown for ever.
+ * The event of a change. An undecodable object that was added or modified is an event. A DELETED event only needs a valid
+ * name, namespace and version. Without them it fails, because skipping a deletion would leave the object in the cache.
  */
 export const changeOf = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,

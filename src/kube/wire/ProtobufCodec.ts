@@ -1,6 +1,6 @@
 /**
- * Lists, watches and errors in Kubernetes protobuf. A body is read while it arrives. At most one object is held, as
- * bytes, and only while it is incomplete.
+ * Decodes lists, watches and errors in Kubernetes protobuf as their bytes arrive. Buffers at most one incomplete object
+ * and the last chunk.
  */
 import { WireType } from "@bufbuild/protobuf/wire"
 import { Result, Schema } from "effect"
@@ -62,7 +62,7 @@ const eventOf = <A extends Versioned>(kind: ResourceKind<A>, frame: Span): Resul
 
 const lengthBytes = 4
 
-/** Frames: a length of four bytes, big-endian, and a `WatchEvent`. */
+/** Reads frames: a big-endian length of four bytes, then a `WatchEvent`. */
 const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
   const queue = new ByteQueue()
   let length: number | undefined
@@ -92,17 +92,19 @@ const watch = <A extends Versioned>(kind: ResourceKind<A>): WatchReader<A> => {
   }
 }
 
-/** The tag of a field, and the length of its value after these `size` bytes; undefined if it has none. */
+/** The header of a field: its tag and, if length-delimited, the length. */
 interface Header {
   readonly field: number
+  /** The size of the header in bytes. */
   readonly size: number
+  /** The number of bytes after the header; undefined for a group, whose length is unknown. */
   readonly length: number | undefined
 }
 
-/** The longest header: two varints. A value that is a varint counts as part of the header. */
+/** The longest header: two varints. A varint value counts as part of the header. */
 const maxHeaderBytes = 20
 
-/** The header at the start of the span. */
+/** Reads the header at the start of the span. */
 const readHeader = (span: Span): Decoded<Header> =>
   reading(span, (reader) => {
     const [field, wireType] = reader.tag()
@@ -121,7 +123,7 @@ const readHeader = (span: Span): Decoded<Header> =>
     }
   })
 
-/** The list in its `Unknown`. */
+/** Reads a list inside its `Unknown`. */
 class ListReader<A extends Versioned> implements PageReader<A> {
   private readonly kind: ResourceKind<A>
   private readonly queue = new ByteQueue()
@@ -129,11 +131,12 @@ class ListReader<A extends Versioned> implements PageReader<A> {
   private readonly undecodable: Array<UndecodableObject> = []
   private readonly meta: ListMeta = { resourceVersion: undefined, continue: undefined }
   private hasMagic = false
-  /** The bytes of the list that have not been read; undefined outside of it. */
+  /** The number of bytes of the list that follow; undefined outside of the list. */
   private outstanding: number | undefined
   private hasList = false
-  /** The field of the list whose value is being collected. */
+  /** The field of the list whose value is being buffered. */
   private collecting: { readonly field: number; readonly length: number } | undefined
+  /** The number of bytes to skip. */
   private skipping = 0
 
   constructor(kind: ResourceKind<A>) {
@@ -179,7 +182,7 @@ class ListReader<A extends Versioned> implements PageReader<A> {
     const header = readHeader(queue.peek(maxHeaderBytes))
     if (Result.isFailure(header)) return queue.length < maxHeaderBytes ? "wait" : { failure: header.failure }
     const { field, length, size } = header.success
-    if (length === undefined) return { failure: "a group" }
+    if (length === undefined) return { failure: "a field that is a group" }
     queue.skip(size)
     return this.outstanding === undefined
       ? this.enterOuter(field, length)
@@ -189,7 +192,8 @@ class ListReader<A extends Versioned> implements PageReader<A> {
   private readMagic() {
     if (this.queue.length < magic.length) return "wait"
     const { reader, start } = this.queue.take(magic.length)
-    if (magic.some((byte, index) => reader.buffer[start + index] !== byte)) return { failure: "no Kubernetes object" }
+    if (magic.some((byte, index) => reader.buffer[start + index] !== byte))
+      return { failure: "no magic bytes of Kubernetes protobuf" }
     this.hasMagic = true
     return "next"
   }

@@ -1,6 +1,6 @@
 /**
- * The messages of Kubernetes protobuf, as far as they are read. The field numbers are those of `generated.proto` in
- * k8s.io/api and k8s.io/apimachinery. All other fields are skipped, unread.
+ * Reads the needed fields of Kubernetes protobuf messages and skips all others. The field numbers are those of
+ * `generated.proto` in k8s.io/api and k8s.io/apimachinery.
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire"
 import { Result } from "effect"
@@ -8,10 +8,10 @@ import type { WatchedResource } from "../../model/ClusterEvent.ts"
 import { initialEventsEnd, type Status } from "./KubeCodec.ts"
 import type { Decoded, ObjectFields } from "./ResourceKind.ts"
 
-/** The bytes before every object that stands alone, in front of its `Unknown`. */
+/** The magic bytes. They precede the `Unknown` of every standalone object: a response body or the object of an event. */
 export const magic: Uint8Array = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
 
-/** The numbers of the fields that are read. */
+/** The numbers of the fields that are read, by message. */
 export const numbers = {
   unknown: { raw: 2, contentEncoding: 3 },
   watchEvent: { type: 1, object: 2 },
@@ -27,13 +27,10 @@ export const numbers = {
   statusCause: { reason: 1 }
 } as const
 
-/**
- * Walks the fields of nested messages. It throws on malformed bytes, so that reading has no intermediate results;
- * `reading` turns what it throws into a value.
- */
+/** Iterates over the fields of nested messages. Throws on malformed bytes; `reading` catches that. */
 export class MessageReader extends BinaryReader {
   readonly buffer: Uint8Array
-  /** The current field, and the end of the message that it is in. */
+  /** The current field, and the end of its message. */
   private field = 0
   private wireType: WireType = WireType.Varint
   private end = 0
@@ -44,8 +41,8 @@ export class MessageReader extends BinaryReader {
   }
 
   /**
-   * The number of the next field of the message that ends at `end`; 0 at its end. Its value must be read or passed before
-   * the next call.
+   * The number of the next field of the message that ends at `end`; 0 if there is none. Read or `pass` its value before the
+   * next call.
    */
   next(end: number): number {
     if (this.pos >= end) {
@@ -59,17 +56,17 @@ export class MessageReader extends BinaryReader {
     return field
   }
 
-  /** Skips the value. */
+  /** Skips the value of the current field. */
   pass(): void {
     if (this.wireType === WireType.LengthDelimited) this.pos = this.message()
     else this.skip(this.wireType, this.field)
   }
 
-  /** Moves to the start of the message or the bytes that are the value. Returns where they end. */
+  /** Moves to the start of a length-delimited value. Returns its end. */
   message(): number {
     this.expect(WireType.LengthDelimited)
     const end = this.uint32() + this.pos
-    if (end > this.end) throw new RangeError("a length beyond the end")
+    if (end > this.end) throw new RangeError("a length beyond the end of its message")
     return end
   }
 
@@ -84,18 +81,18 @@ export class MessageReader extends BinaryReader {
   }
 
   private expect(wireType: WireType): void {
-    if (this.wireType !== wireType) throw new RangeError(`field ${this.field} of wire type ${this.wireType}`)
+    if (this.wireType !== wireType) throw new RangeError(`field ${this.field} of unexpected wire type ${this.wireType}`)
   }
 }
 
-/** A range of the bytes of a reader. */
+/** A range of a reader's bytes. */
 export interface Span {
   readonly reader: MessageReader
   readonly start: number
   readonly end: number
 }
 
-/** The result of reading the span, or why it is malformed. */
+/** The result of `read` on the span, or the reason if it is malformed. */
 export const reading = <A>({ end, reader, start }: Span, read: (reader: MessageReader, end: number) => A): Decoded<A> =>
   Result.try({
     try: () => {
@@ -105,14 +102,11 @@ export const reading = <A>({ end, reader, start }: Span, read: (reader: MessageR
     catch: (error) => (error instanceof Error ? error.message : String(error))
   })
 
-/**
- * Moves from the start of an object that stands alone to its message in the `Unknown`, up to `end`. Returns where the
- * message ends.
- */
+/** Moves from the start of a standalone object, which ends at `end`, to the message in its `Unknown`. Returns its end. */
 const unwrap = (reader: MessageReader, end: number): number => {
   const { buffer, pos } = reader
   if (end - pos < magic.length || magic.some((byte, index) => buffer[pos + index] !== byte)) {
-    throw new RangeError("no Kubernetes object")
+    throw new RangeError("no magic bytes of Kubernetes protobuf")
   }
   reader.pos += magic.length
   let start = end
@@ -137,7 +131,7 @@ const unwrap = (reader: MessageReader, end: number): number => {
   return rawEnd
 }
 
-/** The fields of an object, filled while it is read. */
+/** The fields of an object that have been read so far. */
 class Fields implements ObjectFields {
   name: string | undefined
   namespace: string | undefined
@@ -179,16 +173,16 @@ const readFields = (reader: MessageReader, end: number, resource: WatchedResourc
   }
 }
 
-/** The fields of an object, and why the rest of it is malformed, if it is. */
+/** The fields of an object. If it is malformed: the reason, and the fields before that. */
 export interface ReadObject {
   readonly fields: ObjectFields
   readonly malformed: string | undefined
 }
 
-const readObject = (span: Span, resource: WatchedResource, standsAlone: boolean): ReadObject => {
+const readObject = (span: Span, resource: WatchedResource, isStandalone: boolean): ReadObject => {
   const fields = new Fields()
   const read = reading(span, (reader, end) =>
-    readFields(reader, standsAlone ? unwrap(reader, end) : end, resource, fields)
+    readFields(reader, isStandalone ? unwrap(reader, end) : end, resource, fields)
   )
   return { fields, malformed: Result.isFailure(read) ? read.failure : undefined }
 }
@@ -247,7 +241,7 @@ const readAnnotation = (reader: MessageReader, end: number): readonly [key: stri
   return [key, value]
 }
 
-/** The part of a bookmark's object that is read. */
+/** The fields of a bookmark's object that are read. */
 export interface BookmarkObject {
   readonly resourceVersion: string
   readonly endsInitialEvents: boolean
@@ -276,7 +270,7 @@ export const readBookmark = (span: Span): Decoded<BookmarkObject> =>
     return { resourceVersion, endsInitialEvents }
   })
 
-/** Reads a `Status` that stands alone. */
+/** Reads a standalone `Status`. */
 export const readStatus = (span: Span): Decoded<Status> =>
   reading(span, (reader, spanEnd) => {
     let message = ""

@@ -8,10 +8,10 @@ import { DeploymentName, NamespaceName, ReplicaCount } from "../../contract/Name
 import type { DeploymentObject, NamespaceObject } from "../../model/ReadModel.ts"
 import { ResourceVersion } from "../../model/ResourceVersion.ts"
 
-/** A decoded value, or why decoding failed. */
+/** A decoded value, or the reason why decoding failed. */
 export type Decoded<A> = Result.Result<A, string>
 
-/** The fields of an object that are read, before validation. A field that the object does not have is undefined. */
+/** The fields of an object that are read, before validation. Absent fields are undefined. */
 export interface ObjectFields {
   readonly name: unknown
   readonly namespace: unknown
@@ -28,15 +28,15 @@ export interface ResourceKind<A extends { readonly resourceVersion: ResourceVers
   /** The path of the collection, of the whole cluster or of one namespace. */
   readonly path: (namespace?: NamespaceName) => string
   readonly validate: (fields: ObjectFields) => Decoded<A>
-  /** The key of an object with these fields, if those that identify it are valid. */
+  /** The key of an object with these fields, if its name and namespace are valid. */
   readonly keyOf: (fields: ObjectFields) => string | undefined
   /** Identifies an object among those of its kind. */
   readonly key: (object: A) => string
-  /** `held`: the keys of objects in the list that could not be decoded. */
+  /** `undecodable`: the keys of listed objects that could not be decoded. */
   readonly replaced: (
     items: ReadonlyArray<A>,
     resourceVersion: ResourceVersion,
-    held: ReadonlySet<string>
+    undecodable: ReadonlySet<string>
   ) => ClusterEvent
   readonly applied: (object: A) => ClusterEvent
   readonly deleted: (object: A) => ClusterEvent
@@ -61,11 +61,11 @@ export const namespaces: ResourceKind<NamespaceObject> = {
   },
   keyOf: ({ name }) => (isNamespaceName(name) ? name : undefined),
   key: (object) => object.name,
-  replaced: (items, resourceVersion, held) => ({
+  replaced: (items, resourceVersion, undecodable) => ({
     _tag: "NamespacesReplaced",
     items,
     resourceVersion,
-    ...(held.size === 0 ? undefined : { held })
+    ...(undecodable.size === 0 ? undefined : { undecodable })
   }),
   applied: (object) => ({ _tag: "NamespaceApplied", object }),
   deleted: ({ name, resourceVersion }) => ({ _tag: "NamespaceDeleted", name, resourceVersion })
@@ -88,11 +88,11 @@ export const deployments: ResourceKind<DeploymentObject> = {
   keyOf: ({ name, namespace }) =>
     isNamespaceName(namespace) && isDeploymentName(name) ? `${namespace}/${name}` : undefined,
   key: (object) => `${object.namespace}/${object.name}`,
-  replaced: (items, resourceVersion, held) => ({
+  replaced: (items, resourceVersion, undecodable) => ({
     _tag: "DeploymentsReplaced",
     items,
     resourceVersion,
-    ...(held.size === 0 ? undefined : { held })
+    ...(undecodable.size === 0 ? undefined : { undecodable })
   }),
   applied: (object) => ({ _tag: "DeploymentApplied", object }),
   deleted: ({ name, namespace, resourceVersion }) => ({
@@ -106,8 +106,8 @@ export const deployments: ResourceKind<DeploymentObject> = {
 export const deploymentsIn = (namespace: NamespaceName): ResourceKind<DeploymentObject> => ({
   ...deployments,
   namespace,
-  replaced: (items, resourceVersion, held) => ({
-    ...deployments.replaced(items, resourceVersion, held),
+  replaced: (items, resourceVersion, undecodable) => ({
+    ...deployments.replaced(items, resourceVersion, undecodable),
     namespace
   })
 })

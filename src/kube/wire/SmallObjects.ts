@@ -1,4 +1,4 @@
-/** The responses that are always JSON: those of single objects, which are rare and small. */
+/** Decodes the responses that are always JSON. They are of single objects, rare and small. */
 import { Schema } from "effect"
 import { DeploymentName, NamespaceName, ReplicaCount } from "../../contract/Names.ts"
 import type { NamespaceObject, ScaledDeployment } from "../../model/ReadModel.ts"

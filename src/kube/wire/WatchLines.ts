@@ -1,6 +1,4 @@
-/**
- * The framing of a watch in JSON: one text per line, in chunks that may end anywhere, even within a character.
- */
+/** The framing of a watch in JSON: an event per line. Chunks may end anywhere, even within a character. */
 import { Result } from "effect"
 import type { Progress } from "./KubeCodec.ts"
 
@@ -12,7 +10,7 @@ const newline = 0x0a
 /** Splits a body into lines. */
 export interface LineReader {
   readonly push: (chunk: Uint8Array) => Progress<string, string>
-  /** At the end of the body: fails if a line has no newline, because it was truncated. */
+  /** Ends the body. Fails if the last line has no newline: it was truncated. */
   readonly end: () => Progress<string, string>
 }
 

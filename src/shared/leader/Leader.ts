@@ -26,7 +26,15 @@ import {
   type SharedCacheOptions
 } from "../SharedCacheOptions.ts"
 import { encode, type ToldEvent } from "../SharedLog.ts"
-import { appliedOf, changeOf, heldFields, type ListEvent, noObjects, takeField, withHeld } from "../SharedObject.ts"
+import {
+  appliedOf,
+  changeOf,
+  type ListEvent,
+  noObjects,
+  takeField,
+  undecodableFields,
+  withLastKnown
+} from "../SharedObject.ts"
 import * as SharedRedis from "../redis/SharedRedis.ts"
 import { watchScopesOf } from "../WatchScope.ts"
 
@@ -371,7 +379,7 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
     })
   )
 
-/** Fills a new hash, and then replaces the one in use with it. Held objects are copied from that one. */
+/** Fills a new hash, then replaces the one in use. Undecodable objects are copied from the latter. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
   const heardAt = (yield* Ref.get(term.word)).takenAt
@@ -380,8 +388,8 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   if (scope === undefined) return
   const { name } = scope.scope
   const generation = keys.generation(name, state.last.epoch, state.lists)
-  const held = yield* readHeld(term, scope, heldFields(event))
-  const objects = appliedOf(withHeld(event, held))
+  const lastKnown = yield* readLastKnown(term, scope, undecodableFields(event))
+  const objects = appliedOf(withLastKnown(event, lastKnown))
   yield* untilFits(term, fill(term, generation, objects))
   yield* write(term, (latest, asOf, at) => [
     LeaderState.committed(latest, name, { generation, version: event.resourceVersion, heardAt }),
@@ -402,8 +410,8 @@ const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   ])
 })
 
-/** Reads objects from the hash in use. Those that it does not have, or that cannot be decoded, are left out. */
-const readHeld = Effect.fnUntraced(function* (
+/** Reads objects from the hash in use. Omits those that are absent or cannot be decoded. */
+const readLastKnown = Effect.fnUntraced(function* (
   { options, redis }: Term,
   { inUse, scope }: LeaderState.LedScope,
   fields: ReadonlyArray<string>

@@ -1,4 +1,4 @@
-/** One cluster, read in JSON and in protobuf: whatever happens to it, both give the same pages and events. */
+/** Reads one cluster in JSON and in protobuf. After any changes and faults, both give the same pages and events. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Schema, Stream } from "effect"
 import { EmbeddedKube } from "../../../src/embedded/EmbeddedKube.ts"
@@ -94,7 +94,7 @@ const perform = Effect.fnUntraced(
   (effect) => Effect.ignore(effect)
 )
 
-/** What is the same in both encodings: the message of what could not be decoded is not. */
+/** The parts of an error that are the same in both encodings. The message of a decode error is not. */
 const described = (error: KubeError) =>
   error._tag === "KubeDecodeError" ? { tag: error._tag } : { ...error, tag: error._tag, message: error.message }
 
@@ -111,7 +111,7 @@ const versionOf = (from: (typeof Watch.Type)["from"], current: string): Resource
   }
 }
 
-/** Opens the watch. Succeeds, once the server accepted or rejected it, with its events and its failure when it ended. */
+/** Opens the watch and waits until the server accepts or rejects it. Succeeds with an effect for its events and failure. */
 const watch = Effect.fnUntraced(function* ({ from, resource, sendInitialEvents }: typeof Watch.Type) {
   const { snapshot } = yield* EmbeddedKube
   const resourceVersion = versionOf(from, (yield* snapshot).resourceVersion)
@@ -139,7 +139,7 @@ const watch = Effect.fnUntraced(function* ({ from, resource, sendInitialEvents }
 const inNamespace = <A extends object>(resource: (typeof Watch.Type)["resource"], request: A) =>
   resource === "deployments of one namespace" ? { ...request, namespace: NamespaceName.make("a") } : request
 
-/** The pages of a list, up to the failure of one. */
+/** The pages of a list, up to the first failure. */
 const pagesOf = Effect.fnUntraced(function* (
   resource: (typeof Watch.Type)["resource"],
   { compactAfterFirst, limit }: typeof Pages.Type
@@ -166,7 +166,7 @@ const pagesOf = Effect.fnUntraced(function* (
   return pages
 })
 
-/** Runs the effect over each encoding, both at once. What it forks ends with the scope. */
+/** Runs the effect in both encodings concurrently. The fibers that it forks end with the scope. */
 const inBoth = <A, E, R>(effect: Effect.Effect<A, E, R | KubeApi>) =>
   Effect.gen(function* () {
     const { url } = yield* EmbeddedKube

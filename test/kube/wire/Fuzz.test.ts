@@ -1,6 +1,6 @@
 /**
- * Mutated bytes of the embedded cluster, read by the codecs and by an independent reading of the same bytes. Each gives a
- * decode error or the right event. Set `FUZZ_SEED` to repeat a run or to make another.
+ * Mutated bytes of the embedded cluster, read by the codecs and by independent decoders. A codec gives the event of the
+ * independent decoder, or a decode error. Set `FUZZ_SEED` to repeat a run or to run with another seed.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Config, Effect, Random, Result, Schema } from "effect"
@@ -37,7 +37,7 @@ const schema = schemaIn({
   Deployment: { metadata: messages.Deployment.metadata, spec: messages.Deployment.spec },
   DeploymentList: messages.DeploymentList
 })
-// The annotations of a bookmark are read, those of other objects are not.
+// Annotations are read only of bookmarks.
 const bookmarkSchema = schemaIn({
   ObjectMeta: { resourceVersion: messages.ObjectMeta.resourceVersion, annotations: messages.ObjectMeta.annotations },
   Deployment: { metadata: messages.Deployment.metadata }
@@ -89,7 +89,7 @@ const fieldsOf = ({ metadata, spec }: typeof ObjectShape.Type) => ({
   replicas: spec?.replicas
 })
 
-/** What the event says, in short. Throws if it says nothing. */
+/** A short form of the event. Throws if the event is invalid. */
 const said = (type: string, object: typeof ObjectShape.Type): string => {
   if (type === "BOOKMARK") {
     const { annotations, resourceVersion = "" } = object.metadata ?? {}
@@ -112,7 +112,7 @@ const saidByLine = (line: Uint8Array): string => {
   return said(type, object)
 }
 
-/** The frames that an independent reader finds: their content, without length or newline. */
+/** The content of the frames, without length or newline, as an independent decoder finds them. */
 const framesIn = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frames: Array<Uint8Array> = []

@@ -1,4 +1,4 @@
-/** Kubernetes messages in protobuf, written field by field, so that a test can also write wrong ones. */
+/** Kubernetes messages in protobuf, written field by field, so that tests can write malformed ones. */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 
 type Write = (writer: BinaryWriter) => void
@@ -32,7 +32,7 @@ export const raw =
   (writer) =>
     writer.raw(value)
 
-/** An object that stands alone: `k8s\0` and an `Unknown`. */
+/** A standalone object: `k8s\0` and an `Unknown`. */
 export const standalone = (kind: string, object: Uint8Array): Uint8Array =>
   message(
     raw(Uint8Array.of(0x6b, 0x38, 0x73, 0)),
@@ -42,7 +42,7 @@ export const standalone = (kind: string, object: Uint8Array): Uint8Array =>
     text(4, "")
   )
 
-/** A deployment of version 7, without `spec.replicas` if there is no count. */
+/** A deployment of version 7. Without a count it has no `spec.replicas`. */
 export const deployment = (name: string, replicas?: number, ...more: ReadonlyArray<Write>): Uint8Array =>
   message(
     nested(
@@ -67,7 +67,7 @@ export const list = (items: ReadonlyArray<Uint8Array>, next = ""): Uint8Array =>
     message(nested(1, text(1, ""), text(2, "42"), text(3, next)), ...items.map((item) => bytes(2, item)))
   )
 
-/** The `WatchEvent` of an object that stands alone. */
+/** The `WatchEvent` of a standalone object. */
 export const watchEvent = (type: string, object: Uint8Array): Uint8Array =>
   message(text(1, type), nested(2, bytes(1, object)))
 
@@ -96,7 +96,7 @@ export const bookmark = (version: string, initialEventsEnd: boolean): Uint8Array
     )
   )
 
-/** A `Status` that stands alone. */
+/** A standalone `Status`. */
 export const status = (code: number, reason: string): Uint8Array =>
   standalone(
     "Status",
@@ -110,7 +110,7 @@ export const status = (code: number, reason: string): Uint8Array =>
     )
   )
 
-/** The bytes in chunks of these sizes, the rest in one. */
+/** The bytes in chunks of these sizes, and the rest in one chunk. */
 export const cutInto = (whole: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
   const chunks: Array<Uint8Array> = []
   let from = 0

@@ -27,7 +27,7 @@ type Versioned = { readonly resourceVersion: ResourceVersion }
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
-/** The page in these chunks, or why it cannot be read. */
+/** The page in these chunks, or the reason why it cannot be decoded. */
 const readPage = <A extends Versioned>(kind: ResourceKind<A>, ...chunks: ReadonlyArray<Uint8Array>): unknown => {
   const reader = protobuf.page(kind)
   for (const chunk of chunks) {
@@ -80,7 +80,7 @@ describe("a list in protobuf", () => {
     assert.deepInclude(readPage(namespaces, list([namespace])), { items: [{ name: "personal", resourceVersion: "3" }] })
   })
 
-  it("reads fields in any order, the last of a repeated one, and skips unknown ones of each wire type", () => {
+  it("reads fields in any order, reads the last one of a repeated field, and skips unknown fields of each wire type", () => {
     const unknown = [
       integer(99, -1),
       (writer: Parameters<ReturnType<typeof raw>>[0]) => writer.tag(98, WireType.Bit64).fixed64(1n),
@@ -108,7 +108,7 @@ describe("a list in protobuf", () => {
     assert.deepStrictEqual(readPage(deployments, outer), { items: [nginx], undecodable: [], resourceVersion: "42" })
   })
 
-  it("reports objects that cannot be decoded, by their key, and reads the others", () => {
+  it("reports objects that cannot be decoded by their key, and reads the others", () => {
     const truncated = deployment("broken", 5).subarray(0, -1)
     const items = [deployment("nginx", -1), new Uint8Array(0), truncated, deployment("kafka")]
     assert.deepInclude(readPage(deployments, list(items)), {
@@ -116,13 +116,13 @@ describe("a list in protobuf", () => {
       undecodable: [
         { key: "personal/nginx", message: "an invalid or absent replicas" },
         { message: "an invalid or absent namespace" },
-        { key: "personal/broken", message: "a length beyond the end" }
+        { key: "personal/broken", message: "a length beyond the end of its message" }
       ]
     })
   })
 
   it.each([
-    ["another magic", Uint8Array.of(0x6b, 0x38, 0x73, 1, 2, 3), "no Kubernetes object"],
+    ["another magic", Uint8Array.of(0x6b, 0x38, 0x73, 1, 2, 3), "no magic bytes of Kubernetes protobuf"],
     ["nothing", new Uint8Array(0), "a truncated list"],
     ["the magic alone", whole.subarray(0, 4), "a truncated list"],
     ["a truncated list", whole.subarray(0, -40), "a truncated list"],
@@ -143,8 +143,8 @@ describe("a list in protobuf", () => {
       message(raw(Uint8Array.of(0x6b, 0x38, 0x73, 0, 0x12, 0xff, 0xff, 0xff, 0x7f, 0x12, 0xff, 0xff, 0xff, 0x0f))),
       "an object of more than 8388608 bytes"
     ],
-    ["a group in the list", standalone("DeploymentList", Uint8Array.of(0x1b, 0x1c)), "a group"],
-    ["HTML", new TextEncoder().encode("<h1>Log in</h1>"), "no Kubernetes object"]
+    ["a group in the list", standalone("DeploymentList", Uint8Array.of(0x1b, 0x1c)), "a field that is a group"],
+    ["HTML", new TextEncoder().encode("<h1>Log in</h1>"), "no magic bytes of Kubernetes protobuf"]
   ])("fails to read %s", (_, whole, failure) => {
     assert.strictEqual(readPage(deployments, whole), failure)
   })
@@ -174,7 +174,17 @@ describe("a watch in protobuf", () => {
     assert.deepStrictEqual(readWatch(deployments, ...Array.from(whole, (byte) => Uint8Array.of(byte))), events)
   })
 
-  it("reports an object that cannot be decoded, by its key, and goes on", () => {
+  // Time that grows with the square of the chunks would exceed the timeout.
+  it("reads an event of 8 MB in chunks of 50 bytes", () => {
+    const event = change("MODIFIED", deployment("nginx", 12, text(99, "x".repeat(8_000_000))))
+    const reader = protobuf.watch(deployments)
+    const found = Array.from({ length: Math.ceil(event.length / 50) }, (_, index) =>
+      reader.push(event.subarray(50 * index, 50 * (index + 1)))
+    ).flatMap(({ complete }) => complete)
+    assert.deepStrictEqual(found.map(plain), [events[0]])
+  }, 10_000)
+
+  it("reports an object that cannot be decoded by its key, and continues", () => {
     assert.deepStrictEqual(
       readWatch(
         deployments,
@@ -186,7 +196,7 @@ describe("a watch in protobuf", () => {
       [
         { _tag: "Undecodable", key: "personal/nginx", message: "an invalid or absent replicas" },
         { _tag: "Undecodable", message: "an invalid or absent namespace" },
-        { _tag: "Undecodable", message: "no Kubernetes object" },
+        { _tag: "Undecodable", message: "no magic bytes of Kubernetes protobuf" },
         events[0]
       ]
     )
@@ -218,7 +228,7 @@ describe("a watch in protobuf", () => {
     ["a frame that is no message", frame(Uint8Array.of(0x0a, 0x7f, 1)), "premature EOF"],
     ["field number 0", frame(Uint8Array.of(0, 0)), "illegal tag: field no 0 wire type 0"],
     ["an unknown type", change("RENAMED", deployment("nginx", 12)), "an event of unknown type"],
-    ["a type that is a number", frame(message(integer(1, 3))), "field 1 of wire type 0"],
+    ["a type that is a number", frame(message(integer(1, 3))), "field 1 of unexpected wire type 0"],
     ["text that is not UTF-8", frame(message(bytes(1, Uint8Array.of(0xff, 0xfe)))), undefined],
     ["a truncated length", Uint8Array.of(0, 0), "truncated in the middle of an event"],
     [
@@ -242,7 +252,7 @@ describe("a Status in protobuf", () => {
     assert.deepInclude(read.success, { code: 504, reason: "Timeout", message: "too old" })
   })
 
-  it("is none without the magic", () => {
+  it("is rejected without the magic bytes", () => {
     assert(Result.isFailure(protobuf.status(new TextEncoder().encode("upstream connect error"))))
   })
 })

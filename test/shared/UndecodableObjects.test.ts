@@ -32,7 +32,7 @@ const leading = Effect.fnUntraced(function* (
   return { tell, leader, reader: reader.cache }
 })
 
-/** The field of each object of the deployments' list that is in use. */
+/** A field of the hash of deployments in use. */
 const fieldOf = Effect.fnUntraced(function* (field: string) {
   const redis = yield* RedisServer
   return yield* redis.command("HGET", String(yield* redis.command("HGET", keysOf("test").scopes, "deployments")), field)
@@ -44,7 +44,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
       const settings = calm(yield* RedisServer)
       const { reader, tell } = yield* leading(settings)
       for (const version of [10, 20, 30]) {
-        yield* tell(Given.holding(Given.deployments(version, ["a/y", version, version]), "a/x", "a/unknown"))
+        yield* tell(Given.withUndecodable(Given.deployments(version, ["a/y", version, version]), "a/x", "a/unknown"))
         yield* untilCount(reader, "a/y", version)
         assert.strictEqual(countOf(reader.current(), "a/x"), 3)
       }
@@ -53,7 +53,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
       yield* late.cache.awaitSynced
       assert.strictEqual(countOf(late.cache.current(), "a/x"), 3)
       // The namespace, too.
-      yield* tell(Given.holding(Given.namespaces(40, "b"), "a", "unknown"))
+      yield* tell(Given.withUndecodable(Given.namespaces(40, "b"), "a", "unknown"))
       yield* eventually(
         () => shown(reader.current()).namespaces,
         (names) => names.includes("b")
@@ -69,7 +69,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
     }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
-  it.live("keeps what an earlier leader knew, and skips what Redis does not hold or cannot be decoded", () =>
+  it.live("keeps what an earlier leader stored, and skips objects that are absent from Redis or corrupt there", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const settings = calm(redis)
@@ -79,7 +79,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
       yield* first.leader.close
       yield* leading(settings, [
         Given.namespaces(10, "a"),
-        Given.holding(Given.deployments(10, ["a/z", 5, 9]), "a/x", "a/bad", "a/unknown", "#epoch")
+        Given.withUndecodable(Given.deployments(10, ["a/z", 5, 9]), "a/x", "a/bad", "a/unknown", "#epoch")
       ])
       yield* untilCount(first.reader, "a/z", 5)
       assert.deepStrictEqual(shown(first.reader.current()).counts, [
@@ -94,7 +94,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
       const { reader, tell } = yield* leading(calm(yield* RedisServer))
       yield* tell(Given.applied("a/x", 6, 1000))
       yield* untilCount(reader, "a/x", 6)
-      yield* tell(Given.holding(Given.deployments(500, ["a/y", 8, 499]), "a/x"))
+      yield* tell(Given.withUndecodable(Given.deployments(500, ["a/y", 8, 499]), "a/x"))
       yield* untilCount(reader, "a/y", 8)
       assert.strictEqual(countOf(reader.current(), "a/x"), 6)
       yield* tell(Given.applied("a/x", 7, 501))
@@ -105,15 +105,15 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
   const Paths = Schema.Literals(["a/x", "a/y", "b/x"])
   const Names = Schema.Literals(["a", "b"])
   const Step = Schema.Union([
-    Schema.TaggedStruct("list", { items: Schema.Array(Paths), held: Schema.Array(Paths) }),
-    Schema.TaggedStruct("list", { items: Schema.Array(Paths), held: Schema.Array(Paths) }),
-    Schema.TaggedStruct("namespaces", { names: Schema.Array(Names), held: Schema.Array(Names) }),
+    Schema.TaggedStruct("list", { items: Schema.Array(Paths), undecodable: Schema.Array(Paths) }),
+    Schema.TaggedStruct("list", { items: Schema.Array(Paths), undecodable: Schema.Array(Paths) }),
+    Schema.TaggedStruct("namespaces", { names: Schema.Array(Names), undecodable: Schema.Array(Names) }),
     Schema.TaggedStruct("applied", { path: Paths }),
     Schema.TaggedStruct("deleted", { path: Paths }),
-    Schema.TaggedStruct("restored", { held: Schema.Array(Paths) })
+    Schema.TaggedStruct("restored", { undecodable: Schema.Array(Paths) })
   ])
 
-  /** The events of these steps: each has a version of its own. */
+  /** The events of these steps, each with a different version. */
   const eventsOf = (steps: ReadonlyArray<typeof Step.Type>): ReadonlyArray<ClusterEvent> => {
     let version = 1000
     let count = 0
@@ -123,10 +123,10 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
       switch (step._tag) {
         case "list": {
           const items = [...new Set(step.items)].map((path) => [path, count, version - 1] as const)
-          return [Given.holding(Given.deployments(version, ...items), ...step.held)]
+          return [Given.withUndecodable(Given.deployments(version, ...items), ...step.undecodable)]
         }
         case "namespaces":
-          return [Given.holding(Given.namespaces(version, "keep", ...new Set(step.names)), ...step.held)]
+          return [Given.withUndecodable(Given.namespaces(version, "keep", ...new Set(step.names)), ...step.undecodable)]
         case "applied":
           return [Given.applied(step.path, count, version)]
         case "deleted":
@@ -134,14 +134,14 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
         case "restored":
           version -= 500
           return [
-            Given.holding(Given.namespaces(version, "keep"), "a"),
-            Given.holding(Given.deployments(version, ["keep/z", 1, 1]), ...step.held)
+            Given.withUndecodable(Given.namespaces(version, "keep"), "a"),
+            Given.withUndecodable(Given.deployments(version, ["keep/z", 1, 1]), ...step.undecodable)
           ]
       }
     })
   }
 
-  it.live("is shown as by the cache of one instance", () =>
+  it.live("is shown as by an instance without a shared cache", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer
       const sequences = yield* Arbitrary.sampleEffect(
@@ -156,7 +156,7 @@ describe("a list with objects that cannot be decoded, in a shared cache", () => 
             const events = [...first, ...eventsOf(steps), Given.applied("keep/end", 1, 1_000_000)]
             const { reader } = yield* leading(calm(redis, `run-${++run}`), events)
             const own = events.reduce(View.apply, View.empty)
-            // The last event is applied by then.
+            // The last event has been applied by then.
             yield* eventually(
               () => shown(reader.current()),
               (now) => assert.deepStrictEqual(now, shown(own), JSON.stringify(steps))
