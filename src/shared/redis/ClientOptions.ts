@@ -7,7 +7,18 @@
  */
 import type * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Duration, Redacted } from "effect"
-import type { ConnectionOptions } from "./SharedRedis.ts"
+
+/** Address and timeouts of a connection. */
+export interface ConnectionOptions {
+  /** `redis://` or `rediss://`, with user and password. */
+  readonly url: Redacted.Redacted<string>
+  /** The authorities of the server's certificate, in PEM. Undefined: the public ones. */
+  readonly ca: string | undefined
+  /** The timeout of connecting, and of a command. */
+  readonly commandTimeout: Duration.Duration
+  /** The timeout of a silent connection; longer than any command blocks. */
+  readonly silenceLimit: Duration.Duration
+}
 
 /** The client never reconnects. The signal closes a socket that is still connecting, which its `destroy` leaves open. */
 export const clientOptions = (

@@ -2,6 +2,7 @@
 import { Data, type Duration, Effect, FileSystem, Option, type Redacted, Schema, type Scope } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { formatHostPort } from "../../settings/Kind.ts"
+import type * as ClientOptions from "./ClientOptions.ts"
 import * as Sentinels from "./Sentinels.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 
@@ -66,7 +67,7 @@ export const connect = Effect.fnUntraced(function* (
 
 const connectToPrimary = Effect.fnUntraced(function* (
   sentinels: Sentinels.Sentinels,
-  connection: Omit<SharedRedis.ConnectionOptions, "url">
+  connection: Omit<ClientOptions.ConnectionOptions, "url">
 ) {
   const { commandTimeout } = connection
   const primary = yield* Sentinels.primary(sentinels, connection)

@@ -8,6 +8,7 @@
 import { Duration, Effect, Queue, Redacted, Result, Schema, SchemaTransformation } from "effect"
 import type { RedisError } from "effect/persistence/Redis"
 import { formatHostPort, HostPort } from "../../settings/Kind.ts"
+import type * as ClientOptions from "./ClientOptions.ts"
 import * as SharedRedis from "./SharedRedis.ts"
 
 /** The Sentinels, and the credentials for them and for the servers that they name. */
@@ -63,7 +64,7 @@ export const serverUrl = (sentinels: Sentinels, address: HostPort): Redacted.Red
   url(sentinels, address, sentinels.username, sentinels.password)
 
 /** How the Sentinels are connected to. */
-export type ConnectionOptions = Pick<SharedRedis.ConnectionOptions, "ca" | "commandTimeout">
+export type ConnectionOptions = Pick<ClientOptions.ConnectionOptions, "ca" | "commandTimeout">
 
 const ask = Effect.fnUntraced(function* (
   sentinels: Sentinels,
