@@ -1,6 +1,6 @@
 /** Several clusters with one Redis and one prefix. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Logger, Ref, References } from "effect"
+import { Deferred, Duration, Effect, Exit, Layer, Logger, Ref, References } from "effect"
 import { ClusterIdentity, type Identity, layerOf } from "../../src/model/ClusterIdentity.ts"
 import { keysOf } from "../../src/shared/redis/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
@@ -47,7 +47,8 @@ describe("two clusters with one Redis and one prefix", () => {
   it.live("never meet: the second neither leads nor shows the first, and the first goes on", () => {
     const { count, errors, layer } = logging()
     return Effect.gen(function* () {
-      const settings = options(yield* RedisServer)
+      // A busy leader must keep the lease.
+      const settings = { ...options(yield* RedisServer), lease: Duration.seconds(5) }
       const redis = yield* RedisServer
       const [first, second] = [new ScriptedCluster(), new ScriptedCluster()]
       const leader = yield* following(SharedCache.eventsOf(settings, first.source), settings)

@@ -141,11 +141,14 @@ describe("a reader of the shared log", () => {
         yield* letIn
         yield* untilCount(cache, "keep/always", count)
         assert.strictEqual(countOf(cache.current(), "later/web"), 7)
-        for (const left of [7, undefined]) {
+        const round = Effect.gen(function* () {
           yield* rounds(1)
           yield* untilCount(cache, "keep/always", count)
-          assert.strictEqual(countOf(cache.current(), "later/web"), left)
-        }
+          return countOf(cache.current(), "later/web")
+        })
+        assert.strictEqual(yield* round, 7)
+        // A reader that misses heartbeats, as on a busy machine, catches up again.
+        yield* eventually(round, (left) => left === undefined)
       }).pipe(Effect.scoped, Effect.provide(RedisServer.layer()))
   )
 
