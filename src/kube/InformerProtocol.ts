@@ -141,8 +141,12 @@ const versionRead = (state: State, current: ResourceVersion): Step<never> => {
   return pipe([state, [log]], then(relist("restored")), then(proceed))
 }
 
-const versionFailed = (state: State, error: KubeError): Step<never> =>
-  isExpired(error) ? expired(state, retryAfterOf(error)) : pipe(warn(state, error), then(wait(retryAfterOf(error))))
+const versionFailed = (state: State, error: KubeError): Step<never> => {
+  if (isExpired(error)) return expired(state, retryAfterOf(error))
+  // A service that may watch but not list goes on without the check.
+  const isDenied = error._tag === "KubeStatusError" && error.isForbidden
+  return pipe(warn(state, error), then(isDenied ? proceed : wait(retryAfterOf(error))))
+}
 
 const wait =
   (atLeast?: Duration.Duration) =>

@@ -244,12 +244,14 @@ describe("informers against a faulty cluster", () => {
     Effect.gen(function* () {
       const view = yield* recovers(({ faults }, { ends, logged }) =>
         Effect.gen(function* () {
+          // A streaming list may have stalled before, on a busy machine.
+          const before = ends.length
           yield* faults.unavailable(true)
           yield* eventually(
             () => logged,
             (found) => found.filter((message) => message.endsWith(": retrying")).length > 5
           )
-          assert.isTrue(ends.every((end) => end.endsWith(" unreachable")))
+          assert.isEmpty(ends.slice(before).filter((end) => !end.endsWith(" unreachable")))
           yield* faults.unavailable(false)
         })
       )

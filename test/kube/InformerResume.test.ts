@@ -60,6 +60,20 @@ describe("the current version", () => {
     })
   )
 
+  it.effect("is not required of a service that may watch but not list: the watch is resumed", () =>
+    Effect.gen(function* () {
+      const { asked, questions, relists, warnings } = yield* informed({
+        watches: [syncedThen(unreachable, 2), hang],
+        versions: [status(403)]
+      })
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(questions.length, 1)
+      assert.strictEqual(asked[1]?.resourceVersion, "1000")
+      assert.deepStrictEqual(relists, ["start"])
+      assert.strictEqual(warnings.length, 2)
+    })
+  )
+
   it.effect("is requested with back-off until there is a response", () =>
     Effect.gen(function* () {
       const { asked, questions, relists, warnings } = yield* informed({

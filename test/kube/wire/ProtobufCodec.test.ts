@@ -182,7 +182,7 @@ describe("a watch in protobuf", () => {
       reader.push(event.subarray(50 * index, 50 * (index + 1)))
     ).flatMap(({ complete }) => complete)
     assert.deepStrictEqual(found.map(plain), [events[0]])
-  }, 10_000)
+  }, 30_000)
 
   it("reports an object that cannot be decoded by its key, and continues", () => {
     assert.deepStrictEqual(
