@@ -40,7 +40,7 @@ export const renewEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
 export const beatEvery = (options: SharedCacheOptions): Duration.Duration =>
   Duration.min(renewEvery(options), Duration.millis(300))
 
-/** The heartbeats that a leader misses before readers count it as gone. */
+/** Missed heartbeats after which readers consider the leader gone. */
 export const missedBeats = 3
 
 /** A leader's patience with the cluster on its first attempt. */
