@@ -6,7 +6,7 @@ import type { RedisAddress, SessionOptions } from "./redis/RedisSession.ts"
 export interface SharedCacheOptions {
   /** The Redis server. */
   readonly server: RedisAddress
-  /** A PEM file with the authorities of the Redis server's certificate. Default: the public ones. */
+  /** A PEM file with the CAs of the Redis servers. Default: the public ones. */
   readonly caFile?: string | undefined
   /** The prefix of all keys. */
   readonly keyPrefix: string
