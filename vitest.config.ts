@@ -1,7 +1,12 @@
 import { configDefaults, defineConfig } from "vitest/config"
 
-// What floods a service takes all of the machine: it runs by itself, when the others are done.
-const alone = ["test/integration/Hostile.test.ts"]
+// These run by themselves, when the others are done: one floods a service, which takes all of the machine, and the others
+// check times of failovers and heartbeats in real time.
+const alone = [
+  "test/integration/Hostile.test.ts",
+  "test/shared/Convergence.test.ts",
+  "test/shared/redis/Sentinels.test.ts"
+]
 
 export default defineConfig({
   test: {

@@ -181,13 +181,13 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       "With CACHE=redis: 1 at one instance, and briefly at none during a failover."
     ),
     graph("Redis out of memory", Unit.NoUnit, query("{{instance}}", now("shared_cache_out_of_memory"))).description(
-      "1 on a leader whose writes Redis refuses. The alert KubeResourceApiRedisOutOfMemory fires after a minute."
+      "1 on the leader while Redis refuses its writes. The alert KubeResourceApiRedisOutOfMemory fires after a minute."
     ),
     graph(
       "Connected to Redis",
       Unit.NoUnit,
       query("{{instance}}", now("shared_cache_connected")),
-      query("{{instance}}: the state is of another cluster or of other namespaces", now("shared_cache_foreign"))
+      query("{{instance}}: state of another cluster or of other namespaces", now("shared_cache_foreign"))
     ),
     graph(
       "Leader elections",

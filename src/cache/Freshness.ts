@@ -46,9 +46,9 @@ export class Freshness {
   private readonly isPerNamespace: boolean
   /** When the lost watch that has been silent longest was last heard; `undefined` while all watches are live. */
   private silentSince: number | undefined
-  /** When the source's word that watches are live expires. */
+  /** When the liveness that the source reported expires. */
   private liveUntil = Infinity
-  /** When the watch that has been silent longest was last heard, live or not; `undefined` until it is asked for. */
+  /** When the watch that has been silent longest was last heard, live or not; `undefined` until it is computed. */
   private heardLast: number | undefined
 
   /**
@@ -78,8 +78,8 @@ export class Freshness {
   }
 
   /**
-   * Whole seconds since the cluster was last heard: 0 while all watches are live. The source's word is judged at each
-   * read: after a pause of this process, a read can come before anything of the source.
+   * Whole seconds since the cluster was last heard: 0 while all watches are live. Each read checks whether the reported
+   * liveness has expired: after a pause of this process, a read can precede the source's next event.
    */
   age(now: number): number {
     const since = now < this.liveUntil ? this.silentSince : (this.heardLast ??= oldest([...this.watches.values()]))

@@ -128,8 +128,8 @@ export class ClusterStore {
   readonly #listeners = new Set<(resource: WatchedResource) => void>()
 
   /**
-   * `historyLimit`: the number of changes kept of each resource. `firstUid`: the serial number before that of the first
-   * object. By default it is random: the objects of another cluster have other UIDs.
+   * `historyLimit`: the number of changes kept of each resource. `firstUid`: the serial number before the first
+   * object's. It is random by default, so that objects of different clusters have different UIDs.
    */
   constructor(historyLimit: number, firstUid: number = randomInt(2 ** 47)) {
     this.#historyLimit = historyLimit

@@ -52,7 +52,7 @@ export interface EmbeddedKubeOptions {
   readonly bindPort?: number
   /** Changes kept of each resource, for watches to resume from. Default: 100,000. */
   readonly historyLimit?: number
-  /** Clusters with the same number and seed have the same UIDs, as if they were one. Default: random. */
+  /** The start of the UIDs. Clusters with the same `firstUid` and seed have the same UIDs. Default: random. */
   readonly firstUid?: number
   /** Answers SubjectAccessReviews. Default: `denyAll`. */
   readonly decideAccess?: DecideAccess

@@ -259,7 +259,7 @@ export class KubeApi extends Context.Service<
     ) => Stream.Stream<WatchEvent<A>, KubeError>
     /** The namespace of this name, if it exists. */
     readonly getNamespace: (name: NamespaceName) => Effect.Effect<Option.Option<NamespaceObject>, KubeError>
-    /** The UID of the namespace of this name, if it exists. */
+    /** The UID of this namespace, if it exists. */
     readonly getNamespaceUid: (name: NamespaceName) => Effect.Effect<Option.Option<string>, KubeError>
     /** Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. */
     readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>

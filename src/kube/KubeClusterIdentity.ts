@@ -1,4 +1,4 @@
-/** Determines the identity of the cluster that this service's credentials lead to. */
+/** Determines the identity of the configured cluster. */
 import { type Duration, Effect, Latch, Layer, Option, Ref } from "effect"
 import { createHash } from "node:crypto"
 import { NamespaceName } from "../contract/Names.ts"
@@ -10,19 +10,19 @@ import type { KubeError } from "./KubeErrors.ts"
 
 /** Options of the requests. */
 export interface KubeClusterIdentityOptions {
-  /** Whether this service may get the namespace `kube-system`. A Role cannot grant it. Default: yes. */
+  /** Whether to get the namespace `kube-system`, which a Role cannot permit. Default: yes. */
   readonly readsUid?: boolean | undefined
   /** The first and the longest wait after a failed request. Default: 0.8 and 30 seconds. */
   readonly backoffFirst?: Duration.Input | undefined
   readonly backoffLongest?: Duration.Input | undefined
 }
 
-/** Every cluster has it from the start, and it cannot be deleted. */
+/** Every cluster has it, and it cannot be deleted. */
 const kubeSystem = NamespaceName.make("kube-system")
 
 const certificate = /-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g
 
-/** Hashes an address and the certificates of its CA. In pods, most clusters have the same address. */
+/** Hashes an address and its CA certificates. The address alone does not suffice: in pods, most clusters have the same one. */
 export const endpointOf = (server: string, authority: string | undefined): string => {
   const bodies = Array.from((authority ?? "").matchAll(certificate), ([, body = ""]) => body.replaceAll(/\s/g, ""))
   const texts = [new URL(server).href, ...[...new Set(bodies)].toSorted()]
@@ -51,7 +51,7 @@ const make = Effect.fnUntraced(function* (options: KubeClusterIdentityOptions) {
   }
 })
 
-/** The UID; undefined if the cluster does not reveal it. Retries while there is no answer. */
+/** The UID; undefined if it is denied or absent. Retries other failures. */
 const ask = Effect.fnUntraced(function* (options: KubeClusterIdentityOptions, failed: Effect.Effect<unknown>) {
   const api = yield* KubeApi
   const backoff = yield* Backoff.make(options.backoffFirst ?? "800 millis", options.backoffLongest ?? "30 seconds")
@@ -86,7 +86,7 @@ const unrevealed = (reason: string) =>
     Effect.as(undefined)
   )
 
-/** Asks the cluster when the layer is built, until there is an answer. The layer does not wait for it. */
+/** Asks the cluster in the background until it answers. */
 export const layer = (
   options: KubeClusterIdentityOptions = {}
 ): Layer.Layer<ClusterIdentity, KubeConfigError, KubeApi | KubeConfig> => Layer.effect(ClusterIdentity, make(options))

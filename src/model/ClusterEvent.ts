@@ -20,8 +20,8 @@ export type WatchedResource = "namespaces" | "deployments"
  * - `Lost`: the watch ended, so the known state of this resource begins to age.
  *
  * `namespace`: the namespace of the watch; absent for a watch of the whole cluster. `heardAt`: when the watch was last
- * current, if that was not just now (`Heard`) or not at the last event of this stream (`Lost`). `liveUntil`: when all
- * watches count as lost unless another `Heard` names a later time. Both are `monotonicMillis`.
+ * current. Default: now (`Heard`), or the time of its last event (`Lost`). `liveUntil`: when all watches count as lost,
+ * unless another `Heard` extends it. Both are `monotonicMillis`.
  */
 export type ClusterEvent =
   | {

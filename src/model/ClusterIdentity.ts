@@ -1,4 +1,4 @@
-/** Tells clusters apart: instances share a cache only if they serve the same cluster. */
+/** Identifies a cluster: instances share a cache only if they serve the same one. */
 import { Context, Effect, Layer, Schema } from "effect"
 
 /** The identity of a cluster. */
@@ -24,7 +24,7 @@ export const describe = ({ endpoint, uid }: Identity): string => {
 export class ClusterIdentity extends Context.Service<
   ClusterIdentity,
   {
-    /** As far as it is known. Waits for the first request alone, so it is the endpoint while the cluster is away. */
+    /** The identity so far. Waits only for the first request, so it has no UID while the cluster is unreachable. */
     readonly current: Effect.Effect<Identity>
     /** Waits until the cluster has answered. */
     readonly determined: Effect.Effect<Identity>

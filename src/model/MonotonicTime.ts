@@ -1,7 +1,7 @@
 import type { Clock } from "effect"
 
 /**
- * Milliseconds of the clock that never goes back and that no correction of the wall clock moves. Its origin is arbitrary, so
- * only times of one process compare.
+ * Milliseconds of the monotonic clock, which adjustments of the wall clock do not affect. Its origin is arbitrary, so times
+ * are comparable only within one process.
  */
 export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6

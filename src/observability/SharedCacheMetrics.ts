@@ -54,7 +54,7 @@ export const make: Effect.Effect<SharedCacheObserver, never, Scope.Scope> = Effe
   yield* Metrics.gauge(
     {
       name: "shared_cache_out_of_memory",
-      description: "1 while this instance leads and Redis is out of memory for its writes, else 0."
+      description: "1 on the leader while Redis refuses its writes for lack of memory, else 0."
     },
     () => (isOutOfMemory ? 1 : 0)
   )

@@ -58,30 +58,30 @@ export const cache = {
   redisSentinels: optional(
     "REDIS_SENTINELS",
     Kind.hostPorts,
-    "Redis Sentinels that name the primary, instead of `REDIS_URL`."
+    "Redis Sentinels to ask for the primary, instead of `REDIS_URL`."
   ),
   redisSentinelName: optional(
     "REDIS_SENTINEL_NAME",
     Kind.sentinelName,
-    "Name of the primary at the Sentinels. Required with `REDIS_SENTINELS`."
+    "Name of the primary in the Sentinels' configuration. Required with `REDIS_SENTINELS`."
   ),
-  redisUsername: optional("REDIS_USERNAME", Kind.text, "User at the Redis servers, with `REDIS_SENTINELS`."),
+  redisUsername: optional("REDIS_USERNAME", Kind.text, "User of the Redis servers, with `REDIS_SENTINELS`."),
   redisPassword: optional(
     "REDIS_PASSWORD",
     Kind.secret,
-    "Password at the Redis servers, with `REDIS_SENTINELS`. Never logged."
+    "Password of the Redis servers, with `REDIS_SENTINELS`. Never logged."
   ),
-  redisSentinelUsername: optional("REDIS_SENTINEL_USERNAME", Kind.text, "User at the Sentinels."),
+  redisSentinelUsername: optional("REDIS_SENTINEL_USERNAME", Kind.text, "User of the Sentinels."),
   redisSentinelPassword: optional(
     "REDIS_SENTINEL_PASSWORD",
     Kind.secret,
-    "Password at the Sentinels. Never logged. Unset: none, whatever `REDIS_PASSWORD` is."
+    "Password of the Sentinels. Never logged. `REDIS_PASSWORD` is not used for them."
   ),
   redisTls: withDefault(
     "REDIS_TLS",
     Kind.boolean,
     "false",
-    "TLS to the Sentinels and the Redis servers, with `REDIS_SENTINELS`."
+    "With `REDIS_SENTINELS`: connect to them and to the Redis servers with TLS."
   ),
   redisCaFile: optional(
     "REDIS_CA_FILE",

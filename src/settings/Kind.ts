@@ -15,7 +15,7 @@ const pattern = (form: RegExp) => Schema.String.check(Schema.isPattern(form))
 /** Any text except the empty one, which means "not set". */
 export const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
 
-/** Any text that no error and no log may quote. */
+/** Any text. No error and no log quotes it. */
 export const secret: Kind<Redacted.Redacted<string>> = {
   allowed: "any text",
   secret: true,
@@ -148,7 +148,7 @@ const parseHostPort = (text: string): HostPort => {
 
 /** Addresses with ports, separated by commas. */
 export const hostPorts: Kind<ReadonlyArray<HostPort>> = {
-  allowed: "host:port pairs, separated by commas, each once such as redis-0:26379,[::1]:26379",
+  allowed: "comma-separated, distinct host:port pairs such as redis-0:26379,[::1]:26379",
   codec: Schema.String.pipe(
     Schema.decodeTo(
       Schema.Array(HostPort).check(

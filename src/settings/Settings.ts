@@ -54,7 +54,7 @@ const sentinelSettings = [
   "redisTls"
 ] as const
 
-/** Those of the settings that have a value, or are turned on. */
+/** The settings that have a value or are turned on. */
 const givenOf = <K extends (typeof redisSettings)[number] | (typeof sentinelSettings)[number]>(
   values: Declared,
   keys: ReadonlyArray<K>
@@ -119,7 +119,7 @@ const checks: Readonly<Record<string, (values: Declared) => SettingError | undef
     redisSentinels !== undefined && redisUrl !== undefined
       ? settings.redisSentinels.error(
           redisSentinels.map(formatHostPort).join(","),
-          `the Sentinels name the Redis server, and ${settings.redisUrl.name} would be ignored`,
+          `${settings.redisUrl.name} would be ignored, because the Sentinels give the Redis server`,
           `Unset one of the two.`
         )
       : undefined,
@@ -139,7 +139,7 @@ const checks: Readonly<Record<string, (values: Declared) => SettingError | undef
       ? settings[given.key].error(
           given.value,
           `it would be ignored without ${settings.redisSentinels.name}`,
-          `Unset it, and use ${settings.redisUrl.name} to give user, password and TLS; or set ${settings.redisSentinels.name}.`
+          `Unset it and give user, password and TLS in ${settings.redisUrl.name}; or set ${settings.redisSentinels.name}.`
         )
       : undefined
   },

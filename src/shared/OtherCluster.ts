@@ -1,7 +1,7 @@
 import { describe, type Identity } from "../model/ClusterIdentity.ts"
 import { keysOf } from "./redis/Keys.ts"
 
-/** The error that Redis holds the state of another cluster than this instance serves, and how to fix it. */
+/** The log entry for a Redis that holds the state of another cluster than this instance serves. */
 export const otherCluster = (keyPrefix: string, serves: Identity, found: Identity) => ({
   message:
     "Redis holds the state of another cluster, so it is not used: " +

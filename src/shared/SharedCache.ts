@@ -14,7 +14,7 @@ import { redisOptions, type SharedCacheOptions } from "./SharedCacheOptions.ts"
 export const events = Reader.events
 
 /**
- * The same, on an instance that also stands by as leader. Each leadership runs `source` from the start, so `source` must
+ * The same, on an instance that is also a candidate for leader. Each term runs `source` from the start, so `source` must
  * begin with lists. A defect of `source` is a defect of this stream.
  */
 export const eventsOf = <R>(
@@ -23,12 +23,12 @@ export const eventsOf = <R>(
 ): Stream.Stream<ClusterEvent, never, R | ClusterIdentity | FileSystem.FileSystem> =>
   Stream.merge(events(options), Stream.fromEffectDrain(Leader.stand(options, source)))
 
-/** The longest that a start waits for Redis to tell what it is. */
+/** The timeout of each step of the check at the start. */
 const startCheckLimit = Duration.seconds(2)
 
 /**
- * Fails if the CA file of Redis cannot be used, or if the server tells that it is one that the service cannot use. A server
- * that does not answer is no failure: instances start without Redis, and wait for it.
+ * Fails if the CA file cannot be used, or if the server reports that it is a node of a Redis Cluster or a Sentinel. A server
+ * that does not answer is no failure: instances start without Redis and wait for it.
  */
 export const checkServer = Effect.fnUntraced(function* (options: SharedCacheOptions) {
   yield* checkCaFile(options)

@@ -15,11 +15,11 @@ export type LoadReason = "start" | "listed" | "gap" | "behind" | "undecodable"
 export interface SharedCacheObserver {
   /** Whether this instance is the leader. */
   readonly leading: (leads: boolean) => Effect.Effect<void>
-  /** Whether this instance is a leader whose write waits because Redis is out of memory. */
+  /** Whether this instance is the leader and its write waits because Redis is out of memory. */
   readonly outOfMemory: (isOut: boolean) => Effect.Effect<void>
   /** Whether this instance reads the shared log. */
   readonly connected: (connected: boolean) => Effect.Effect<void>
-  /** Whether the leader watches another cluster than this instance serves, or other namespaces. */
+  /** Whether Redis holds the state of another cluster or of other namespaces. */
   readonly foreign: (foreign: boolean) => Effect.Effect<void>
   /** A snapshot was loaded and is shown. */
   readonly loaded: (reason: LoadReason) => Effect.Effect<void>

@@ -6,7 +6,7 @@ import type { RedisAddress, SessionOptions } from "./redis/RedisSession.ts"
 export interface SharedCacheOptions {
   /** The Redis server. */
   readonly server: RedisAddress
-  /** A PEM file with the authorities of the Redis server's certificate. Default: the public ones. */
+  /** A PEM file with the CAs of the Redis servers. Default: the public ones. */
   readonly caFile?: string | undefined
   /** The prefix of all keys. */
   readonly keyPrefix: string
@@ -40,7 +40,7 @@ export const renewEvery = ({ lease }: SharedCacheOptions): Duration.Duration =>
 export const beatEvery = (options: SharedCacheOptions): Duration.Duration =>
   Duration.min(renewEvery(options), Duration.millis(300))
 
-/** The heartbeats that a leader misses before readers count it as gone. */
+/** Missed heartbeats after which readers consider the leader gone. */
 export const missedBeats = 3
 
 /** A leader's patience with the cluster on its first attempt. */

@@ -57,7 +57,7 @@ export const changeOf = (event: ClusterEvent): FieldChange | undefined => {
 /** A whole list. */
 export type ListEvent = Extract<ClusterEvent, { readonly _tag: "NamespacesReplaced" | "DeploymentsReplaced" }>
 
-/** The fields of undecodable objects that the list does not also contain in a decodable state. */
+/** The fields of undecodable objects. Omits those that the list also contains in decodable form. */
 export const undecodableFields = (list: ListEvent): ReadonlyArray<string> => {
   const { undecodable = new Set<string>() } = list
   const fields =

@@ -38,7 +38,7 @@ import {
 import * as SharedRedis from "../redis/SharedRedis.ts"
 import { watchScopesOf } from "../WatchScope.ts"
 
-/** A leader must step down: Redis refused a write of it, or it cannot watch the cluster. */
+/** A leader must step down: Redis refused its write, or it cannot watch the cluster. */
 class Deposed extends Data.TaggedError("Deposed")<{ readonly because: "lease" | "log" | "lists" | "watch" }> {}
 
 /** Redis holds the state of another cluster: this candidate must not lead. */
@@ -74,7 +74,7 @@ interface Candidate {
   readonly options: SharedCacheOptions
   readonly keys: Keys
   readonly cluster: Identity
-  /** The other cluster that the log names: repetitions are logged as `Debug`. */
+  /** The other cluster that was last logged: repetitions are logged as `Debug`. */
   readonly loggedCluster: Ref.Ref<string>
   /** How long the next term tolerates an incomplete view of the cluster, in milliseconds. */
   readonly patience: Ref.Ref<number>
@@ -112,7 +112,7 @@ export const stand = Effect.fnUntraced(function* <R>(
   const candidate: Candidate = {
     options,
     keys: keysOf(options.keyPrefix),
-    // Without an answer of the cluster there is nothing to lead with.
+    // Before the cluster answers there is nothing to publish.
     cluster: yield* (yield* ClusterIdentity).determined,
     loggedCluster: yield* Ref.make(""),
     patience: yield* Ref.make(Duration.toMillis(patienceOf(options))),
@@ -156,7 +156,7 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
     word: yield* Ref.make(LeaderWord.initial),
     renewedAt: yield* Ref.make(-Infinity)
   }
-  // Registered before the lease is asked for: a reply that is lost may have granted it.
+  // Registered before the lease is requested: a lost reply may have granted it.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(SynchronizedRef.get(term.known), (state) =>
       Effect.ignore(
@@ -243,7 +243,7 @@ const takeOver = Effect.fnUntraced(function* ({ keys, known, options, redis }: T
   }
 })
 
-/** Ends once the leader has not seen all of the cluster for as long as its patience lasts. */
+/** Deposes the leader once its view of the cluster has been incomplete for longer than its patience. */
 const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Term) {
   let sawAllAt = yield* Clock.currentTimeMillis
   while (true) {
@@ -256,7 +256,7 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
       sawAllAt = now
       yield* Ref.set(patience, Duration.toMillis(patienceOf(options)))
     } else if (now - sawAllAt >= limit) {
-      // A list can take longer than that. With constant patience the candidates would begin it in turns, without end.
+      // A list can take longer. With constant patience each candidate in turn would begin one, and none would finish.
       yield* Ref.set(patience, Math.min(2 * limit, longestPatienceMillis))
       return yield* new Deposed({ because: "watch" })
     }
@@ -266,11 +266,11 @@ const untilBlind = Effect.fnUntraced(function* ({ known, options, patience }: Te
 /** Milliseconds of a clock that never goes back. */
 const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
-/** Changes what is known of the time of this leader's word. */
+/** Updates the state that dates this leader's entries. */
 const speak = ({ word }: Term, change: (word: LeaderWord.LeaderWord, now: number) => LeaderWord.LeaderWord) =>
   Effect.flatMap(monotonic, (now) => Ref.update(word, (word) => change(word, now)))
 
-/** Asks for Redis' clock. */
+/** Measures the offset of Redis' clock. */
 const compareClocks = Effect.fnUntraced(function* (term: Term) {
   const reply = yield* SharedRedis.within(renewEvery(term.options))(term.redis.send("TIME"))
   const [seconds, micros] = yield* SharedRedis.readable(decodeTime(reply))
@@ -281,8 +281,8 @@ const nextEntry = ({ options }: Term, state: LeaderState.State, entry: Parameter
   LeaderState.nextEntry(state, entry, options.maxEntries ?? defaultMaxEntries, at)
 
 /**
- * Writes one entry, after those that are being written. A refusal deposes the leader. `asOf`: the time of the leader's word,
- * by the monotonic clock; `at`: the same by Redis' clock.
+ * Writes one entry, after any write in progress. A refusal deposes the leader. `asOf`: the time until which all events are
+ * told, by the monotonic clock; `at`: the same by Redis' clock.
  */
 const write = (
   { known, word }: Term,
@@ -324,9 +324,9 @@ const beat = Effect.fnUntraced(function* (term: Term) {
 })
 
 /**
- * Repeats a write that Redis refuses because it is out of memory. The leader stays, and keeps the lists and events that it
- * has: the next one would list the cluster again and fail at the same write. Meanwhile readers age, because its heartbeats
- * are of the time until which all is told.
+ * Retries a write that Redis refuses because it is out of memory. The leader stays: the next one would list the cluster
+ * again and fail at the same write. Meanwhile the readers' age grows, because a heartbeat carries the time until which all
+ * events are told.
  */
 const untilFits = <R>(term: Term, attempt: Effect.Effect<void, Deposed | RedisError, R>) =>
   Effect.catchIf(attempt, isOutOfMemory, () => Effect.scoped(waitForMemory(term, attempt)))
@@ -340,7 +340,7 @@ const waitForMemory = Effect.fnUntraced(function* <R>(
   const { known, options, redis } = term
   const observer = yield* SharedCacheObserver
   yield* Effect.acquireRelease(observer.outOfMemory(true), () => observer.outOfMemory(false))
-  yield* Effect.logError("Redis is out of memory: raise its maxmemory or remove other keys").pipe(
+  yield* Effect.logError("Redis is out of memory: raise maxmemory or remove other keys").pipe(
     Effect.annotateLogs({ maxmemory: yield* SharedRedis.maxMemory(redis, renewEvery(options)) })
   )
   yield* SynchronizedRef.update(known, (state) => LeaderState.outOfMemory(state, true))
@@ -427,7 +427,7 @@ const readLastKnown = Effect.fnUntraced(function* (
   return objects
 })
 
-/** Fills a new hash. If that fails for lack of memory, the memory is free for others. */
+/** Fills a new hash. If Redis is out of memory, deletes it, so that it holds no memory while the leader waits. */
 const fill = ({ redis }: Term, generation: string, objects: ReadonlyArray<ClusterEvent>) =>
   Effect.gen(function* () {
     for (let at = 0; at < objects.length; at += objectsAtOnce) {

@@ -65,7 +65,7 @@ export const inUse = (state: State, name: string, generation: string): State =>
 /** Begins or ends the wait for memory. */
 export const outOfMemory = (state: State, isOutOfMemory: boolean): State => ({ ...state, isOutOfMemory })
 
-/** Readers use this list from now on. It arrived at `heardAt`; until now the hash in use held the list before. */
+/** Readers use this list from now on. It arrived at `heardAt`. */
 export const committed = (
   state: State,
   name: string,

@@ -1,19 +1,20 @@
 /**
- * The time of a leader's word: up to when it has told all that its watches saw. Times are by the leader's monotonic clock.
+ * Dates a leader's entries: the time until which it has told (written) all events of its watches. Times are by the leader's
+ * monotonic clock.
  *
- * Events that arrive while others are being written wait. And after a pause of the process, what happened in it has yet to
- * be read. A write can also wait in the network or in Redis; so it carries its time, by Redis' clock.
+ * The time can be in the past: events wait while others are written, and after a pause of the process its events are still
+ * unread. A write can also be delayed in the network or in Redis, so each entry carries its time, by Redis' clock.
  */
 export interface LeaderWord {
-  /** How far Redis' clock is ahead of the monotonic one; never more than it is. */
+  /** How far Redis' clock is ahead of the monotonic one. It may be underestimated, never overestimated. */
   readonly redisAhead: number
   /** When the last events were taken from the source. */
   readonly takenAt: number
   /** When they were told; undefined until they are. */
   readonly toldAt: number | undefined
-  /** All events until then are told. */
+  /** All events before this time are told. */
   readonly toldUntil: number
-  /** When the process last ran on time, and when it did before the pause that it comes from. */
+  /** The last tick, and, after a pause of the process, the last tick before it. */
   readonly tickedAt: number
   readonly pausedAt: number | undefined
 }
@@ -27,19 +28,19 @@ export const initial: LeaderWord = {
   pausedAt: undefined
 }
 
-/** Events that were taken sooner after others had waited for them. */
+/** Events that are taken within this time after the previous ones were told had to wait for them. */
 const promptMillis = 1
-/** The interval of ticks, and the one that tells of a pause. */
+/** The interval of ticks, and the gap between two that reveals a pause. */
 export const tickMillis = 100
 const pauseMillis = 400
 
-/** Redis' clock was `redisNow` before `now`. */
+/** Redis' clock was at `redisNow`, at the latest at `now`. */
 export const compared = (word: LeaderWord, redisNow: number, now: number): LeaderWord => ({
   ...word,
   redisAhead: redisNow - now
 })
 
-/** The source's first events are awaited. */
+/** The leader begins to wait for the source's first events. */
 export const begun = (word: LeaderWord, now: number): LeaderWord => ({
   ...word,
   takenAt: now,
@@ -60,14 +61,14 @@ export const taken = (word: LeaderWord, now: number): LeaderWord => ({
   toldAt: undefined
 })
 
-/** The process runs. */
+/** The process ticked. */
 export const ticked = (word: LeaderWord, now: number): LeaderWord => ({
   ...word,
   tickedAt: now,
   pausedAt: now - word.tickedAt > pauseMillis ? (word.pausedAt ?? word.tickedAt) : undefined
 })
 
-/** The time of a word that is given now. */
+/** The time of an entry that is written now. */
 export const asOf = (word: LeaderWord, now: number): number => {
   const told = waits(word, now) ? now : word.toldUntil
   return Math.min(told, word.pausedAt ?? Infinity, now - word.tickedAt > pauseMillis ? word.tickedAt : Infinity)

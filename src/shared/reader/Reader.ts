@@ -1,4 +1,4 @@
-/** Follows the shared log in Redis, as the events that this instance would get from watches of its own. */
+/** Follows the shared log in Redis, and emits the events that watches of this instance would emit. */
 import { Chunk, Clock, Effect, type FileSystem, Queue, Random, Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { ClusterEvent } from "../../model/ClusterEvent.ts"
@@ -97,7 +97,7 @@ const perform = (action: Action, observer: SharedCacheObserver, emit: Emit): Eff
   }
 }
 
-/** Merges a snapshot with the events that the log carried while it was read. Nobody else holds its objects. */
+/** Merges a snapshot with the events since its scan began. Mutates the objects, which nothing else refers to. */
 const eventOf = (emission: Emission): ClusterEvent => {
   if (emission._tag !== "Snapshot") return emission
   const { events, objects, scope, version } = emission

@@ -1,9 +1,9 @@
 /**
- * The place where liveness and age are decided: whether the leader's watch of a scope is live, and when it last heard the
- * cluster. What is not known is taken for older than it is, never for younger.
+ * Decides liveness and age: whether the leader's watch of a scope is live, and when it last heard the cluster. If a time is
+ * uncertain, the older one is assumed.
  *
- * A server's clock can be wrong, and the next server's clock can be behind it. So a watch is live only by the word of a
- * leader that this session saw arrive.
+ * A server's clock can be wrong, and the next server's clock can be behind it. So a watch is live only if the leader wrote
+ * an entry in this session.
  */
 import { Chunk } from "effect"
 import type { ClusterEvent } from "../../model/ClusterEvent.ts"
@@ -23,14 +23,14 @@ import { isAfter, type LogEntry, type LogId, type ToldEvent } from "../SharedLog
 
 type Beat = Extract<LogEntry, { readonly _tag: "Beat" }>
 
-/** Two clocks that seem this far apart are compared again, and all are from time to time. */
+/** The lag at which the clocks are compared again, and the longest time between two comparisons. */
 const apartMillis = 1000
 const comparedMillis = 10_000
 
 /** Clocks that drift apart between two comparisons differ by less than this. */
 const driftMillis = 5
 
-/** Compares the clocks. Redis read its clock, and rounded it down, after the request was sent. */
+/** Compares the clocks. Redis read its clock after the request was sent, and rounded down. */
 export const compared = (state: State, { last, lastAt, now }: Look, { asked, millis }: Moment): State => {
   const { times } = state
   // A log that was lost begins again, and what it holds was written in this session.
@@ -40,7 +40,7 @@ export const compared = (state: State, { last, lastAt, now }: Look, { asked, mil
   return { ...state, times: { ...times, clockAhead, furthestAhead, since, comparedAt: millis } }
 }
 
-/** The log ends here for all that this session knows. */
+/** Marks the end of the log at which this session began. */
 export const beganAt = (state: State, last: LogId): State => ({ ...state, times: { ...state.times, since: last } })
 
 /** The log ended at the position when the request was sent. */
@@ -48,7 +48,7 @@ export const ended = (state: State, asked: number): State => ({ ...state, times:
 
 const isOfSession = ({ times }: State, id: LogId): boolean => isAfter(id, times.since)
 
-/** Whether these entries seem to be from the future, or old, although the clocks were not compared just now. */
+/** Whether the clocks must be compared: the last time is long ago, or the entry's time is in the future or long past. */
 export const seemsApart = (state: State, { content, id }: ReadEntry, { millis }: Moment): boolean => {
   const { clockAhead, comparedAt } = state.times
   const sinceCompared = millis - comparedAt
@@ -61,9 +61,9 @@ export const seemsApart = (state: State, { content, id }: ReadEntry, { millis }:
 /** When an entry was written, at the latest. */
 const writtenAt = (state: State, id: LogId, at: number, { millis }: Moment): number => {
   const { clockAhead, endAt, furthestAhead } = state.times
-  // It may have been written right after the log was last read to its end, by a clock that was ahead.
+  // It may have been written right after the log was last read to its end, by a server whose clock was ahead.
   if (!isOfSession(state, id)) return Math.min(at - furthestAhead, endAt, millis)
-  // A clock that was set, or a pause of this process: nothing else than this is certain.
+  // After a clock was set or this process paused, only `endAt` is certain.
   const time = at - clockAhead
   const isUncertain = time > millis + driftMillis || millis - endAt > apartMillis
   return Math.min(time, isUncertain ? endAt : millis)
@@ -90,7 +90,7 @@ export const told = (scope: ScopeState, at: number, event: ToldEvent, isNew: boo
 /** A new list: the cluster answered, but does not yet watch. */
 export const listed = (scope: ScopeState, at: number): ScopeState => ({ ...scope, heardAt: at })
 
-/** A heartbeat renews the word of the leader, and may name the watches that are live. */
+/** A heartbeat extends the leader's liveness, and may name the watches that are live. */
 export const beat = (state: State, at: number, { everyMillis, live }: Beat): State => {
   const renewed = { ...state, silenceMillis: missedBeats * everyMillis, isRenewed: true }
   if (live === undefined) return renewed
@@ -112,7 +112,7 @@ export const loaded = (scope: ScopeState, head: Head, heardAt: number, look: Loo
   heardAt
 })
 
-/** The same for a list that is already shown. This reader knows better when it was heard. */
+/** The same for a list that is already shown. Keeps `heardAt`, which this reader knows more exactly. */
 export const resumed = (scope: ScopeState, head: Head, look: Look): ScopeState => ({
   ...scope,
   live: isLiveBy(head, look)
@@ -123,7 +123,7 @@ const isLiveBy = ({ generation, live }: Head, look: Look): boolean => live && ge
 /** Nothing is live: a new leader, none at all, or entries that were missed. */
 export const noneLive = (state: State): State => mapScopes(state, (scope) => ({ ...scope, live: false }))
 
-/** The same, and no word of the leader counts. */
+/** The same, and the leader counts as silent until it writes in the next session. */
 export const disconnected = (state: State): State =>
   noneLive({ ...state, times: { ...state.times, wordAt: undefined }, isRenewed: false })
 
@@ -131,12 +131,12 @@ export const disconnected = (state: State): State =>
 export const silentAt = ({ silenceMillis, times: { wordAt } }: State, { millis }: Moment): number | undefined =>
   wordAt === undefined || millis - wordAt >= silenceMillis ? undefined : wordAt + silenceMillis
 
-/** The age from which the cache is told when an event was heard. */
+/** The age of an event from which the cache is told its time. */
 const promptMillis = 50
 
 /**
  * Puts a `Heard` or a `Lost` of each scope whose liveness or age changed, or that was polled, into the outbox. The cache
- * counts live watches as lost by itself once the leader's word expires, so each heartbeat needs a `Heard` of some scope.
+ * counts live watches as lost after `liveUntil`, so each heartbeat must emit a `Heard` of some scope.
  */
 export const report = (state: State, now: Moment): State => {
   const liveUntil = silentAt(state, now)
@@ -178,7 +178,7 @@ const watchOf = ({ scope }: ScopeState) => ({
   ...(scope.namespace === undefined ? {} : { namespace: scope.namespace })
 })
 
-/** The end of a round of the leader's poll, which a `Heard` without a time says. The sign after it tells when that was. */
+/** The end of a round of the leader's poll: a `Heard` without a time. The event after it gives the time. */
 const roundOf = (scope: ScopeState): ClusterEvent => ({ _tag: "Heard", ...watchOf(scope) })
 
 const signOf = (scope: ScopeState, liveUntil: number | undefined): ClusterEvent => {

@@ -3,12 +3,12 @@
  *
  * A load reads the head of the hash, scans it page by page, and reads the head again. Between the pages the reader follows
  * the log, so that it does not fall behind, and keeps the scope's events. The leader's scripts change the hash and the log
- * in one step. So a scanned field is at least as new as the scan's beginning, and all events from before the scan to after
- * it bring the whole to one state.
+ * in one step. So a scanned field is at least as new as the beginning of the scan, and the events since then bring all fields
+ * to the same state.
  *
- * If an entry between is missing or undecodable, or if the scope has another list by then, the events cannot do that. Then
- * the scan is shown without them. No object of it is older than the scan's beginning, so it has the version and the age of
- * that moment. The scope stays stale and is loaded again.
+ * If one of these entries is missing or undecodable, or if the scope has a new list, the events cannot do that. Then the scan
+ * is shown without them, with the version and the age of its beginning: no object is older. The scope stays stale and is
+ * loaded again.
  */
 import { Chunk, Result } from "effect"
 import * as Liveness from "./ReaderLiveness.ts"
@@ -51,7 +51,7 @@ export const begin = (state: State, look: Look, now: Moment): State => {
   return { ...state, loads: { look, pending, cursor: undefined, logReads: 0 } }
 }
 
-/** The scope has another list, in another hash than the one that it had when the loads began. */
+/** The scope has a new list. Cancels its load if it has not begun, because its hash is replaced. */
 export const replaced = (state: State, name: string): State => {
   const { loads, scopes } = state
   if (loads === undefined) return state
@@ -59,7 +59,7 @@ export const replaced = (state: State, name: string): State => {
   return isBegun ? state : { ...state, loads: { ...loads, pending: loads.pending.filter((one) => one.name !== name) } }
 }
 
-/** Whether the log must be read before the next page. */
+/** Whether the log must be read before the next page is. */
 export const isBehindLog = ({ logReads }: Loads): boolean => logReads > 0
 
 /** The log was read between two pages; once more if there are more entries. */
@@ -138,7 +138,7 @@ export const pageRead = (state: State, page: Result.Result<Page, string>, now: M
 const failed = (state: State, scope: ScopeState, problem: string, isExpected: boolean, now: Moment): State =>
   finished(notLoaded(state, { ...scope, loading: undefined }, problem, isExpected, now))
 
-/** Retries later. An entry of the log ends an expected failure, so the wait is the longest. */
+/** Retries later. After an expected failure an entry of the log triggers the next load, so the wait is the longest. */
 const notLoaded = (state: State, scope: ScopeState, problem: string, isExpected: boolean, now: Moment): State => {
   const { firstMillis, longestMillis } = state.settings
   const { failures } = scope
@@ -162,7 +162,7 @@ const showScope = (state: State, scope: ScopeState, now: Moment): State => {
   const { failures, loading, stale } = scope
   if (loading?.objects === undefined || !loading.isScanned || stale === undefined) return state
   const { began, events, generation, isTorn, objects, version } = loading
-  // Some objects may be as old as the beginning, and others newer: nothing that is older than those may follow.
+  // Some objects may be as old as the beginning of the scan, others newer. `shown` gets the newer version, so no older list may follow.
   const oldest = isTorn ? began : loading
   const snapshot: Emission = { _tag: "Snapshot", scope: scope.scope, objects, events, version: oldest.version }
   const retryAt = isTorn && stale !== "listed" ? now.millis + state.settings.firstMillis * now.jitter : scope.retryAt

@@ -1,7 +1,7 @@
 /**
- * The reader's protocol, without I/O. The state names the one request whose reply the reader awaits, so it is never
- * stuck. A step takes the reply, and returns the next state and the actions to perform before its request. Whatever the
- * request, the cache is first told all that the reader knows.
+ * The reader's protocol, without I/O. The state always names the one request whose reply the reader awaits. A step
+ * takes the reply, and returns the next state and the actions to perform before the next request. The actions include all
+ * new events for the cache.
  *
  * A session first catches up with the log. Then it follows the log, and loads the snapshot of each stale scope. A
  * failure never removes the shown lists: they age.
@@ -134,7 +134,7 @@ const disconnected = (state: State, reason: string, now: Moment): State => {
   )
 }
 
-/** The cluster has answered. What was loaded from Redis until now can turn out to be another cluster's. */
+/** The cluster has answered. The state loaded so far can turn out to be another cluster's. */
 const identified = (state: State, cluster: Identity): State => {
   const { published, scopes } = state
   const next = compareLeader({ ...state, cluster }, published)
@@ -144,7 +144,7 @@ const identified = (state: State, cluster: Identity): State => {
   const unloaded = mapScopes({ ...next, loads: undefined }, (scope) => ({ ...scope, loading: undefined }))
   // No event removes a shown list.
   return scopes.some(({ shown }) => shown !== undefined)
-    ? act(unloaded, { _tag: "Die", message: "This instance shows the state of another cluster than it serves" })
+    ? act(unloaded, { _tag: "Die", message: "This instance shows the state of a cluster other than its own" })
     : unloaded
 }
 
@@ -172,7 +172,7 @@ const rewind = (state: State, { last }: Look, { asked }: Moment): State => {
   return state.position === undefined ? moved : markAllStale(moved, "behind")
 }
 
-/** Asks whether Redis still holds the shown lists, and then catches up. */
+/** Checks that Redis still holds the shown lists, and then catches up. */
 const resume = (state: State, found: Look): State => {
   const keys = state.scopes.flatMap(({ scope, stale }) => {
     const key = stale === undefined ? found.keys.get(scope.name) : undefined
@@ -193,7 +193,7 @@ const headsRead = (state: State, heads: ReadonlyMap<string, Head>, found: Look):
   })
 
 const logRead = (state: State, isFollowing: boolean, batch: Batch, now: Moment): State => {
-  // By now every kind of command has worked in this session.
+  // Logged only now, after each kind of command has succeeded in this session.
   const next =
     isFollowing && state.trouble !== undefined
       ? act({ ...state, trouble: undefined }, log("Info", "Reading the cluster's state from Redis again"))
@@ -205,7 +205,7 @@ const logRead = (state: State, isFollowing: boolean, batch: Batch, now: Moment):
   }
   const ended = Liveness.ended(Loads.logRead(next, batch), batch.asked)
   if (!isFollowing) return proceed({ ...ended, readTo: undefined }, now)
-  // A log that was emptied and grows again before the position looks like a silent one.
+  // A log that was emptied and has not yet reached the position again looks like a silent one.
   const isSilent = Liveness.silentAt(ended, now) === undefined
   return look(ended, isSilent ? { _tag: "Resume" } : { _tag: "Compare", batch: undefined })
 }

@@ -1,8 +1,8 @@
 /**
  * The types of the reader's protocol: its state, its one request to Redis, the inputs and the actions.
  *
- * Two clocks occur. The times of the state are by the local clock, which is monotonic. Those in `Look`, `Head` and the
- * entries are by Redis' clock. `ReaderLiveness` converts them.
+ * There are two clocks. Times in the state are by the local monotonic clock; times in `Look`, `Head` and entries are by
+ * Redis' clock. `ReaderLiveness` converts them.
  */
 import { Chunk, Duration, type Result } from "effect"
 import type { ClusterEvent } from "../../model/ClusterEvent.ts"
@@ -31,14 +31,14 @@ export interface ListState {
 export interface Loading extends ListState {
   /** When its leader heard the cluster. */
   readonly heardAt: number
-  /** The same before the scan. */
+  /** Its version and `heardAt` before the scan. */
   readonly began: { readonly version: ResourceVersion; readonly heardAt: number }
-  /** What was scanned so far; only the driver touches it. */
+  /** The objects scanned so far; only the driver touches them. */
   readonly objects: Objects | undefined
   readonly events: Chunk.Chunk<ToldEvent>
   readonly isScanned: boolean
   /**
-   * Entries are missing, so that the events cannot complete the scan. Each object is then of some time since the scan began.
+   * Entries are missing, so the events cannot complete the scan. Its objects can be of different times since it began.
    */
   readonly isTorn: boolean
 }
@@ -68,7 +68,7 @@ export interface ScopeState {
   readonly polled: boolean
 }
 
-/** What the last leader published of itself, as far as it is known. */
+/** What the last leader published about itself, if known. */
 export interface Published {
   /** The cluster that it watches. */
   readonly cluster: Identity | undefined
@@ -82,9 +82,9 @@ export interface Look extends Published {
   readonly now: number
   /** The last entry of the log. */
   readonly last: LogId
-  /** The time of the last entry; 0 if there is none. Another server may have written it, by a clock of its own. */
+  /** The time of the last entry; 0 if there is none. Another server, with another clock, may have written it. */
   readonly lastAt: number
-  /** The rest of the lease, in milliseconds. */
+  /** The remaining lease, in milliseconds. */
   readonly leaseLeft: number
   /** The key of each scope's snapshot. */
   readonly keys: ReadonlyMap<string, string>
@@ -143,7 +143,7 @@ export interface Page {
   readonly cursor: string | undefined
 }
 
-/** The reply to each request, in the same order; the end of the session; or a better known identity of the cluster. */
+/** The reply to each request, in the same order; the end of the session; or an update of the cluster's identity. */
 export type Input =
   | { readonly _tag: "Connected" }
   | { readonly _tag: "Looked"; readonly look: Look }
@@ -199,17 +199,17 @@ export interface Loads {
 
 /** The evidence of when something happened. `ReaderLiveness` alone changes it. */
 export interface Times {
-  /** How far Redis' clock is ahead of the local one, in milliseconds; never less than it seems. */
+  /** How far Redis' clock is ahead of the local one, in milliseconds. It may be overestimated, never underestimated. */
   readonly clockAhead: number
   /** The furthest that any server's clock was ahead. */
   readonly furthestAhead: number
   /** When the clocks were last compared. */
   readonly comparedAt: number
-  /** The end of the log when the session began: later entries are by the clock of this session's server. */
+  /** The end of the log when the session began. Later entries are dated by the clock of this session's server. */
   readonly since: LogId
-  /** When the log last ended at the position: later entries were written later. */
+  /** When the log was last known to end at the position: later entries were written after it. */
   readonly endAt: number
-  /** When the leader sent the last entry that was written in this session; undefined if there is none. */
+  /** The time of the leader's last entry in this session; undefined if there is none. */
   readonly wordAt: number | undefined
 }
 
@@ -242,7 +242,7 @@ export interface State {
   readonly times: Times
   /** The silence after which the leader counts as gone. */
   readonly silenceMillis: number
-  /** Whether a heartbeat was read that the cache does not know of. */
+  /** Whether a heartbeat was read and not yet reported to the cache. */
   readonly isRenewed: boolean
   /** The cluster that this instance serves. */
   readonly cluster: Identity
@@ -320,8 +320,8 @@ const isLater = (a: Generation, b: Generation): boolean =>
 
 /**
  * Whether a snapshot may replace the shown list: a later list may, and so may a state of the same list that is not older.
- * A list of an earlier epoch may if its leader is alive: Redis lost its memory, and its clock went back. Otherwise it comes
- * from a replica that lagged, and the next leader's list replaces it.
+ * A list of an earlier epoch may if its leader is alive: then Redis lost its data and its clock went back. Otherwise it comes
+ * from a lagging replica, and the next leader's list will replace it.
  */
 export const mayShow = (list: ListState, shown: ListState | undefined, leader: number | undefined): boolean => {
   if (shown === undefined || isLater(list.generation, shown.generation)) return true
@@ -351,7 +351,7 @@ export const mapScopes = (state: State, change: (scope: ScopeState) => ScopeStat
 export const replace = (state: State, next: ScopeState): State =>
   mapScopes(state, (scope) => (scope.scope === next.scope ? next : scope))
 
-/** A load that is under way goes on, so that one ends however often this happens. What it shows is stale. */
+/** Marks the shown list as stale. A load in progress continues, so that frequent calls cannot prevent every load. */
 export const markStale = (scope: ScopeState, reason: LoadReason): ScopeState => ({
   ...scope,
   stale: reason,
@@ -361,7 +361,7 @@ export const markStale = (scope: ScopeState, reason: LoadReason): ScopeState => 
 export const markAllStale = (state: State, reason: LoadReason): State =>
   mapScopes(state, (scope) => markStale(scope, scope.stale ?? reason))
 
-/** Compares what the leader watches with what this reader serves. Logs a difference once, and its end. */
+/** Compares what the leader watches with what this reader serves. Logs when they differ, and when they match again. */
 export const compareLeader = (state: State, { cluster, watched }: Published): State => {
   const published = { cluster: cluster ?? state.published.cluster, watched: watched ?? state.published.watched }
   const difference = differenceFrom(published, state)

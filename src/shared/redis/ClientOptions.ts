@@ -1,9 +1,9 @@
 /**
  * The options of the Redis client.
  *
- * The package `redis` 6.3 builds a class with all commands for each client, unless its options equal those of the last client
- * as JSON. That takes 25 ms or more of the processor: sessions that connect at the same time would miss their timeouts, each
- * time anew, and each question to a Sentinel would hold up requests. So what differs between connections is kept out of JSON.
+ * The package `redis` 6.3 builds a class with all commands for each client, unless the options, as JSON, equal those of the
+ * last client. That takes 25 ms of CPU or more. Sessions that connect at the same time would time out again and again, and
+ * each query to a Sentinel would delay requests. So options that differ between connections are hidden from JSON.
  */
 import type * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Duration, Redacted } from "effect"
@@ -20,7 +20,7 @@ export interface ConnectionOptions {
   readonly silenceLimit: Duration.Duration
 }
 
-/** The client never reconnects. The signal closes a socket that is still connecting, which its `destroy` leaves open. */
+/** The client never reconnects. The signal closes a socket that is still connecting, which `destroy` does not. */
 export const clientOptions = (
   { ca, commandTimeout, silenceLimit, url }: ConnectionOptions,
   signal: AbortSignal
@@ -47,7 +47,7 @@ export const clientOptions = (
     // The form of replies must not depend on the version of the server.
     RESP: 2,
     disableOfflineQueue: true,
-    // One caller has a command or two in flight. This reveals a leak.
+    // A caller has one or two commands in flight. More reveal a leak.
     commandsQueueMaxLength: 64,
     name: "kube-resource-api"
   }

@@ -1,4 +1,4 @@
-/** The connection to the Redis server that the settings name, by its URL or through Sentinels. */
+/** The connection to the configured Redis server, by its URL or through Sentinels. */
 import { Data, type Duration, Effect, FileSystem, Option, type Redacted, Schema, type Scope } from "effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import { formatHostPort } from "../../settings/Kind.ts"
@@ -18,7 +18,7 @@ export type RedisAddress =
 /** Address and timeouts of a session. */
 export interface SessionOptions {
   readonly server: RedisAddress
-  /** A PEM file with the authorities of the server's certificate. Each session reads it. Default: the public ones. */
+  /** A PEM file with the CAs of the Redis servers. Each session reads it. Default: the public ones. */
   readonly caFile?: string | undefined
   /** The timeout of connecting, and of a command. */
   readonly commandTimeout: Duration.Duration
@@ -26,7 +26,7 @@ export interface SessionOptions {
   readonly silenceLimit: Duration.Duration
 }
 
-/** A server that this service cannot use, however often it tries. */
+/** A server that this service does not support: a retry cannot succeed. */
 export class UnsupportedServer extends Data.TaggedError("UnsupportedServer")<{
   readonly problem: string
   readonly fix: string
@@ -46,7 +46,7 @@ const sentinel = new UnsupportedServer({
 })
 
 /**
- * A connection of the caller's own, until the scope closes. It never reconnects: once broken, every command fails, and the
+ * Opens a connection for this caller alone, until the scope closes. It never reconnects: once broken, every command fails, and the
  * caller connects again. With Sentinels it also ends after a failover, even if the old primary still answers.
  */
 export const connect = Effect.fnUntraced(function* (
@@ -59,7 +59,7 @@ export const connect = Effect.fnUntraced(function* (
   const connection = { ...options, ca }
   if (server._tag === "Sentinels") return yield* connectToPrimary(server, connection)
   const { redis } = yield* SharedRedis.open({ ...connection, url: server.url })
-  // A server that does not tell its mode is taken as it is.
+  // A server that does not report its mode is accepted.
   const told = yield* Effect.option(hello(redis, commandTimeout))
   if (Option.isSome(told)) yield* checkMode(told.value)
   return session(redis, commandTimeout, (error) => error)

@@ -1,16 +1,16 @@
 /**
- * The Lua scripts; each is one atomic step in Redis. Redis refuses a leader's write unless the leader holds the lease, the log
- * ends with its last entry, and the hashes that it wrote exist. A refused write changes nothing. So a leader that slept
- * through its lease writes nothing that others read, and neither does one whose Redis lost data.
+ * The Lua scripts; each is one atomic step in Redis. Redis refuses a leader's write unless the leader holds the lease, the
+ * log ends with its last entry, and the hashes that it wrote exist. A refused write changes nothing. So a leader whose lease
+ * expired during a pause, or whose Redis lost data, writes nothing.
  *
- * When Redis is out of memory it refuses the scripts that add objects, as a whole. Those that keep, finish or end a leadership
- * run all the same: they add little, and they trim the log first.
+ * When out of memory, Redis refuses scripts that add objects before they start. Scripts that acquire, renew or release the
+ * lease, or finish a list, still run: they add little, and they trim the log first.
  */
 import { script } from "effect/persistence/Redis"
 import type { Identity } from "../../model/ClusterIdentity.ts"
 import { clusterFields, metaFields, watchedField } from "./Keys.ts"
 
-/** The first line of a script that Redis refuses when it is out of memory, and of one that it runs. */
+/** The first line of a script that Redis refuses when out of memory, and of one that it still runs. */
 const needsMemory = "#!lua"
 const needsNoMemory = "#!lua flags=allow-oom"
 
@@ -57,8 +57,8 @@ const weekMillis = 7 * 24 * 3_600_000
 
 /**
  * Acquires the lease and begins an epoch if the lease is free, or if the caller holds it by its earlier token. Returns the
- * epoch, or nil. Changes nothing if Redis holds the state of another cluster, as `isSame` decides: returns its identity,
- * with an empty UID if that is not known.
+ * epoch, or nil. Changes nothing if Redis holds the state of another cluster, as `isSame` decides: returns that cluster's
+ * identity, with an empty UID if it is unknown.
  */
 export const acquire = script(
   (
@@ -97,7 +97,7 @@ if endpoint then
 end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[2] then return false end
--- The clock makes the epoch later than those of a Redis that lost its memory; the rest does if the clock went back.
+-- The clock makes the epoch grow if Redis lost its data; the increment does if the clock went back.
 local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(string.match(last(KEYS[3]), '^%d+')))
 local epoch = whole(math.max(before + 1, now()))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
@@ -124,8 +124,8 @@ export interface NextEntry {
   readonly entry: string
   readonly maxEntries: number
   /**
-   * The time of the leader's word, by Redis' clock as the leader knows it. A write can arrive late, and then the entry is
-   * as old as its content.
+   * The time until which the entry is complete, by the leader's estimate of Redis' clock. The time of an entry that is written
+   * late is still that of its content.
    */
   readonly at: number
 }
@@ -240,7 +240,7 @@ redis.call('PEXPIRE', KEYS[1], keptMillis)
   }
 ).withReturnType<unknown>()
 
-/** Replaces the hash in use by a filled one. The old one expires after `keptMillis`, because readers may be scanning it. */
+/** Replaces the hash in use with a filled one. The old one expires after `keptMillis`, because readers may be scanning it. */
 export const commit = script(
   (
     keys: { readonly lease: string; readonly events: string; readonly scopes: string },
@@ -319,7 +319,7 @@ return refused or 'done'
   }
 ).withReturnType<unknown>()
 
-/** The state at one moment: the time, the id and the time of the last entry, the rest of the lease, and the scopes. */
+/** Reads atomically: the time, the id and the time of the last entry, the remaining lease, and the scopes. */
 export const look = script(
   (keys: { readonly lease: string; readonly events: string; readonly scopes: string }) => [
     keys.lease,

@@ -1,9 +1,9 @@
 /**
  * Asks Redis Sentinels for the primary.
  *
- * All Sentinels are asked at once. The answers of a majority suffice, and the one with the highest configuration epoch
- * counts, as it does among the Sentinels: each failover gets a higher one. So a Sentinel that a partition keeps from the
- * others cannot lead to the old primary while the others can be reached.
+ * All Sentinels are asked at once, and the answers of a majority suffice. The answer with the highest configuration epoch
+ * wins, as it does among the Sentinels: each failover increases it. So a partitioned Sentinel cannot lead to the old primary
+ * while the others are reachable.
  */
 import { Duration, Effect, Queue, Redacted, Result, Schema, SchemaTransformation } from "effect"
 import type { RedisError } from "effect/persistence/Redis"
@@ -63,8 +63,13 @@ const url = (
 export const serverUrl = (sentinels: Sentinels, address: HostPort): Redacted.Redacted<string> =>
   url(sentinels, address, sentinels.username, sentinels.password)
 
+<<<<<<< HEAD
 /** How the Sentinels are connected to. */
 export type ConnectionOptions = Pick<ClientOptions.ConnectionOptions, "ca" | "commandTimeout">
+=======
+/** Options of the connections to the Sentinels. */
+export type ConnectionOptions = Pick<SharedRedis.ConnectionOptions, "ca" | "commandTimeout">
+>>>>>>> h-v
 
 const ask = Effect.fnUntraced(function* (
   sentinels: Sentinels,
@@ -78,7 +83,7 @@ const ask = Effect.fnUntraced(function* (
     silenceLimit: commandTimeout
   })
   const send = (command: string) => SharedRedis.within(commandTimeout)(redis.send("SENTINEL", command, sentinels.name))
-  // The epoch first: if a failover happens in between, it is too low for the address, and never too high.
+  // The epoch first: if a failover happens in between, it is too low for the address, never too high.
   const fields = yield* SharedRedis.readable(decodeFields(yield* send("MASTER")))
   const epoch = yield* SharedRedis.readable(decodeEpoch(fields[fields.indexOf("config-epoch") + 1]))
   // Unlike `MASTER`, this names the new primary as soon as it is promoted.
@@ -117,7 +122,7 @@ const decide = Effect.fnUntraced(function* (next: Effect.Effect<Result.Result<Pr
   return yield* SharedRedis.failed(new Error(`no Sentinel names the primary: ${failures.toSorted().join("; ")}`))
 })
 
-/** Asks again and again, until a later failover has made another server the primary. */
+/** Polls until a later failover has made another server the primary. */
 export const untilFailover = Effect.fnUntraced(function* (
   sentinels: Sentinels,
   options: ConnectionOptions,

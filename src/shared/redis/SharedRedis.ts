@@ -2,7 +2,23 @@
 import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, References, Result, type Schema, Scope } from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
+<<<<<<< HEAD
 import { clientOptions, type ConnectionOptions } from "./ClientOptions.ts"
+=======
+import { clientOptions } from "./ClientOptions.ts"
+
+/** Address and timeouts of a connection. */
+export interface ConnectionOptions {
+  /** `redis://` or `rediss://`, with user and password. */
+  readonly url: Redacted.Redacted<string>
+  /** The CAs of the server, in PEM. Undefined: the public ones. */
+  readonly ca: string | undefined
+  /** The timeout of connecting, and of a command. */
+  readonly commandTimeout: Duration.Duration
+  /** The timeout of a silent connection; longer than any command blocks. */
+  readonly silenceLimit: Duration.Duration
+}
+>>>>>>> h-v
 
 /** An open connection. */
 export interface Connection {
@@ -14,7 +30,7 @@ export interface Connection {
 /** The failure of a command. */
 export const failed = (cause: unknown) => new RedisError({ cause })
 
-/** Fails if there is no reply in time. The command may have run all the same. */
+/** Fails if there is no reply in time. The command may still have run. */
 export const within =
   (limit: Duration.Duration) =>
   <A, R>(command: Effect.Effect<A, RedisError, R>): Effect.Effect<A, RedisError, R> =>
@@ -24,7 +40,7 @@ export const within =
     })
 
 /**
- * A connection of the caller's own, until the scope closes. It never reconnects and never sends a command twice: once
+ * Opens a connection for this caller alone, until the scope closes. It never reconnects and never retries a command: once
  * broken, every command fails, and the caller connects again.
  */
 export const open = Effect.fnUntraced(function* (
@@ -37,7 +53,7 @@ export const open = Effect.fnUntraced(function* (
     scope
     // The client logs each failed attempt; the caller logs the first of a series.
   ).pipe(Effect.provideService(References.MinimumLogLevel, "None"), Effect.uninterruptible)
-  // Interrupted while connecting, the layer's finalizer would wait without end. So the attempt fails instead.
+  // If interrupted while connecting, the layer's finalizer would wait forever. So the attempt is aborted instead.
   const opening = yield* Effect.uninterruptible(
     Effect.tap(Effect.forkScoped(opened), (fiber) =>
       Effect.addFinalizer(() =>
@@ -66,14 +82,14 @@ export const readable = <A>(decoded: Result.Result<A, Schema.SchemaError>): Effe
 export const reasonOf = ({ cause }: RedisError): string => {
   const first = cause instanceof AggregateError ? cause.errors[0] : cause
   const reason = first instanceof Error ? first.message || first.name : String(first)
-  // A cluster behind a proxy that hides its mode still refuses commands so.
+  // A Redis Cluster whose mode is hidden, by a proxy for example, still refuses commands with these errors.
   return /^(?:MOVED|CROSSSLOT|CLUSTERDOWN)\b/.test(reason) ? `${reason} (Redis Cluster is not supported)` : reason
 }
 
 /** Whether Redis refused a command because it is out of memory. */
 export const isOutOfMemory = (error: RedisError): boolean => reasonOf(error).startsWith("OOM ")
 
-/** The memory limit of the server, as it prints it. It may keep it to itself. */
+/** The server's `maxmemory`, as it prints it; "unknown" if it does not report it. */
 export const maxMemory = (redis: Redis["Service"], limit: Duration.Duration): Effect.Effect<string> =>
   within(limit)(redis.send("INFO", "memory")).pipe(
     Effect.map((info) => /^maxmemory_human:(\S+)/m.exec(String(info))?.[1] ?? "unknown"),

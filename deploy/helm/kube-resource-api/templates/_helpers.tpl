@@ -67,9 +67,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else if and .sentinels.addresses (not .sentinels.name) }}
 {{- fail "cache.redis.sentinels.addresses needs cache.redis.sentinels.name, the name of the primary in the Sentinels' configuration" }}
 {{- else if and $ofSentinels (not .sentinels.addresses) }}
-{{- fail "cache.redis.sentinels would not be used without cache.redis.sentinels.addresses: give them, or remove it" }}
+{{- fail "cache.redis.sentinels would not be used without cache.redis.sentinels.addresses: give the addresses, or remove cache.redis.sentinels" }}
 {{- else if and .sentinels.addresses (not .sentinels.tls) (or .ca.existingSecret .ca.existingConfigMap) }}
-{{- fail "without cache.redis.sentinels.tls there is no certificate for cache.redis.ca to check: set it, or remove cache.redis.ca" }}
+{{- fail "without cache.redis.sentinels.tls there is no certificate for cache.redis.ca to check: set cache.redis.sentinels.tls, or remove cache.redis.ca" }}
 {{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
 {{- fail "cache.redis.url begins with redis://, so there is no certificate for cache.redis.ca to check: use rediss://, or remove cache.redis.ca" }}
 {{- else if and .url $.Values.networkPolicy.enabled }}
@@ -98,7 +98,7 @@ pods cannot become ready from the state of other namespaces: new pods of a roll-
 {{- ternary $own (printf "%s-%s" (trunc 47 $own) (sha256sum $own | trunc 16)) (le (len $own) 64) }}
 {{- end }}
 
-{{- /* The environment variables that name the Redis server, or the Sentinels that name it. */}}
+{{- /* The environment variables with the Redis URL, or with the Sentinels and the credentials. */}}
 {{- define "kra.redisServer" -}}
 {{- with .Values.cache.redis }}
 {{- if .sentinels.addresses -}}
