@@ -63,13 +63,8 @@ const url = (
 export const serverUrl = (sentinels: Sentinels, address: HostPort): Redacted.Redacted<string> =>
   url(sentinels, address, sentinels.username, sentinels.password)
 
-<<<<<<< HEAD
-/** How the Sentinels are connected to. */
-export type ConnectionOptions = Pick<ClientOptions.ConnectionOptions, "ca" | "commandTimeout">
-=======
 /** Options of the connections to the Sentinels. */
-export type ConnectionOptions = Pick<SharedRedis.ConnectionOptions, "ca" | "commandTimeout">
->>>>>>> h-v
+export type ConnectionOptions = Pick<ClientOptions.ConnectionOptions, "ca" | "commandTimeout">
 
 const ask = Effect.fnUntraced(function* (
   sentinels: Sentinels,

@@ -2,23 +2,7 @@
 import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, References, Result, type Schema, Scope } from "effect"
 import { Redis, RedisError } from "effect/persistence/Redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
-<<<<<<< HEAD
 import { clientOptions, type ConnectionOptions } from "./ClientOptions.ts"
-=======
-import { clientOptions } from "./ClientOptions.ts"
-
-/** Address and timeouts of a connection. */
-export interface ConnectionOptions {
-  /** `redis://` or `rediss://`, with user and password. */
-  readonly url: Redacted.Redacted<string>
-  /** The CAs of the server, in PEM. Undefined: the public ones. */
-  readonly ca: string | undefined
-  /** The timeout of connecting, and of a command. */
-  readonly commandTimeout: Duration.Duration
-  /** The timeout of a silent connection; longer than any command blocks. */
-  readonly silenceLimit: Duration.Duration
-}
->>>>>>> h-v
 
 /** An open connection. */
 export interface Connection {
