@@ -153,7 +153,7 @@ const serve = Effect.fnUntraced(function* <R>(candidate: Candidate, source: Stre
     ...candidate,
     redis,
     known: yield* SynchronizedRef.make(state),
-    word: yield* Ref.make(LeaderWord.initial),
+    word: yield* Ref.make(LeaderWord.initial(state.scopes.length)),
     renewedAt: yield* Ref.make(-Infinity)
   }
   // Registered before the lease is requested: a lost reply may have granted it.
@@ -382,7 +382,8 @@ const tell = (term: Term, events: ReadonlyArray<ToldEvent>) =>
 /** Fills a new hash, then replaces the one in use. Undecodable objects are copied from the latter. */
 const list = Effect.fnUntraced(function* (term: Term, event: ListEvent) {
   const { keys, known, redis } = term
-  const heardAt = (yield* Ref.get(term.word)).takenAt
+  // It can have waited since then.
+  const heardAt = (yield* Ref.get(term.word)).toldUntil
   const state = yield* SynchronizedRef.updateAndGet(known, LeaderState.begun)
   const scope = LeaderState.scopeOf(state, event)
   if (scope === undefined) return

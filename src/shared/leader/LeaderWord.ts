@@ -8,8 +8,10 @@
 export interface LeaderWord {
   /** How far Redis' clock is ahead of the monotonic one. It may be underestimated, never overestimated. */
   readonly redisAhead: number
-  /** When the last events were taken from the source. */
-  readonly takenAt: number
+  /** The watches whose events the source merges. */
+  readonly watches: number
+  /** When events were taken from the source, the last at the end: since it was last empty, and so many as matter. */
+  readonly takes: ReadonlyArray<number>
   /** When they were told; undefined until they are. */
   readonly toldAt: number | undefined
   /** All events before this time are told. */
@@ -19,14 +21,15 @@ export interface LeaderWord {
   readonly pausedAt: number | undefined
 }
 
-export const initial: LeaderWord = {
+export const initial = (watches: number): LeaderWord => ({
   redisAhead: 0,
-  takenAt: 0,
+  watches,
+  takes: [],
   toldAt: undefined,
   toldUntil: 0,
   tickedAt: Infinity,
   pausedAt: undefined
-}
+})
 
 /** Events that are taken within this time after the previous ones were told had to wait for them. */
 const promptMillis = 1
@@ -43,7 +46,7 @@ export const compared = (word: LeaderWord, redisNow: number, now: number): Leade
 /** The leader begins to wait for the source's first events. */
 export const begun = (word: LeaderWord, now: number): LeaderWord => ({
   ...word,
-  takenAt: now,
+  takes: [now],
   toldAt: now,
   toldUntil: now
 })
@@ -53,13 +56,14 @@ export const told = (word: LeaderWord, now: number): LeaderWord => ({ ...word, t
 
 const waits = ({ toldAt }: LeaderWord, now: number): boolean => toldAt !== undefined && now - toldAt > promptMillis
 
-/** The source's next events are taken. */
-export const taken = (word: LeaderWord, now: number): LeaderWord => ({
-  ...word,
-  toldUntil: waits(word, now) ? now : word.takenAt,
-  takenAt: now,
-  toldAt: undefined
-})
+/**
+ * The source's next events are taken. It had fetched them when it handed over the ones before of the same watch, perhaps while
+ * those of all other watches were ahead, and that goes for the ones before, too. Later events were not among them.
+ */
+export const taken = (word: LeaderWord, now: number): LeaderWord => {
+  const takes = waits(word, now) ? [now] : [...word.takes, now].slice(-(2 * word.watches + 1))
+  return { ...word, takes, toldUntil: takes[0] ?? now, toldAt: undefined }
+}
 
 /** The process ticked. */
 export const ticked = (word: LeaderWord, now: number): LeaderWord => ({
