@@ -421,7 +421,7 @@ describe("an identity that is known late", () => {
     const { reader, redis } = unanswered()
     settle(reader, redis)
     reader.input({ _tag: "Identified", cluster: rebuilt })
-    assert.match(reader.messages.at(-1) ?? "", /^Die .*another cluster/)
+    assert.match(reader.messages.at(-1) ?? "", /^Die .*a cluster other than its own/)
     assert.isFalse(reader.isLive)
   })
 })
