@@ -59,9 +59,9 @@ const endOf = (error: KubeError): WatchEnd => {
  * The events of all objects of `kind`: one *Replaced* event with the whole list, then its changes.
  *
  * The stream neither fails nor ends: it retries with back-off until its scope closes. A new list is one *Replaced*
- * event, so that objects are never missing in between. `Heard` follows the opening of a watch and each bookmark, and
- * precedes the `Lost` of a watch that the server ended. `Lost` follows the end of a watch, once, even if the watch is
- * resumed at once. After a resumption an event may be repeated.
+ * event, so that objects are never missing in between. `Heard` is emitted when a watch opens, for each bookmark, and when
+ * the server ends the watch cleanly. `Lost` is emitted once when a watch ends, even if it is resumed immediately. After a
+ * resumption an event may be repeated.
  */
 export const make = <A extends { readonly resourceVersion: ResourceVersion }>(
   kind: ResourceKind<A>,

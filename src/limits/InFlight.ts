@@ -13,7 +13,7 @@ const shedSeries = (identified: boolean) =>
 const isProbe = (target: string): boolean =>
   probePaths.some((path) => target.startsWith(path) && (target.length === path.length || target[path.length] === "?"))
 
-/** The in-flight share of one client over all of its connections: the maximum and the number of its places. */
+/** One client's in-flight share, across all its connections: its limit and the requests in flight. */
 export interface Share {
   readonly subject: string | undefined
   readonly maximum: number

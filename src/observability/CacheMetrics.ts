@@ -97,5 +97,5 @@ export const gauges: Effect.Effect<void, never, ClusterCache | Scope.Scope> = Ef
   )
 })
 
-/** The gauges of the cache until the scope closes. */
+/** Registers the gauges of the cache. They are removed when the scope closes. */
 export const layerGauges: Layer.Layer<never, never, ClusterCache> = Layer.effectDiscard(gauges)

@@ -116,7 +116,7 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
     )
   }
 
-  /** Returns the kind of the caller, and counts the caller once an hour for each connection. */
+  /** Returns the kind of the caller. Counts the caller at most once an hour per connection. */
   const seen = ({ identity, receivedAt }: CompletedRequest): UserKind => {
     if (identity === undefined) return "unidentified"
     const hour = Math.floor(receivedAt / 3_600_000)

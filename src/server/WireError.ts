@@ -22,10 +22,10 @@ const carriageReturn = 13
 const space = 32
 
 /**
- * Whether the parser's buffer overflowed within the request line. `packet` is the last piece from the socket, `parsed`
- * the number of its bytes that the parser took. If these contain a line end, the request line is over. If they begin
- * with a method and a space, they begin with the request line. In a later piece, the space and the protocol's version
- * after the overflow show that it was in the request target.
+ * Whether the parser's buffer overflowed within the request line. `packet` is the last chunk from the socket. The parser
+ * consumed its first `parsed` bytes. If they contain a line end, the request line was complete. If they begin with a
+ * method and a space, the request line began in this chunk. In a later chunk, the space and the protocol version after
+ * the overflow show that it occurred in the request target.
  */
 export const overflowedInRequestLine = (packet: Uint8Array, parsed: number): boolean => {
   const taken = packet.subarray(0, parsed)

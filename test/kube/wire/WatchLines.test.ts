@@ -1,16 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
+import { cutInto } from "./Messages.ts"
 import { watchLines } from "../../../src/kube/wire/WatchLines.ts"
-
-const cutInto = (bytes: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
-  const chunks: Array<Uint8Array> = []
-  let from = 0
-  for (const size of sizes) {
-    chunks.push(bytes.subarray(from, from + size))
-    from += size
-  }
-  return [...chunks, bytes.subarray(from)]
-}
 
 /** The lines, and the failure that ends them. */
 const read = (chunks: ReadonlyArray<Uint8Array>, limit?: number) =>
