@@ -117,7 +117,10 @@ const costOfRead = Effect.fnUntraced(function* (size: number, quick: boolean) {
   const redis = yield* startRedis
   const cluster = yield* startEncodedCluster(size)
   yield* startSharing(cluster, redis.url, "watcher")
+  // Two processes of one mode differ by up to 6 %, so there are two of each.
   const contenders = [
+    { mode: "memory", server: yield* startService(cluster) },
+    { mode: "redis", server: yield* startSharing(cluster, redis.url, "server") },
     { mode: "memory", server: yield* startService(cluster) },
     { mode: "redis", server: yield* startSharing(cluster, redis.url, "server") }
   ]
@@ -125,7 +128,7 @@ const costOfRead = Effect.fnUntraced(function* (size: number, quick: boolean) {
     load(server, {
       path: "/namespaces/load-00001/deployments/deployment-00050/replica_count",
       connections: 32,
-      count: quick ? 2000 : 20_000
+      count: quick ? 2000 : 60_000
     })
   yield* Effect.forEach(contenders, read)
   return yield* takeTurns(contenders, quick ? 1 : 9, read)
@@ -185,8 +188,13 @@ const main = Effect.gen(function* () {
     ["cache", "CPU µs"],
     cost.map(({ contender, results }) => [contender.mode, spread(figures(results, "micros"))])
   )
-  const [memory = [], redis = []] = cost.map(({ results }) => figures(results, "micros"))
-  yield* result("CPU of one count with CACHE=redis, relative to memory", ratios(redis, memory), { atMost: 1.05 })
+  const microsOf = (mode: string) =>
+    cost.flatMap(({ contender, results }) => (contender.mode === mode ? figures(results, "micros") : []))
+  yield* result(
+    "CPU of one count with CACHE=redis, relative to memory",
+    ratios(microsOf("redis"), microsOf("memory")),
+    { atMost: 1.05 }
+  )
 })
 
 await Effect.runPromise(Effect.scoped(main))

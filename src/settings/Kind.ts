@@ -15,11 +15,11 @@ const pattern = (form: RegExp) => Schema.String.check(Schema.isPattern(form))
 /** Any text except the empty one, which means "not set". */
 export const text: Kind<string> = { allowed: "any text", codec: Schema.NonEmptyString }
 
-/** Any text. No error and no log quotes it. */
+/** A secret of one line. A line break is refused: it is mostly the last character of the file that the secret was read from. */
 export const secret: Kind<Redacted.Redacted<string>> = {
-  allowed: "any text",
+  allowed: "text without a line break",
   secret: true,
-  codec: Schema.NonEmptyString.pipe(Schema.decodeTo(Schema.RedactedFromValue(Schema.String)))
+  codec: pattern(/^[^\r\n]+$/).pipe(Schema.decodeTo(Schema.RedactedFromValue(Schema.String)))
 }
 
 /** The path of a PEM file. */

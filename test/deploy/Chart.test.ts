@@ -462,6 +462,11 @@ describe("the chart", () => {
       ["--set", "cache.mode=redis,cache.redis.url=redis://redis,cache.redis.sentinels.existingSecret=redis"],
       /would not be used without cache\.redis\.sentinels\.addresses/
     ],
+    [
+      "user names of Sentinels without a Secret",
+      ["--set", `cache.mode=redis,${sentinels},cache.redis.sentinels.usernameKey=user`],
+      /name it in cache\.redis\.sentinels\.existingSecret/
+    ],
     ["Sentinels without a shared cache", ["--set", sentinels], /would not be used: set cache\.mode to redis/],
     [
       "a Sentinel without a port",

@@ -134,6 +134,7 @@ describe("settings", () => {
         [{ ...url, REDIS_PASSWORD: "s3cret" }, "REDIS_PASSWORD", "<not shown>", "REDIS_URL"],
         [{ ...url, REDIS_SENTINEL_PASSWORD: "s3cret" }, "REDIS_SENTINEL_PASSWORD", "<not shown>"],
         [{ ...url, REDIS_TLS: "true" }, "REDIS_TLS", "REDIS_TLS=true", "REDIS_URL"],
+        [{ ...sentinels, REDIS_PASSWORD: "s3cret\n" }, "REDIS_PASSWORD", "<not shown>", "without a line break"],
         [{ ...sentinels, REDIS_USERNAME: "reader" }, "REDIS_PASSWORD", "REDIS_USERNAME"],
         [{ ...sentinels, REDIS_SENTINEL_USERNAME: "reader" }, "REDIS_SENTINEL_PASSWORD", "REDIS_SENTINEL_USERNAME"],
         [{ ...sentinels, REDIS_CA_FILE: "ca.pem" }, "REDIS_CA_FILE", "REDIS_TLS=true"],

@@ -50,7 +50,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "kra.checkCache" -}}
 {{- with .Values.cache.redis }}
 {{- $given := or .url .existingSecret .sentinels.addresses }}
-{{- $ofSentinels := or .sentinels.name .sentinels.tls .sentinels.existingSecret }}
+{{- $ofSentinels := or .sentinels.name .sentinels.tls .sentinels.existingSecret .sentinels.usernameKey .sentinels.sentinelUsernameKey }}
 {{- /* Not in the schema, because Helm's error would repeat the value. */}}
 {{- $form := `^rediss?://(?:[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(?:/[0-9]{0,4})?$` }}
 {{- if eq $.Values.cache.mode "redis" }}
@@ -68,6 +68,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "cache.redis.sentinels.addresses needs cache.redis.sentinels.name, the name of the primary in the Sentinels' configuration" }}
 {{- else if and $ofSentinels (not .sentinels.addresses) }}
 {{- fail "cache.redis.sentinels would not be used without cache.redis.sentinels.addresses: give the addresses, or remove cache.redis.sentinels" }}
+{{- else if and (or .sentinels.usernameKey .sentinels.sentinelUsernameKey) (not .sentinels.existingSecret) }}
+{{- fail "cache.redis.sentinels.usernameKey and sentinelUsernameKey are keys of a Secret: name it in cache.redis.sentinels.existingSecret" }}
 {{- else if and .sentinels.addresses (not .sentinels.tls) (or .ca.existingSecret .ca.existingConfigMap) }}
 {{- fail "without cache.redis.sentinels.tls there is no certificate for cache.redis.ca to check: set cache.redis.sentinels.tls, or remove cache.redis.ca" }}
 {{- else if and (hasPrefix "redis:" .url) (or .ca.existingSecret .ca.existingConfigMap) }}
