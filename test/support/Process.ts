@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { eventually } from "./Eventually.ts"
 import { clientSettings, file } from "./Pki.ts"
 
@@ -34,7 +35,13 @@ export const start = (
   environment: Readonly<Record<string, string>>,
   program = "src/main.ts"
 ): Effect.Effect<Instance, never, Scope.Scope> =>
-  startCommand(process.execPath, [program], { PATH: "/usr/bin:/bin", HOME: "/nonexistent", ...environment })
+  startCommand(process.execPath, [program], {
+    PATH: "/usr/bin:/bin",
+    HOME: "/nonexistent",
+    // Compiled once for all processes: it takes a third of the CPU of a start.
+    NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url)),
+    ...environment
+  })
 
 /** Starts a command with only this environment. The end of the scope kills it. */
 export const startCommand = (
