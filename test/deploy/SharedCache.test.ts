@@ -203,7 +203,7 @@ describe("the chart's cache", () => {
         yield* render(
           ...values("sentinels"),
           "--set",
-          "cache.redis.sentinels.existingSecret=,cache.redis.sentinels.tls=false,cache.redis.ca.existingConfigMap="
+          "cache.redis.sentinels.existingSecret=,cache.redis.sentinels.usernameKey=,cache.redis.sentinels.tls=false,cache.redis.ca.existingConfigMap="
         )
       )
       assert(open !== undefined)
