@@ -23,6 +23,9 @@ export interface YamlText {
   readonly keyAt: (path: ReadonlyArray<PropertyKey>) => Position
 }
 
+/** YAML 1.1 and 1.2 read other spellings differently: 010 is 8 or 10. */
+const plainNumber = /^(?:0|-?[1-9][0-9]*)$/
+
 const start: Position = { offset: 0, line: 1, column: 1 }
 
 const explain = (code: string, message: string): string => {
@@ -70,6 +73,11 @@ const parse = (text: string): Result.Result<YamlText, ReadonlyArray<Flaw>> => {
     // Aliases can expand to any size, and their values have no position of their own.
     Alias: (_, alias) => {
       flaws.push({ position: ofNode(alias), problem: `the alias *${alias.source} is not taken: write its value` })
+    },
+    Scalar: (_, { range, source, value }) => {
+      if (typeof value !== "number" || source === undefined || plainNumber.test(source)) return
+      const position = at(range?.[0] ?? 0)
+      flaws.push({ position, problem: `${source} is not a plain decimal number; put text in quotes` })
     },
     Map: (_, map) => {
       const seen = new Set<string>()

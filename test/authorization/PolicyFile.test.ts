@@ -118,9 +118,14 @@ rules:
     },
     {
       name: "a number as a name",
-      text: "rules:\n  - subjects: { users: [007] }\n    metrics: true\n",
+      text: "rules:\n  - subjects: { users: [7] }\n    metrics: true\n",
       problem: "policy.yaml:2:25 rules[0].subjects.users[0]: 7 is not text: put it in quotes"
     },
+    ...["007", "0o10", "0x10", "+1", "1e2", "1.0", "-0", ".5", ".inf"].map((spelling) => ({
+      name: `a number that YAML 1.1 and 1.2 may read differently: ${spelling}`,
+      text: ruleWith("verbs: [set]", ...everything, `maxReplicas: ${spelling}`),
+      problem: `policy.yaml:6:18 ${spelling} is not a plain decimal number; put text in quotes`
+    })),
     {
       name: "a * in the middle",
       text: ruleWith("verbs: [get]", 'namespaces: ["*-prod"]', 'deployments: ["*"]'),
