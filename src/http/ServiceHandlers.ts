@@ -47,15 +47,18 @@ export const metricsPage = Effect.map(PrometheusMetrics.format(), (page) =>
   HttpServerResponse.text(page, { contentType: metricsContentType })
 )
 
-/** The metrics, for callers that may `get metrics`. */
+/** Rendering takes some 2 ms, as long as 60 reads. A client pays only one read for it, so callers share one page. */
+const pageKept = Duration.seconds(1)
+
+/** The metrics, for callers that may `get metrics`. They are at most a second old. */
 export const metrics = HttpApiBuilder.group(
   Api,
   "metrics",
   Effect.fnUntraced(function* (handlers) {
     const authorization = yield* Authorization
+    const page = yield* Effect.cachedWithTTL(metricsPage, pageKept)
     return handlers.handleAll({
-      metrics: () =>
-        Effect.andThen(Permission.require(authorization, { verb: "get", resource: "metrics" }), metricsPage)
+      metrics: () => Effect.andThen(Permission.require(authorization, { verb: "get", resource: "metrics" }), page)
     })
   })
 )

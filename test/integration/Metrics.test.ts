@@ -31,6 +31,17 @@ withObserved()("GET /metrics", (it) => {
     })
   )
 
+  it.effect("renders one page for many requests", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const answers = yield* Effect.all(
+        Array.from({ length: 20 }, () => send(port, { client: "admin", path: "/metrics" })),
+        { concurrency: "unbounded" }
+      )
+      assert.isBelow(new Set(answers.map(({ body }) => body)).size, 10)
+    })
+  )
+
   it.effect("answers HEAD without a body", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService

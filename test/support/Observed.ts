@@ -26,9 +26,15 @@ export const observed = (
     Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map()))
   )
 
-/** The `/metrics` page. */
+const fetchMetrics = (port: number) => Effect.map(send(port, { client: "admin", path: "/metrics" }), ({ body }) => body)
+
+const requestsOf = (page: string) => sum(page, "http_requests_total", 'route="/metrics"')
+
+/** The `/metrics` page, rendered after the call: the service may have rendered the first page before it. */
 export const metrics = (port: number) =>
-  Effect.map(send(port, { client: "admin", path: "/metrics" }), ({ body }) => body)
+  Effect.flatMap(fetchMetrics(port), (first) =>
+    eventually(fetchMetrics(port), (page) => requestsOf(page) > requestsOf(first))
+  )
 
 /** The sum of the series with this name and all of these labels; 0 if there is none. */
 export const sum = (page: string, name: string, ...labels: ReadonlyArray<string>): number =>
@@ -41,4 +47,4 @@ export const sum = (page: string, name: string, ...labels: ReadonlyArray<string>
     .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" ") + 1)), 0)
 
 /** Polls the `/metrics` page until `holds` is true for it, and returns that page. */
-export const metricsWhere = (port: number, holds: (page: string) => boolean) => eventually(metrics(port), holds)
+export const metricsWhere = (port: number, holds: (page: string) => boolean) => eventually(fetchMetrics(port), holds)
