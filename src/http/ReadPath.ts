@@ -4,6 +4,7 @@ import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { RateLimit } from "../limits/RateLimit.ts"
+import type { ResponseBytes } from "../limits/ResponseBytes.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
 import { headerBytes, malformation, requestId, type RequestLimits } from "./RequestForm.ts"
@@ -16,7 +17,7 @@ import { RequestObserver } from "../observability/RequestObserver.ts"
  *
  * A differential test compares its responses with those of the routes.
  */
-export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
+export const make = Effect.fnUntraced(function* (limits: RequestLimits, responseBytes: ResponseBytes["Service"]) {
   const authorization = yield* Authorization
   const cache = yield* ClusterCache
   const clock = yield* Clock.Clock
@@ -51,7 +52,8 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits) {
     if (
       body === undefined ||
       !rates.has("reads", identity.user, now) ||
-      !authorization.alreadyAllows(identity, target.read.access, now)
+      !authorization.alreadyAllows(identity, target.read.access, now) ||
+      (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length))
     ) {
       return false
     }

@@ -1,10 +1,12 @@
 import { type Duration, Effect } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
 import { NotFound, NotReady } from "../contract/Problems.ts"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
 import * as Permission from "./Permission.ts"
 import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
@@ -20,17 +22,19 @@ export const layer = (serveTimeout: Duration.Duration) =>
     Effect.fnUntraced(function* (handlers) {
       const authorization = yield* Authorization
       const cache = yield* ClusterCache
+      const responseBytes = yield* ResponseBytes
       const write = yield* ReplicaCountWrite.make(serveTimeout)
 
       const answer = Effect.fnUntraced(function* ({ access, find, missing }: CachedRead.CachedRead) {
-        yield* Permission.require(authorization, access)
+        const { user } = yield* Permission.require(authorization, access)
         if (!cache.isSynced()) return yield* notSynced
         const body = find(cache.current())
         if (body === undefined) return yield* new NotFound({ detail: missing() })
         const options = { contentType: "application/json", headers: { age: String(cache.age()) } }
-        return typeof body === "string"
-          ? HttpServerResponse.text(body, options)
-          : HttpServerResponse.uint8Array(body, options)
+        if (typeof body === "string") return HttpServerResponse.text(body, options)
+        const response = NodeHttpServerRequest.toServerResponse(yield* HttpServerRequest.HttpServerRequest)
+        if (!responseBytes.take(response, user, body.length)) return yield* responseBytes.refuse
+        return HttpServerResponse.uint8Array(body, options)
       })
 
       return handlers.handleAll({

@@ -19,6 +19,7 @@ import { contextOptions, type TlsMaterial } from "../identity/Tls.ts"
 import * as ClusterWrites from "../limits/ClusterWrites.ts"
 import * as InFlight from "../limits/InFlight.ts"
 import { connectionsThatFit } from "../limits/OpenFiles.ts"
+import * as ResponseBytes from "../limits/ResponseBytes.ts"
 import { RequestObserver } from "../observability/RequestObserver.ts"
 import { RequestTracing } from "../observability/RequestTracing.ts"
 import * as Acceptor from "./Acceptor.ts"
@@ -33,6 +34,7 @@ export interface ServerSettings extends RequestLimits, Connections.ConnectionLim
   readonly port: number
   readonly readyMaxStaleness: Duration.Duration | undefined
   readonly maxInFlight: number
+  readonly maxResponseBytes: number
   readonly tlsHandshakeTimeout: Duration.Duration
   readonly headersTimeout: Duration.Duration
   readonly shutdownTimeout: Duration.Duration
@@ -127,8 +129,15 @@ const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: Re
   )
 
 /** Handlers run with the tracer of their construction: it samples nothing by itself, and follows the span of a request. */
-const routerOf = (settings: ServerSettings, tracing: RequestTracing | undefined) => {
-  const router = HttpRouter.toHttpEffect(routes(settings)).pipe(Effect.provide(exactPaths))
+const routerOf = (
+  settings: ServerSettings,
+  responseBytes: ResponseBytes.ResponseBytes["Service"],
+  tracing: RequestTracing | undefined
+) => {
+  const router = HttpRouter.toHttpEffect(routes(settings)).pipe(
+    Effect.provide(exactPaths),
+    Effect.provideService(ResponseBytes.ResponseBytes, responseBytes)
+  )
   return tracing === undefined ? router : Effect.provideService(router, Tracer.Tracer, tracing.untraced)
 }
 
@@ -154,7 +163,8 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
       yield* followTls(https, tls)
 
       const tracing = yield* RequestTracing
-      const router = yield* routerOf(settings, tracing)
+      const responseBytes = yield* ResponseBytes.make(settings.maxResponseBytes)
+      const router = yield* routerOf(settings, responseBytes, tracing)
       const app = middleware(yield* App.make(router, settings))
       // Closes after the acceptor, so that requests are interrupted only after their connections have drained.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
@@ -162,7 +172,8 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
       const traced =
         tracing === undefined ? yield* handler : yield* Effect.provideService(handler, Tracer.Tracer, tracing.traced)
       const untraced = tracing === undefined ? traced : yield* withoutSpans(handler, tracing)
-      const answeredFromCache = settings.role === "watcher" ? () => false : yield* ReadPath.make(settings)
+      const answeredFromCache =
+        settings.role === "watcher" ? () => false : yield* ReadPath.make(settings, responseBytes)
       // The one pipeline: connection guard, read path, routes.
       const serve = (request: IncomingMessage, response: ServerResponse): void => {
         if (!connections.received(request, response)) return

@@ -7,8 +7,9 @@
  * ended connection share one object, and its `data` listener is removed. nodejs/node#62534 mends a leak of the same
  * requests.
  */
-import { IncomingMessage, ServerResponse } from "node:http"
+import { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
+import { SlicedResponse } from "./SlicedResponse.ts"
 
 const spent = new WeakMap<Socket, { readonly request: Request; readonly response: Response }>()
 
@@ -22,7 +23,7 @@ export class Request extends IncomingMessage {
 }
 
 /** The server's responses. */
-export class Response extends ServerResponse<Request> {
+export class Response extends SlicedResponse<Request> {
   // Node passes more arguments than its types declare.
   constructor(...given: [Request]) {
     super(...given)

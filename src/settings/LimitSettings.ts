@@ -46,6 +46,12 @@ export const limits = {
     "1024",
     "Maximum requests in flight without probes; beyond it 503. A certificate subject gets half, all unidentified clients a sixteenth."
   ),
+  maxResponseBytes: withDefault(
+    "MAX_RESPONSE_BYTES",
+    Kind.integer(65_536, 2_147_483_647),
+    "67108864",
+    "Maximum bytes of large responses (16 KiB or more) that are being sent; beyond it 503. A user gets half."
+  ),
   maxClusterWrites: withDefault(
     "MAX_CLUSTER_WRITES",
     Kind.integer(1, 10_000),

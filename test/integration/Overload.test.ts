@@ -160,7 +160,8 @@ withService({
   kube: { seed: { ...demoSeed, large } },
   headersTimeout: Duration.millis(400),
   requestTimeout: Duration.millis(500),
-  responseTimeout: Duration.millis(500)
+  responseTimeout: Duration.millis(500),
+  maxResponseBytes: 1_000_000_000
 })("RESPONSE_TIMEOUT", (it) => {
   const everything = `GET /namespaces/ANY/deployments/ANY/replica_count HTTP/1.1\r\nHost: x\r\n\r\n`
 
