@@ -51,6 +51,13 @@ const Template = Schema.Struct({ spec: Schema.Unknown })
 const Workload = Schema.Struct({ spec: Schema.Struct({ template: Template }) })
 const Cron = Schema.Struct({ spec: Schema.Struct({ jobTemplate: Workload }) })
 const decodeWorkload = Schema.decodeUnknownEffect(Workload)
+const ServiceAccount = Schema.Struct({ name: Schema.String, namespace: Schema.String })
+const FlowSchema = Schema.Struct({
+  spec: Schema.Struct({
+    rules: Schema.Array(Schema.Struct({ subjects: Schema.Array(Schema.Struct({ serviceAccount: ServiceAccount })) }))
+  })
+})
+const decodeFlowSchema = Schema.decodeUnknownEffect(FlowSchema)
 const decodeCron = Schema.decodeUnknownEffect(Cron)
 const decodeBare = Schema.decodeUnknownEffect(Template)
 
@@ -276,6 +283,7 @@ describe("the chart", () => {
         "ConfigMap",
         "CronJob",
         "Deployment",
+        "FlowSchema",
         "HorizontalPodAutoscaler",
         "NetworkPolicy",
         "Pod",
@@ -511,6 +519,45 @@ describe("the chart", () => {
       const notes = yield* helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...minimal)
       assert.match(notes, /kra -X PUT https:\/\/release-kube-resource-api\.served\.svc:8443\/namespaces\/NAMESPACE/)
       assert.include(notes, "EVERY REQUEST IS DENIED")
+    })
+  )
+
+  for (const [state, words, warning] of [
+    ["lets in every pod", [], "EVERY POD OF THE CLUSTER MAY CONNECT"],
+    ["is disabled", ["--set", "networkPolicy.enabled=false"], "NO NETWORK POLICY LIMITS CONNECTIONS"]
+  ] as const) {
+    it.live(`warns in its NOTES if the NetworkPolicy ${state}`, () =>
+      Effect.gen(function* () {
+        const notesOf = (...more: ReadonlyArray<string>) =>
+          helm("install", "release", chart, "--dry-run=client", "--namespace", "served", ...minimal, ...more)
+        assert.include(yield* notesOf(...words), warning)
+        const restricted = "networkPolicy.from[0].namespaceSelector.matchLabels.team=callers"
+        assert.notMatch(yield* notesOf("--set", restricted), /EVERY POD|NO NETWORK POLICY/)
+      })
+    )
+  }
+
+  it.live("with a FlowSchema, gives the accounts that read the cluster a priority level of their own", () =>
+    Effect.gen(function* () {
+      const watcher = "watcher.enabled=true,cache.mode=redis,cache.redis.existingSecret=redis"
+      const accountsOf = Effect.fnUntraced(function* (...words: ReadonlyArray<string>) {
+        const manifests = yield* render(...minimal, "--set", "flowSchema.enabled=true", ...words)
+        const accounts = named(manifests, "ServiceAccount").map(({ metadata }) => metadata.name)
+        const schemas = yield* Effect.forEach(named(manifests, "FlowSchema"), (one) => decodeFlowSchema(one))
+        const subjects = schemas.flatMap(({ spec }) => spec.rules.flatMap((rule) => rule.subjects))
+        assert.deepStrictEqual(
+          new Set(subjects.map(({ serviceAccount }) => serviceAccount.namespace)),
+          new Set(["served"])
+        )
+        assert.sameMembers(
+          subjects.map(({ serviceAccount }) => serviceAccount.name),
+          accounts
+        )
+        return accounts.length
+      })
+      assert.strictEqual(yield* accountsOf(), 1)
+      assert.strictEqual(yield* accountsOf("--set", watcher), 2)
+      assert.isEmpty(named(yield* render(...minimal), "FlowSchema"))
     })
   )
 

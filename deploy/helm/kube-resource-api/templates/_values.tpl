@@ -1,12 +1,13 @@
 {{- /*
 Adds missing values with this chart's defaults. `helm upgrade --reuse-values` uses the defaults of the installed chart, which may
-predate the shared cache. Each template that uses these values includes this first.
+predate these values. Each template that uses these values includes this first.
 */}}
 {{- define "kra.addMissingValues" -}}
 {{- $defaults := .Files.Get "files/values.yaml" | fromYaml }}
 {{- $later := dict
   "cache" $defaults.cache
   "watcher" $defaults.watcher
+  "flowSchema" $defaults.flowSchema
   "networkPolicy" (pick $defaults.networkPolicy "redisPorts" "redisTo")
 }}
 {{- include "kra.addMissing" (dict "to" .Values "from" $later) }}
