@@ -1,10 +1,11 @@
 /**
  * The request log: one line for each completed request, with the keys of the other log records. Lines are concatenated by
- * hand, because every read writes one. All text that a client chooses is escaped as JSON.
+ * hand, because every read writes one. All text that a client chooses is escaped.
  */
 import type { LogLevel } from "effect"
 import type { CompletedRequest, RequestObserver } from "./RequestObserver.ts"
 import type { LineWriter } from "./LineWriter.ts"
+import { printable } from "./Printable.ts"
 
 /** The requests to log, as in the settings. */
 export interface RequestLogSettings {
@@ -130,12 +131,12 @@ export const prettyLine = () => {
     const words = [
       `[${timestamp(request.receivedAt).slice(11, 23)}]`,
       levels[levelOf(request.status)],
-      JSON.stringify(`${request.method} ${path}`).slice(1, -1),
+      printable(`${request.method} ${path}`),
       String(request.status),
       ...(request.code === undefined ? [] : [request.code]),
       ...(request.durationMillis === undefined ? [] : [`${request.durationMillis.toFixed(2)} ms`]),
       `${request.responseBytes} B`,
-      request.identity === undefined ? "unidentified" : JSON.stringify(request.identity.user).slice(1, -1),
+      request.identity === undefined ? "unidentified" : printable(request.identity.user),
       request.id
     ]
     return `${words.join(" ")}\n`
