@@ -28,7 +28,8 @@ import { RateLimit } from "./limits/RateLimit.ts"
 import type { AccessReviewer } from "./model/AccessReviewer.ts"
 import type { DeploymentScaler } from "./model/DeploymentScaler.ts"
 import * as EventRecorder from "./model/EventRecorder.ts"
-import { Audit } from "./observability/Audit.ts"
+import type { Audit } from "./observability/Audit.ts"
+import * as AuditLog from "./observability/AuditLog.ts"
 import * as CacheMetrics from "./observability/CacheMetrics.ts"
 import * as Observability from "./observability/Observability.ts"
 import * as ProcessMetrics from "./observability/ProcessMetrics.ts"
@@ -157,7 +158,7 @@ export const parts = (settings: Settings, output: Observability.Output): Parts =
       ? ClusterAuthorization.layer(settings)
       : PolicyAuthorization.layer(settings.policyFile),
   rateLimit: RateLimit.layer(settings),
-  audit: Audit.layerLog,
+  audit: AuditLog.layer(output.stream),
   observability: Observability.layer(settings, output),
   middleware: (application) => application
 })

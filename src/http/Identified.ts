@@ -5,7 +5,7 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { Identified } from "../contract/Middleware.ts"
 import { BadRequest, Unidentified } from "../contract/Problems.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
-import { clientAddress } from "../limits/ClientAddress.ts"
+import { clientAddress } from "../identity/ClientAddress.ts"
 import { RateLimit } from "../limits/RateLimit.ts"
 import { malformation, type RequestLimits } from "./RequestForm.ts"
 

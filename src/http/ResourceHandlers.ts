@@ -6,6 +6,7 @@ import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
 import { NotFound, NotReady } from "../contract/Problems.ts"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Audit } from "../observability/Audit.ts"
 import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
 import * as Permission from "./Permission.ts"
@@ -20,6 +21,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
     Api,
     "resources",
     Effect.fnUntraced(function* (handlers) {
+      const audit = yield* Audit
       const authorization = yield* Authorization
       const cache = yield* ClusterCache
       const responseBytes = yield* ResponseBytes
@@ -55,6 +57,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
               replicas
             })
             if (!cache.isSynced()) return yield* notSynced
+            yield* audit.admit
             yield* write({ namespace, name: deployment }, replicas)
             return {}
           })

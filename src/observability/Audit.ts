@@ -1,4 +1,5 @@
-import { Context, Effect, Layer, References } from "effect"
+import { Context, Effect, Layer } from "effect"
+import type { NotReady } from "../contract/Problems.ts"
 import type { Identity } from "../identity/Identity.ts"
 
 /**
@@ -31,58 +32,20 @@ export interface AuditRecord {
   readonly receivedAt: number
 }
 
-/** The maximum length of a text from the request. */
-const longest = 253
-
-const shortened = (text: string) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text)
-
 /**
  * The audit trail of writes. Each write makes one record, allowed or not, and a second one with `late` if its outcome becomes
  * known after the response.
+ *
+ * `admit` fails if the trail could not take the record of a write: then the write must not be sent to the cluster.
  */
-export class Audit extends Context.Service<Audit, { readonly record: (record: AuditRecord) => Effect.Effect<void> }>()(
-  "kube-resource-api/observability/Audit"
-) {
-  /** Logs the records at every log level. */
-  static readonly layerLog = Layer.succeed(Audit, {
-    record: ({
-      code,
-      deployment,
-      from,
-      identity,
-      late,
-      namespace,
-      outcome,
-      receivedAt,
-      remoteAddress,
-      requestId,
-      to
-    }) =>
-      Effect.logInfo("audit").pipe(
-        Effect.annotateLogs({
-          audit: "write",
-          outcome,
-          ...(code === undefined ? {} : { code }),
-          ...(late ? { late } : {}),
-          receivedAt: new Date(receivedAt).toISOString(),
-          requestId,
-          subject: identity?.user ?? null,
-          groups: identity?.groups ?? [],
-          certificateSerial: identity?.serialNumber ?? null,
-          certificateIssuer: identity?.issuer ?? null,
-          ...(identity === undefined || identity.spiffeIds.length === 0 ? {} : { spiffeIds: identity.spiffeIds }),
-          remoteAddress: remoteAddress ?? null,
-          verb: "set",
-          namespace: shortened(namespace),
-          deployment: shortened(deployment),
-          oldCount: from ?? null,
-          newCount: shortened(to)
-        }),
-        Effect.provideService(References.MinimumLogLevel, "All")
-      )
-  })
-
+export class Audit extends Context.Service<
+  Audit,
+  {
+    readonly admit: Effect.Effect<void, NotReady>
+    readonly record: (record: AuditRecord) => Effect.Effect<void>
+  }
+>()("kube-resource-api/observability/Audit") {
   /** Collects the records. For tests. */
   static readonly layerMemory = (records: Array<AuditRecord>) =>
-    Layer.succeed(Audit, { record: (record) => Effect.sync(() => void records.push(record)) })
+    Layer.succeed(Audit, { admit: Effect.void, record: (record) => Effect.sync(() => void records.push(record)) })
 }

@@ -28,6 +28,9 @@ const dropped = Metric.counter("log_lines_dropped_total", {
 /** A batch of this size is written at once. A pipe holds 64 KiB. */
 const fullBatch = 32_768
 
+/** Leaves room for other lines in the stream's own buffer, whose length limits the audit log. */
+const largestWrite = 65_536
+
 /**
  * Writes lines to a stream in batches and never blocks. It buffers lines for a slow reader up to a bound, and drops and counts
  * further lines in `log_lines_dropped_total`. The end of the scope flushes the buffer.
@@ -53,9 +56,10 @@ export const make = Effect.fnUntraced(function* (
       awaitingDrain = true
       return
     }
-    const lines = waiting
-    waiting = ""
+    const lines = waiting.slice(0, largestWrite)
+    waiting = waiting.slice(largestWrite)
     stream.write(lines)
+    if (waiting !== "") flush()
   }
 
   const drained = () => {

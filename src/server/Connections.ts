@@ -9,7 +9,7 @@ import type { Server } from "node:https"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
-import { clientAddress } from "../limits/ClientAddress.ts"
+import { clientAddress } from "../identity/ClientAddress.ts"
 import {
   type Connection,
   type ConnectionTable,

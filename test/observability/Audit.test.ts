@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, References, Schema } from "effect"
+import { PassThrough } from "node:stream"
+import * as AuditLog from "../../src/observability/AuditLog.ts"
 import { Audit, type AuditRecord } from "../../src/observability/Audit.ts"
 
 const accepted: AuditRecord = {
@@ -29,7 +31,11 @@ const logged = Effect.fnUntraced(function* (records: ReadonlyArray<AuditRecord>,
   const into = Logger.map(Logger.formatJson, (line) => void lines.push(JSON.parse(line)))
   yield* Effect.flatMap(Audit, (audit) => Effect.forEach(records, audit.record)).pipe(
     Effect.provide(
-      Layer.mergeAll(Audit.layerLog, Logger.layer([into]), Layer.succeed(References.MinimumLogLevel, level))
+      Layer.mergeAll(
+        AuditLog.layer(new PassThrough()),
+        Logger.layer([into]),
+        Layer.succeed(References.MinimumLogLevel, level)
+      )
     )
   )
   return lines.map(({ annotations }) => annotations)

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
+import { PassThrough } from "node:stream"
+import * as AuditLog from "../../src/observability/AuditLog.ts"
 import { Audit } from "../../src/observability/Audit.ts"
 import * as Logging from "../../src/observability/Logging.ts"
 import { printable } from "../../src/observability/Printable.ts"
@@ -29,7 +31,7 @@ const written = (logFormat: "json" | "pretty", user: string) =>
         late: false,
         receivedAt: 0
       })
-    ).pipe(Effect.provide([Audit.layerLog, Logging.layer({ logLevel: "info", logFormat }, false)]))
+    ).pipe(Effect.provide([AuditLog.layer(new PassThrough()), Logging.layer({ logLevel: "info", logFormat }, false)]))
     return log.mock.calls.map((words) => words.map(String).join(" "))
   })
 

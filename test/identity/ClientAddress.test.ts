@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { clientAddress } from "../../src/limits/ClientAddress.ts"
+import { clientAddress } from "../../src/identity/ClientAddress.ts"
 
 describe("clientAddress", () => {
   for (const [remoteAddress, expected] of [
