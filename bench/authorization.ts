@@ -48,7 +48,8 @@ const policy = (count: number, forAll: boolean): Layer.Layer<Authorization> => {
 const cluster = ClusterAuthorization.layer({
   authorizationCacheAllow: Duration.hours(1),
   authorizationCacheDeny: Duration.hours(1),
-  authorizationCacheSize: 10_000
+  authorizationCacheSize: 10_000,
+  authorizationDeniedGroups: []
 }).pipe(Layer.provide(Layer.succeed(AccessReviewer, { review: () => Effect.succeed(true) })))
 
 const measure = Effect.fnUntraced(function* (

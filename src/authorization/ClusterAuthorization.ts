@@ -16,7 +16,7 @@ import * as KeptAnswers from "./KeptAnswers.ts"
 /** The settings of the cached answers. */
 export type ClusterAuthorizationSettings = Pick<
   Settings,
-  "authorizationCacheAllow" | "authorizationCacheDeny" | "authorizationCacheSize"
+  "authorizationCacheAllow" | "authorizationCacheDeny" | "authorizationCacheSize" | "authorizationDeniedGroups"
 >
 
 /** Concurrent access reviews. Others wait in a queue. */
@@ -67,13 +67,18 @@ interface Subject extends AccessSubject {
 
 const isReserved = (name: string): boolean => name.startsWith("system:")
 
+const matches = (pattern: string, name: string): boolean =>
+  pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern
+
 /**
- * The subject for an identity; `undefined` if a name in its certificate begins with `system:`. Kubernetes reserves those
- * names, such as `system:masters`, which may do everything. The authority that issues this service's client certificates
- * need not be the one that the cluster trusts with them.
+ * The subject for an identity; `undefined` if a name in its certificate begins with `system:`, or a group matches one of
+ * `denied`. Kubernetes and its providers reserve those names, such as `system:masters` and `kubeadm:cluster-admins`, which
+ * may do everything. The authority that issues this service's client certificates need not be the one that the cluster
+ * trusts with them.
  */
-const subjectOf = (identity: Identity): Subject | undefined => {
-  if (isReserved(identity.user) || identity.groups.some(isReserved)) return undefined
+const subjectOf = (identity: Identity, denied: ReadonlyArray<string>): Subject | undefined => {
+  const isDenied = (group: string) => isReserved(group) || denied.some((pattern) => matches(pattern, group))
+  if (isReserved(identity.user) || identity.groups.some(isDenied)) return undefined
   // kube-apiserver adds this group to every authenticated user.
   const groups = [...new Set([...identity.groups, "system:authenticated"])].sort()
   return {
@@ -192,8 +197,10 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
     subjects.set(identity, "reserved")
     return Effect.andThen(
       Effect.logWarning(
-        "Denying a client whose certificate names a user or group that begins with system:, which Kubernetes reserves"
-      ).pipe(Effect.annotateLogs({ user: identity.user, serialNumber: identity.serialNumber })),
+        "Denying a client whose certificate names a user or group that Kubernetes reserves (system:*, AUTHORIZATION_DENIED_GROUPS)"
+      ).pipe(
+        Effect.annotateLogs({ user: identity.user, groups: identity.groups, serialNumber: identity.serialNumber })
+      ),
       refuse(identity, access)
     )
   }
@@ -208,7 +215,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
     },
     check: (identity, access) =>
       Effect.clockWith((clock) => {
-        const subject = subjects.get(identity) ?? subjectOf(identity)
+        const subject = subjects.get(identity) ?? subjectOf(identity, settings.authorizationDeniedGroups)
         if (subject === undefined || subject === "reserved") return refuseReserved(identity, access)
         subjects.set(identity, subject)
         const key = `${subject.key}${keyOf(access)}`

@@ -121,6 +121,12 @@ export const authorization = {
     "30s",
     "How long a deny of the cluster's RBAC is cached. 0s: not at all."
   ),
+  authorizationDeniedGroups: withDefault(
+    "AUTHORIZATION_DENIED_GROUPS",
+    Kind.groupPatterns,
+    "kubeadm:*,eks:*,gke:*,aks:*",
+    "With AUTHORIZATION=kubernetes, groups that only the cluster's own CA may grant, beside `system:*`: a certificate that names one is denied everything."
+  ),
   authorizationCacheSize: withDefault(
     "AUTHORIZATION_CACHE_SIZE",
     Kind.integer(1, 1_000_000),

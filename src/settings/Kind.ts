@@ -197,6 +197,20 @@ export const namespaces: Kind<ReadonlyArray<NamespaceName>> = {
 /** The TLS 1.3 cipher suites of Node's default list. */
 const cipherSuites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"] as const
 
+/** Names of groups; a `*` at the end matches any rest. */
+export const groupPatterns: Kind<ReadonlyArray<string>> = {
+  allowed: "names of groups, separated by commas, each optionally with a * at the end",
+  codec: pattern(/^[^*,]+\*?(?:,[^*,]+\*?)*$/).pipe(
+    Schema.decodeTo(
+      Schema.Array(Schema.NonEmptyString),
+      SchemaTransformation.transform({
+        decode: (written): ReadonlyArray<string> => written.split(",").map((name) => name.trim()),
+        encode: (names: ReadonlyArray<string>) => names.join(",")
+      })
+    )
+  )
+}
+
 /** Cipher suites in OpenSSL's form. */
 export const ciphers: Kind<string> = {
   allowed: `one or more of ${cipherSuites.join(", ")}, separated by ":"`,

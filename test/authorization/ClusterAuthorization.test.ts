@@ -42,6 +42,7 @@ const asking = Effect.fnUntraced(function* (
       authorizationCacheAllow: Duration.minutes(5),
       authorizationCacheDeny: Duration.seconds(30),
       authorizationCacheSize: 10_000,
+      authorizationDeniedGroups: ["kubeadm:*", "admins"],
       ...settings
     }).pipe(Layer.provide(reviewer), Layer.provideMerge(Layer.succeed(Metric.MetricRegistry, new Map())))
   )
@@ -114,7 +115,8 @@ describe("an access as a review", () => {
             ClusterAuthorization.layer({
               authorizationCacheAllow: Duration.minutes(5),
               authorizationCacheDeny: Duration.seconds(30),
-              authorizationCacheSize: 1
+              authorizationCacheSize: 1,
+              authorizationDeniedGroups: ["kubeadm:*", "admins"]
             }),
             reviewer
           )
@@ -521,7 +523,9 @@ describe("names that Kubernetes reserves", () => {
     identity("system:serviceaccount:kube-system:default", "people"),
     identity("ann", "system:masters"),
     identity("ann", "people", "system:nodes"),
-    identity("ann", "system:authenticated")
+    identity("ann", "system:authenticated"),
+    identity("ann", "people", "kubeadm:cluster-admins"),
+    identity("ann", "admins")
   ]) {
     it.effect(`${who.user} of ${who.groups.join(" and ") || "no group"} is denied without a review`, () =>
       Effect.gen(function* () {
@@ -537,7 +541,11 @@ describe("names that Kubernetes reserves", () => {
   it.effect("include no names that only resemble them", () =>
     Effect.gen(function* () {
       const { check } = yield* asking(yes)
-      for (const who of [identity("system"), identity("ann", "my-system:masters"), identity("System:masters")]) {
+      for (const who of [
+        identity("system"),
+        identity("ann", "my-system:masters", "kubeadm", "admins2"),
+        identity("kubeadm:x")
+      ]) {
         assert.strictEqual(yield* check(who, listNamespaces), "allowed")
       }
     })

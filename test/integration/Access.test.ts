@@ -78,7 +78,8 @@ const modes = {
     authorizer: ClusterAuthorization.layer({
       authorizationCacheAllow: Duration.minutes(5),
       authorizationCacheDeny: Duration.seconds(30),
-      authorizationCacheSize: 1000
+      authorizationCacheSize: 1000,
+      authorizationDeniedGroups: ["kubeadm:*", "admins"]
     }),
     kube: { decideAccess: demoAccess }
   }

@@ -144,7 +144,8 @@ const kept = (allow: Duration.Input, deny: Duration.Input) =>
   ClusterAuthorization.layer({
     authorizationCacheAllow: Duration.fromInputUnsafe(allow),
     authorizationCacheDeny: Duration.fromInputUnsafe(deny),
-    authorizationCacheSize: 1000
+    authorizationCacheSize: 1000,
+    authorizationDeniedGroups: ["kubeadm:*", "admins"]
   })
 
 withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", "30 seconds") })(
