@@ -11,6 +11,7 @@ import {
   IssuingDistributionPoint
 } from "@peculiar/asn1-x509"
 import { Result } from "effect"
+import * as RevokedSerials from "./RevokedSerials.ts"
 import { constants, type KeyObject, verify } from "node:crypto"
 
 /** A revocation list. Times are milliseconds since the epoch; `nextUpdate` is infinite if the list names none. */
@@ -26,22 +27,13 @@ export interface RevocationList {
   readonly isSignedBy: (authority: KeyObject) => boolean
 }
 
+/** The longest file of lists, in characters: some 150,000 revoked certificates. Decoding it delays requests. */
+export const maxLength = 8_388_608
+
 const pemBlock = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g
 
 /** The lists in a PEM file, each as a PEM text. */
 export const pemBlocks = (pem: string): ReadonlyArray<string> => pem.match(pemBlock) ?? []
-
-// A revoked certificate takes a few nodes. The decoder's default limit would reject a list of four thousand.
-const berOptions = { maxNodes: 50_000_000, maxContentLength: 0x7fff_ffff }
-
-/** A DER integer as Node prints serial numbers, without leading zeros. */
-const serialNumberOf = (integer: ArrayBuffer): string => {
-  const hex = Buffer.from(integer).toString("hex")
-  const unsigned = BigInt(`0x${hex}`)
-  return BigInt.asIntN(hex.length * 4, unsigned)
-    .toString(16)
-    .toUpperCase()
-}
 
 const withoutLeadingZeros = (serialNumber: string): string => serialNumber.replace(/^(-?)0+(?=.)/, "$1")
 
@@ -74,15 +66,20 @@ const signatures: ReadonlyMap<string, Signature> = new Map([
 const unreadable = "the file holds a revocation list that cannot be read"
 
 const parse = (der: Buffer) =>
-  Result.try({ try: () => AsnConvert.parse(der, CertificateList, { berOptions }), catch: () => unreadable })
+  Result.try({
+    try: () => {
+      const { rest, serialNumbers, signed } = RevokedSerials.separate(der)
+      return { ...AsnConvert.parse(rest, CertificateList), serialNumbers, signed }
+    },
+    catch: () => unreadable
+  })
 
 /** Decodes a list. The failure is the problem in words, which do not quote the list. */
 export const decode = (pem: string): Result.Result<RevocationList, string> =>
   Result.gen(function* () {
-    const { signature, signatureAlgorithm, tbsCertList, tbsCertListRaw } = yield* parse(
+    const { serialNumbers, signature, signatureAlgorithm, signed, tbsCertList } = yield* parse(
       Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64")
     )
-    if (tbsCertListRaw === undefined) return yield* Result.fail(unreadable)
     const extensions = tbsCertList.crlExtensions ?? []
     if (extensions.some(({ extnID }) => extnID === id_ce_deltaCRLIndicator)) {
       return yield* Result.fail("the file holds a delta revocation list; only complete ones can be used")
@@ -106,19 +103,16 @@ export const decode = (pem: string): Result.Result<RevocationList, string> =>
         `the file holds a revocation list whose signature algorithm (${signatureAlgorithm.algorithm}) cannot be used`
       )
     }
-    const revoked = new Set(
-      (tbsCertList.revokedCertificates ?? []).map(({ userCertificate }) => serialNumberOf(userCertificate))
-    )
     return {
       pem,
       thisUpdate: tbsCertList.thisUpdate.getTime().getTime(),
       nextUpdate: tbsCertList.nextUpdate?.getTime().getTime() ?? Number.POSITIVE_INFINITY,
       scope: partition === undefined ? "" : Buffer.from(partition.extnValue.buffer).toString("hex"),
-      revokes: (serialNumber) => revoked.has(withoutLeadingZeros(serialNumber)),
+      revokes: (serialNumber) => serialNumbers.has(withoutLeadingZeros(serialNumber)),
       isSignedBy: (authority) =>
         Result.getOrElse(
           // `verify` throws if the key is of another kind than the signature.
-          Result.try(() => verifySignature(Buffer.from(tbsCertListRaw), authority, Buffer.from(signature))),
+          Result.try(() => verifySignature(signed, authority, Buffer.from(signature))),
           () => false
         )
     }

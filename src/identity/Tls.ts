@@ -174,7 +174,11 @@ const loadLists = Effect.fnUntraced(function* (
       `It must hold complete revocation lists (CRLs) of the authorities in ${ca.setting.name}, in PEM form.`
     )
   const lists: Array<RevocationList.RevocationList> = []
-  for (const pem of RevocationList.pemBlocks(yield* read(file))) {
+  const text = yield* read(file)
+  if (text.length > RevocationList.maxLength) {
+    return yield* refuseList(`the file is longer than ${RevocationList.maxLength / 1_048_576} MiB`)
+  }
+  for (const pem of RevocationList.pemBlocks(text)) {
     // Decoding a long list takes long, and most changes of the files leave it as it was.
     const same = known.find((list) => list.pem === pem)
     const decoded = same === undefined ? RevocationList.decode(pem) : Result.succeed(same)

@@ -71,6 +71,30 @@ describe("RevocationList.decode", () => {
     })
   )
 
+  it.live("never throws, and keeps no signer, when bytes of the list are changed", () =>
+    Effect.gen(function* () {
+      const own = yield* authority("own")
+      const pem = yield* own.revocationList({ revoked: ["0102030405060708", "7F"] })
+      const der = Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64")
+      const signed = (bytes: Buffer) => {
+        const decoded = decode(`-----BEGIN X509 CRL-----\n${bytes.toString("base64")}\n-----END X509 CRL-----`)
+        return Result.isSuccess(decoded) && decoded.success.isSignedBy(keyOf(own.cert))
+      }
+      assert.isTrue(signed(der))
+      // The algorithm and the signature after the signed part.
+      const end = der.lastIndexOf(Buffer.from("06082a8648ce3d040302", "hex")) - 2
+      assert.isAbove(end, 60)
+      for (let at = 0; at < end; at++) {
+        for (const change of [1, 0x80, 0xff]) {
+          const changed = Buffer.from(der)
+          changed[at] = (changed[at] ?? 0) ^ change
+          assert.isFalse(signed(changed), `byte ${at} ^ ${change}`)
+        }
+        assert.isFalse(signed(der.subarray(0, at)), `${at} bytes`)
+      }
+    })
+  )
+
   it.live("reads each of several lists in a file", () =>
     Effect.gen(function* () {
       const own = yield* authority("own")
