@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Metric } from "effect"
+import { Duration, Effect, Metric, Fiber, Ref } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -207,6 +207,41 @@ withService({ kube: { decideAccess: demoAccess }, authorizer: kept("5 minutes", 
           requests.map(({ method, path }) => `${method} ${path}`),
           ["POST /apis/authorization.k8s.io/v1/subjectaccessreviews"]
         )
+      })
+    )
+
+    it.effect("a user who invents names cannot keep others from being decided", () =>
+      Effect.gen(function* () {
+        const kube = yield* EmbeddedKube
+        const { port } = yield* TestService
+        const flooding = yield* agent("nobody", 128)
+        const honest = yield* agent("admin", 1)
+        const read = (client: "nobody" | "admin", name: string) =>
+          Effect.map(
+            send(port, {
+              client,
+              path: `/namespaces/personal/deployments/${name}/replica_count`,
+              agent: client === "admin" ? honest : flooding
+            }),
+            ({ status }) => status
+          )
+        yield* kube.faults.slow("20 millis")
+        const answered = yield* Ref.make(0)
+        const flood = yield* Effect.forkChild(
+          Effect.forEach(
+            Array.from({ length: 100_000 }, (_, at) => at),
+            (at) =>
+              Effect.andThen(
+                read("nobody", `invented-${at}`),
+                Ref.update(answered, (count) => count + 1)
+              ),
+            { concurrency: 128 }
+          )
+        )
+        yield* eventually(Ref.get(answered), (count) => count > 200)
+        for (let at = 0; at < 20; at++) assert.strictEqual(yield* read("admin", `unknown-${at}`), 410)
+        yield* Fiber.interrupt(flood)
+        yield* kube.faults.slow(0)
       })
     )
 
