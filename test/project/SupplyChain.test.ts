@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { execFile } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 
 const root = new URL("../..", import.meta.url)
 const read = (name: string): string => readFileSync(new URL(name, root), "utf8")
@@ -38,6 +38,13 @@ describe("dependencies", () => {
         assert.match(version, /^\d+\.\d+\.\d+(?:-[\w.]+)?$/, name)
       }
     }
+  })
+
+  it("of workflows are pinned to commits, with their versions", () => {
+    const folder = new URL(".github/workflows/", root)
+    const uses = readdirSync(folder).flatMap((name) => read(`.github/workflows/${name}`).match(/uses: .*/g) ?? [])
+    assert.isNotEmpty(uses)
+    for (const one of uses) assert.match(one, /^uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/)
   })
 
   it("are listed in docs/dependencies.md", () => {
