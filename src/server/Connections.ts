@@ -17,6 +17,7 @@ import {
   type Kind,
   make as makeTable
 } from "../limits/ConnectionTable.ts"
+import * as HandshakeDebts from "../limits/HandshakeDebts.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
@@ -47,10 +48,10 @@ const peerOf = (socket: Socket): string => `${socket.remoteAddress}|${socket.rem
 
 type Ending = Full | "pipelining" | "response_timeout" | "idle"
 
-const refusedSeries = (reason: Full) =>
+const refusedSeries = (reason: Full | "untrusted") =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them.",
+      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
     incremental: true,
     attributes: { reason }
   })
@@ -68,13 +69,17 @@ const shutdownSweepMillis = 200
 /** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
 
-type Count = (reason: Ending | "refused_total" | "refused_address") => void
+/** The addresses whose debts are in memory, some 200 bytes each. */
+const maxDebtors = 4096
+
+type Count = (reason: Ending | `refused_${Full | "untrusted"}`) => void
 
 /** Counts into the registry of the effect's context. Each series begins at 0, so that alerts can tell 0 from absent. */
 const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   const series = {
     refused_total: refusedSeries("total"),
     refused_address: refusedSeries("address"),
+    refused_untrusted: refusedSeries("untrusted"),
     total: evictedSeries("total"),
     address: evictedSeries("address"),
     pipelining: evictedSeries("pipelining"),
@@ -93,6 +98,7 @@ export class Connections {
   private readonly shaking = new Map<string, Connection<Open>>()
   private readonly secured = new WeakMap<Duplex, Connection<Open>>()
   private readonly answered = new WeakSet<Duplex>()
+  private readonly debts = HandshakeDebts.make(maxDebtors)
   readonly table: ConnectionTable<Open>
   private readonly limits: ConnectionLimits
   private readonly inFlight: InFlight
@@ -122,7 +128,8 @@ export class Connections {
       return false
     }
     const open: Open = { raw, peer: peerOf(raw), share: undefined, counted: 0 }
-    const connection = this.table.admit(open, clientAddress(raw.remoteAddress))
+    const address = clientAddress(raw.remoteAddress)
+    const connection = this.debts.refuses(address, performance.now()) ? "untrusted" : this.table.admit(open, address)
     if (typeof connection === "string") {
       this.count(`refused_${connection}`)
       raw.destroy()
@@ -144,9 +151,10 @@ export class Connections {
     }
     this.shaking.delete(peer)
     this.secured.set(socket, connection)
-    const subject = socket.authorized ? socket.getPeerX509Certificate()?.subject : undefined
-    connection.socket.share = this.inFlight.join(subject)
+    const certificate = socket.getPeerX509Certificate()
+    connection.socket.share = this.inFlight.join(socket.authorized ? certificate?.subject : undefined)
     if (socket.authorized) this.table.identify(connection)
+    else if (certificate !== undefined) this.charge(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
@@ -223,8 +231,18 @@ export class Connections {
     request.once("end", () => this.answered.delete(request.socket))
   }
 
-  private release({ socket }: Connection<Open>): void {
-    if (this.shaking.get(socket.peer)?.socket === socket) this.shaking.delete(socket.peer)
+  /** Charges an address for a handshake. If it owes too much, its other handshakes end. */
+  private charge({ origin: { address }, socket }: Connection<Open>): void {
+    if (!this.debts.charge(address, socket.raw.bytesRead, performance.now())) return
+    for (const other of this.shaking.values()) if (other.origin.address === address) this.end(other)
+  }
+
+  private release(connection: Connection<Open>): void {
+    const { socket } = connection
+    if (this.shaking.get(socket.peer)?.socket === socket) {
+      this.shaking.delete(socket.peer)
+      this.charge(connection)
+    }
     if (socket.share !== undefined) {
       this.inFlight.release(socket.counted, socket.share)
       this.inFlight.leave(socket.share)
