@@ -8,7 +8,7 @@
 
 /** The debts of addresses. */
 export interface HandshakeDebts {
-  /** Records a handshake that took so many bytes. Returns whether the address owes too much now and did not before. */
+  /** Charges an address for so many bytes. Returns whether it owes too much now and did not before. */
   readonly charge: (address: string, bytes: number, nowMillis: number) => boolean
   /** Whether a new connection from this address is refused. */
   readonly refuses: (address: string, nowMillis: number) => boolean
@@ -16,11 +16,11 @@ export interface HandshakeDebts {
   readonly size: () => number
 }
 
-/** What a client with a small certificate, or without one, sends at most. */
-const freeBytes = 2048
+/** The bytes of a handshake that cost nothing: about those of a client with a small certificate, or without one. */
+export const freeBytes = 2048
 const millisPerByte = 1
-/** Handshakes of a misconfigured client stay below this debt if it connects once in a few seconds. */
-const toleratedMillis = 32_000
+/** A misconfigured client stays below this debt if it connects once in a few seconds. */
+const toleratedMillis = 8_000
 const maximumMillis = 600_000
 /** An address that owes more is admitted once in this time, so that a few bytes do not lock out its other clients. */
 const admissionMillis = 2000
@@ -38,8 +38,6 @@ export const make = (addresses: number): HandshakeDebts => {
 
   return {
     charge: (address, bytes, now) => {
-      const excess = bytes - freeBytes
-      if (excess <= 0) return false
       let debt = debts.get(address)
       if (debt === undefined) {
         for (const [other, { paidAt }] of debts) {
@@ -50,7 +48,7 @@ export const make = (addresses: number): HandshakeDebts => {
         debts.set(address, debt)
       }
       const before = isHigh(debt, now)
-      debt.paidAt = Math.min(Math.max(debt.paidAt, now) + excess * millisPerByte, now + maximumMillis)
+      debt.paidAt = Math.min(Math.max(debt.paidAt, now) + bytes * millisPerByte, now + maximumMillis)
       return !before && isHigh(debt, now)
     },
     refuses: (address, now) => {

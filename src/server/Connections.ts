@@ -33,14 +33,15 @@ export interface ConnectionLimits {
 }
 
 /**
- * An open connection: the peer's key, the client's in-flight share (known after the handshake), and the places that its
- * requests hold.
+ * An open connection: the peer's key, the client's in-flight share (known after the handshake), the places that its
+ * requests hold, and the bytes of its handshake that are free or charged.
  */
 interface Open {
   readonly raw: Socket
   readonly peer: string
   share: Share | undefined
   counted: number
+  chargedBytes: number
 }
 
 /** The key of a connection: both of its ends. */
@@ -65,6 +66,9 @@ const evictedSeries = (reason: Ending) =>
   })
 
 const shutdownSweepMillis = 200
+
+/** A handshake that takes longer is charged before it ends. */
+const slowHandshakeMillis = 500
 
 /** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
@@ -127,7 +131,8 @@ export class Connections {
       raw.destroy()
       return false
     }
-    const open: Open = { raw, peer: peerOf(raw), share: undefined, counted: 0 }
+    const peer = peerOf(raw)
+    const open: Open = { raw, peer, share: undefined, counted: 0, chargedBytes: HandshakeDebts.freeBytes }
     const address = clientAddress(raw.remoteAddress)
     const connection = this.debts.refuses(address, performance.now()) ? "untrusted" : this.table.admit(open, address)
     if (typeof connection === "string") {
@@ -135,7 +140,7 @@ export class Connections {
       raw.destroy()
       return false
     }
-    this.shaking.set(open.peer, connection)
+    this.shaking.set(peer, connection)
     raw.once("close", () => this.end(connection))
     return true
   }
@@ -198,11 +203,14 @@ export class Connections {
     return this.answered.has(socket)
   }
 
-  /** Ends stalled connections. */
+  /** Ends stalled connections, and charges for slow handshakes. */
   endStalled(): void {
     const requestMillis = Duration.toMillis(this.limits.requestTimeout)
     const responseMillis = Duration.toMillis(this.limits.responseTimeout)
     const keepAliveMillis = Duration.toMillis(this.limits.keepAliveTimeout)
+    // The client may have sent its certificate and not complete the handshake.
+    const slow = performance.now() - slowHandshakeMillis
+    for (const one of this.shaking.values()) if (one.since < slow) this.charge(one)
     // The time limit of serving the request, then that of reading the response.
     this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
     // Node's own time limits start anew when a client sends line ends without a request.
@@ -231,9 +239,12 @@ export class Connections {
     request.once("end", () => this.answered.delete(request.socket))
   }
 
-  /** Charges an address for a handshake. If it owes too much, its other handshakes end. */
+  /** Charges an address for a handshake so far. If it then owes too much, its handshakes in progress end. */
   private charge({ origin: { address }, socket }: Connection<Open>): void {
-    if (!this.debts.charge(address, socket.raw.bytesRead, performance.now())) return
+    const bytes = socket.raw.bytesRead - socket.chargedBytes
+    if (bytes <= 0) return
+    socket.chargedBytes += bytes
+    if (!this.debts.charge(address, bytes, performance.now())) return
     for (const other of this.shaking.values()) if (other.origin.address === address) this.end(other)
   }
 

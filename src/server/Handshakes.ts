@@ -47,8 +47,7 @@ const verdicts: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: "unknown-authority",
   DEPTH_ZERO_SELF_SIGNED_CERT: "unknown-authority",
   UNABLE_TO_GET_CRL: "no-revocation-list",
-  CRL_HAS_EXPIRED: "no-revocation-list",
-  CERT_CHAIN_TOO_LONG: "chain-too-long"
+  CRL_HAS_EXPIRED: "no-revocation-list"
 }
 
 const verdict = (socket: TLSSocket): string => {
