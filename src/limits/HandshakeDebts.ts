@@ -20,7 +20,7 @@ export interface HandshakeDebts {
 export const freeBytes = 2048
 const millisPerByte = 1
 /** A misconfigured client stays below this debt if it connects once in a few seconds. */
-const toleratedMillis = 8_000
+const toleratedMillis = 5_000
 const maximumMillis = 600_000
 /** An address that owes more is admitted once in this time, so that a few bytes do not lock out its other clients. */
 const admissionMillis = 2000

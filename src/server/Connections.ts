@@ -159,7 +159,8 @@ export class Connections {
     const certificate = socket.getPeerX509Certificate()
     connection.socket.share = this.inFlight.join(socket.authorized ? certificate?.subject : undefined)
     if (socket.authorized) this.table.identify(connection)
-    else if (certificate !== undefined) this.charge(connection)
+    // A certificate alone is cheap to verify. The misconfigured client that sends it gets 403 and learns why.
+    else if (certificate?.issuerCertificate !== undefined) this.charge(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */

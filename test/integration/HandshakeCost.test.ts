@@ -115,6 +115,19 @@ for (const tlsClientAuth of ["optional", "require"] as const) {
   })
 }
 
+withService()("an untrusted certificate without a chain", (it) => {
+  it.effect("never makes its address wait", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const from = "127.0.5.5"
+      for (let at = 0; at < 50; at++) {
+        const socket = yield* tlsConnection({ port, from }, "stranger")
+        assert.strictEqual((yield* ask(socket, read)).status, 403)
+      }
+    })
+  )
+})
+
 withService({ tlsHandshakeTimeout: Duration.minutes(1) })("a large handshake that stalls", (it) => {
   it.effect("makes its address wait before the handshake times out", () =>
     Effect.gen(function* () {
