@@ -16,8 +16,11 @@ export interface HandshakeDebts {
   readonly size: () => number
 }
 
-/** The bytes of a handshake that cost nothing: about those of a client with a small certificate, or without one. */
-export const freeBytes = 2048
+/**
+ * The bytes of a handshake that cost nothing: those of a client without a certificate, or with a small one and its CA's.
+ * They have room for one expensive intermediate.
+ */
+export const freeBytes = 3072
 const millisPerByte = 1
 /** A misconfigured client stays below this debt if it connects once in a few seconds. */
 const toleratedMillis = 5_000
