@@ -17,6 +17,7 @@ import {
   type Kind,
   make as makeTable
 } from "../limits/ConnectionTable.ts"
+import * as HandshakeDebts from "../limits/HandshakeDebts.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
@@ -32,14 +33,15 @@ export interface ConnectionLimits {
 }
 
 /**
- * An open connection: the peer's key, the client's in-flight share (known after the handshake), and the places that its
- * requests hold.
+ * An open connection: the peer's key, the client's in-flight share (known after the handshake), the places that its
+ * requests hold, and the bytes of its handshake that are free or charged.
  */
 interface Open {
   readonly raw: Socket
   readonly peer: string
   share: Share | undefined
   counted: number
+  chargedBytes: number
 }
 
 /** The key of a connection: both of its ends. */
@@ -47,10 +49,10 @@ const peerOf = (socket: Socket): string => `${socket.remoteAddress}|${socket.rem
 
 type Ending = Full | "pipelining" | "response_timeout" | "idle"
 
-const refusedSeries = (reason: Full) =>
+const refusedSeries = (reason: Full | "untrusted") =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them.",
+      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
     incremental: true,
     attributes: { reason }
   })
@@ -65,16 +67,23 @@ const evictedSeries = (reason: Ending) =>
 
 const shutdownSweepMillis = 200
 
+/** A handshake that takes longer is charged before it ends. */
+const slowHandshakeMillis = 500
+
 /** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
 
-type Count = (reason: Ending | "refused_total" | "refused_address") => void
+/** The addresses whose debts are in memory, some 200 bytes each. */
+const maxDebtors = 4096
+
+type Count = (reason: Ending | `refused_${Full | "untrusted"}`) => void
 
 /** Counts into the registry of the effect's context. Each series begins at 0, so that alerts can tell 0 from absent. */
 const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   const series = {
     refused_total: refusedSeries("total"),
     refused_address: refusedSeries("address"),
+    refused_untrusted: refusedSeries("untrusted"),
     total: evictedSeries("total"),
     address: evictedSeries("address"),
     pipelining: evictedSeries("pipelining"),
@@ -93,6 +102,7 @@ export class Connections {
   private readonly shaking = new Map<string, Connection<Open>>()
   private readonly secured = new WeakMap<Duplex, Connection<Open>>()
   private readonly answered = new WeakSet<Duplex>()
+  private readonly debts = HandshakeDebts.make(maxDebtors)
   readonly table: ConnectionTable<Open>
   private readonly limits: ConnectionLimits
   private readonly inFlight: InFlight
@@ -121,14 +131,16 @@ export class Connections {
       raw.destroy()
       return false
     }
-    const open: Open = { raw, peer: peerOf(raw), share: undefined, counted: 0 }
-    const connection = this.table.admit(open, clientAddress(raw.remoteAddress))
+    const peer = peerOf(raw)
+    const open: Open = { raw, peer, share: undefined, counted: 0, chargedBytes: HandshakeDebts.freeBytes }
+    const address = clientAddress(raw.remoteAddress)
+    const connection = this.debts.refuses(address, performance.now()) ? "untrusted" : this.table.admit(open, address)
     if (typeof connection === "string") {
       this.count(`refused_${connection}`)
       raw.destroy()
       return false
     }
-    this.shaking.set(open.peer, connection)
+    this.shaking.set(peer, connection)
     raw.once("close", () => this.end(connection))
     return true
   }
@@ -144,9 +156,11 @@ export class Connections {
     }
     this.shaking.delete(peer)
     this.secured.set(socket, connection)
-    const subject = socket.authorized ? socket.getPeerX509Certificate()?.subject : undefined
-    connection.socket.share = this.inFlight.join(subject)
+    const certificate = socket.getPeerX509Certificate()
+    connection.socket.share = this.inFlight.join(socket.authorized ? certificate?.subject : undefined)
     if (socket.authorized) this.table.identify(connection)
+    // A certificate alone is cheap to verify. The misconfigured client that sends it gets 403 and learns why.
+    else if (certificate?.issuerCertificate !== undefined) this.charge(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
@@ -190,11 +204,14 @@ export class Connections {
     return this.answered.has(socket)
   }
 
-  /** Ends stalled connections. */
+  /** Ends stalled connections, and charges for slow handshakes. */
   endStalled(): void {
     const requestMillis = Duration.toMillis(this.limits.requestTimeout)
     const responseMillis = Duration.toMillis(this.limits.responseTimeout)
     const keepAliveMillis = Duration.toMillis(this.limits.keepAliveTimeout)
+    // The client may have sent its certificate and not complete the handshake.
+    const slow = performance.now() - slowHandshakeMillis
+    for (const one of this.shaking.values()) if (one.since < slow) this.charge(one)
     // The time limit of serving the request, then that of reading the response.
     this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
     // Node's own time limits start anew when a client sends line ends without a request.
@@ -223,8 +240,21 @@ export class Connections {
     request.once("end", () => this.answered.delete(request.socket))
   }
 
-  private release({ socket }: Connection<Open>): void {
-    if (this.shaking.get(socket.peer)?.socket === socket) this.shaking.delete(socket.peer)
+  /** Charges an address for a handshake so far. If it then owes too much, its handshakes in progress end. */
+  private charge({ origin: { address }, socket }: Connection<Open>): void {
+    const bytes = socket.raw.bytesRead - socket.chargedBytes
+    if (bytes <= 0) return
+    socket.chargedBytes += bytes
+    if (!this.debts.charge(address, bytes, performance.now())) return
+    for (const other of this.shaking.values()) if (other.origin.address === address) this.end(other)
+  }
+
+  private release(connection: Connection<Open>): void {
+    const { socket } = connection
+    if (this.shaking.get(socket.peer)?.socket === socket) {
+      this.shaking.delete(socket.peer)
+      this.charge(connection)
+    }
     if (socket.share !== undefined) {
       this.inFlight.release(socket.counted, socket.share)
       this.inFlight.leave(socket.share)

@@ -13,6 +13,7 @@ import * as ReadPath from "../http/ReadPath.ts"
 import { requestId, type RequestLimits } from "../http/RequestForm.ts"
 import * as ResourceHandlers from "../http/ResourceHandlers.ts"
 import * as ServiceHandlers from "../http/ServiceHandlers.ts"
+import * as ChainDepth from "../identity/ChainDepth.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { ServerTls } from "../identity/ServerTls.ts"
 import { contextOptions, type TlsMaterial } from "../identity/Tls.ts"
@@ -146,6 +147,7 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
   Layer.effect(
     Server,
     Effect.gen(function* () {
+      yield* ChainDepth.bound
       const tls = (yield* ServerTls).current()
       const identities = yield* ClientIdentity
       const observer = yield* RequestObserver
