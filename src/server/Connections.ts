@@ -2,13 +2,14 @@
  * The connection guard: limits the number of open connections, evicts the least useful one at a limit, and ends stalled
  * ones.
  */
-import { Duration, Effect, Metric } from "effect"
+import { Clock, Duration, Effect, Metric } from "effect"
 import * as Metrics from "../observability/Metrics.ts"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
+import { ClientIdentity } from "../identity/Identity.ts"
 import { clientAddress } from "../limits/ClientAddress.ts"
 import {
   type Connection,
@@ -85,6 +86,9 @@ const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   return (reason) => series[reason].updateUnsafe(1, services)
 })
 
+/** The user of a connection whose handshake is complete; `undefined` for an unidentified client. */
+type UserOf = (socket: TLSSocket) => string | undefined
+
 type Shed = Effect.Success<typeof ShedResponse.make>
 
 /** The connections of one server. */
@@ -95,12 +99,14 @@ export class Connections {
   private readonly answered = new WeakSet<Duplex>()
   readonly table: ConnectionTable<Open>
   private readonly limits: ConnectionLimits
+  private readonly userOf: UserOf
   private readonly inFlight: InFlight
   private readonly shed: Shed
   private readonly count: Count
 
-  constructor(limits: ConnectionLimits, inFlight: InFlight, shed: Shed, count: Count) {
+  constructor(limits: ConnectionLimits, userOf: UserOf, inFlight: InFlight, shed: Shed, count: Count) {
     this.limits = limits
+    this.userOf = userOf
     this.inFlight = inFlight
     this.shed = shed
     this.count = count
@@ -144,9 +150,9 @@ export class Connections {
     }
     this.shaking.delete(peer)
     this.secured.set(socket, connection)
-    const subject = socket.authorized ? socket.getPeerX509Certificate()?.subject : undefined
-    connection.socket.share = this.inFlight.join(subject)
-    if (socket.authorized) this.table.identify(connection)
+    const user = this.userOf(socket)
+    connection.socket.share = this.inFlight.join(user)
+    if (user !== undefined) this.table.identify(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
@@ -254,10 +260,14 @@ export class Connections {
 /**
  * Follows the server's connections for as long as the scope is open.
  *
- * Here a client counts as identified once TLS has accepted its certificate. `ClientIdentity` decides for each request.
+ * A connection belongs to the user that `ClientIdentity` names after the handshake. An identity that ends later gets
+ * refusals, and the connection closes.
  */
 export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
-  const connections = new Connections(limits, inFlight, yield* ShedResponse.make, yield* makeCount)
+  const identities = yield* ClientIdentity
+  const clock = yield* Clock.Clock
+  const userOf = (socket: TLSSocket) => identities.of(socket, clock.currentTimeMillisUnsafe())?.user
+  const connections = new Connections(limits, userOf, inFlight, yield* ShedResponse.make, yield* makeCount)
   server.on("secureConnection", (socket) => connections.secure(socket))
   const sweepMillis = Math.max(1, Math.min(1000, Math.floor(Duration.toMillis(limits.responseTimeout) / 4)))
   const sweep = Effect.sync(() => connections.endStalled())

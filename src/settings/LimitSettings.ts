@@ -44,7 +44,7 @@ export const limits = {
     "MAX_IN_FLIGHT",
     Kind.integer(1, 1_000_000),
     "1024",
-    "Maximum requests in flight without probes; beyond it 503. A certificate subject gets half, all unidentified clients a sixteenth."
+    "Maximum requests in flight without probes; beyond it 503. A user gets half, all unidentified clients a sixteenth."
   ),
   maxClusterWrites: withDefault(
     "MAX_CLUSTER_WRITES",
