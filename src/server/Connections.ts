@@ -26,6 +26,8 @@ import { spend } from "./SpentConnection.ts"
 export interface ConnectionLimits {
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
+  /** Unset: half of all connections. */
+  readonly maxConnectionsPerUser: number | undefined
   readonly maxPipelinedRequests: number
   readonly requestTimeout: Duration.Duration
   readonly responseTimeout: Duration.Duration
@@ -51,7 +53,7 @@ type Ending = Full | "pipelining" | "response_timeout" | "idle"
 const refusedSeries = (reason: Full) =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them.",
+      "New connections closed at once: the limit (in `total`, of one `address` or of one `user`) was reached and none could be ended for them.",
     incremental: true,
     attributes: { reason }
   })
@@ -59,25 +61,30 @@ const refusedSeries = (reason: Full) =>
 const evictedSeries = (reason: Ending) =>
   Metric.counter("connections_evicted_total", {
     description:
-      "Connections ended by the service: to make room for a new one (in `total` or of one `address`), for too many pipelined requests, for a response that was not read, for being idle.",
+      "Connections ended by the service: to make room for a new one (in `total`, of one `address` or of one `user`), for too many pipelined requests, for a response that was not read, for being idle.",
     incremental: true,
     attributes: { reason }
   })
+
+const idleKinds: ReadonlyArray<Kind> = ["silent", "handshakes", "strangers", "identified"]
+const answeredKinds: ReadonlyArray<Kind> = ["strangersAnswered", "identifiedAnswered"]
 
 const shutdownSweepMillis = 200
 
 /** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
 
-type Count = (reason: Ending | "refused_total" | "refused_address") => void
+type Count = (reason: Ending | `refused_${Full}`) => void
 
 /** Counts into the registry of the effect's context. Each series begins at 0, so that alerts can tell 0 from absent. */
 const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   const series = {
     refused_total: refusedSeries("total"),
     refused_address: refusedSeries("address"),
+    refused_user: refusedSeries("user"),
     total: evictedSeries("total"),
     address: evictedSeries("address"),
+    user: evictedSeries("user"),
     pipelining: evictedSeries("pipelining"),
     response_timeout: evictedSeries("response_timeout"),
     idle: evictedSeries("idle")
@@ -111,7 +118,9 @@ export class Connections {
     this.shed = shed
     this.count = count
     this.table = makeTable<Open>(
-      limits,
+      { ...limits, maxConnectionsPerUser: limits.maxConnectionsPerUser ?? Math.ceil(limits.maxConnections / 2) },
+      // The server's first bytes are its response to a complete ClientHello. Node has no event for it.
+      ({ raw }) => raw.bytesWritten > 0,
       (connection, reason) => {
         this.release(connection)
         count(reason)
@@ -139,7 +148,7 @@ export class Connections {
     return true
   }
 
-  /** Registers a completed handshake. */
+  /** Registers a completed handshake, and destroys a connection of a user that has too many. */
   secure(socket: TLSSocket): void {
     const peer = peerOf(socket)
     const connection = this.shaking.get(peer)
@@ -151,8 +160,13 @@ export class Connections {
     this.shaking.delete(peer)
     this.secured.set(socket, connection)
     const user = this.userOf(socket)
+    const full = this.table.secure(connection, user)
+    if (full !== undefined) {
+      this.count(`refused_${full}`)
+      this.end(connection)
+      return
+    }
     connection.socket.share = this.inFlight.join(user)
-    if (user !== undefined) this.table.identify(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
@@ -202,9 +216,9 @@ export class Connections {
     const responseMillis = Duration.toMillis(this.limits.responseTimeout)
     const keepAliveMillis = Duration.toMillis(this.limits.keepAliveTimeout)
     // The time limit of serving the request, then that of reading the response.
-    this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
+    this.evictOlder(answeredKinds, requestMillis + responseMillis, "response_timeout")
     // Node's own time limits start anew when a client sends line ends without a request.
-    this.evictOlder(["strangers", "identified"], keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
+    this.evictOlder(idleKinds, keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
   }
 
   /** Ends idle connections repeatedly, and the others after `withinMillis`. Never succeeds. */
@@ -215,10 +229,8 @@ export class Connections {
           for (let one = this.table.oldest(kind); one !== undefined; one = this.table.oldest(kind)) this.end(one)
         }
       })
-    const endIdle = Effect.forever(
-      Effect.andThen(endAll(["strangers", "identified"]), Effect.sleep(shutdownSweepMillis))
-    )
-    const endOthers = Effect.delay(endAll(["strangersAnswered", "identifiedAnswered"]), withinMillis)
+    const endIdle = Effect.forever(Effect.andThen(endAll(idleKinds), Effect.sleep(shutdownSweepMillis)))
+    const endOthers = Effect.delay(endAll(answeredKinds), withinMillis)
     return Effect.andThen(Effect.forkChild(endOthers), endIdle)
   }
 
