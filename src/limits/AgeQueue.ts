@@ -18,10 +18,11 @@ export const place = <A>(item: A): Place<A> => ({ item, before: undefined, after
 export interface AgeQueue<A> {
   oldest: Place<A> | undefined
   newest: Place<A> | undefined
+  length: number
 }
 
 /** An empty queue. */
-export const make = <A>(): AgeQueue<A> => ({ oldest: undefined, newest: undefined })
+export const make = <A>(): AgeQueue<A> => ({ oldest: undefined, newest: undefined, length: 0 })
 
 /** Removes a place from its queue, if it is in one. */
 export const leave = <A>(one: Place<A>): void => {
@@ -31,6 +32,7 @@ export const leave = <A>(one: Place<A>): void => {
   else one.before.after = one.after
   if (one.after === undefined) queue.newest = one.before
   else one.after.before = one.before
+  queue.length--
   one.before = undefined
   one.after = undefined
   one.queue = undefined
@@ -44,4 +46,5 @@ export const join = <A>(queue: AgeQueue<A>, one: Place<A>): void => {
   if (queue.newest === undefined) queue.oldest = one
   else queue.newest.after = one
   queue.newest = one
+  queue.length++
 }

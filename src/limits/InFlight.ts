@@ -15,7 +15,7 @@ const isProbe = (target: string): boolean =>
 
 /** One client's in-flight share, across all its connections: its limit and the requests in flight. */
 export interface Share {
-  readonly subject: string | undefined
+  readonly user: string | undefined
   readonly maximum: number
   connections: number
   taken: number
@@ -24,10 +24,10 @@ export interface Share {
 /** The places for requests in flight. A request holds its place until its response has left. */
 export interface InFlight {
   /**
-   * The share of a connection's client, by the subject of its certificate. All clients without a valid certificate
-   * (`undefined`) have one share together. `leave` gives it back.
+   * The share of a connection's user, whichever certificates the user has. All unidentified clients (`undefined`) have
+   * one share together. `leave` gives it back.
    */
-  readonly join: (subject: string | undefined) => Share
+  readonly join: (user: string | undefined) => Share
   readonly leave: (share: Share) => void
   /**
    * Takes a place for a request; `release` gives it back. A probe takes none and is always admitted: a busy instance must
@@ -53,7 +53,7 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
   const shedUnidentified = shedSeries(false)
   for (const series of [shedIdentified, shedUnidentified]) series.updateUnsafe(0, services)
   const unidentified: Share = {
-    subject: undefined,
+    user: undefined,
     maximum: Math.ceil(maximum / unidentifiedPart),
     connections: 0,
     taken: 0
@@ -68,16 +68,16 @@ export const make = Effect.fnUntraced(function* (maximum: number) {
     () => taken
   )
   return {
-    join: (subject) => {
-      const known = subject === undefined ? unidentified : users.get(subject)
-      const share = known ?? { subject, maximum: Math.ceil(maximum / userPart), connections: 0, taken: 0 }
-      if (subject !== undefined) users.set(subject, share)
+    join: (user) => {
+      const known = user === undefined ? unidentified : users.get(user)
+      const share = known ?? { user, maximum: Math.ceil(maximum / userPart), connections: 0, taken: 0 }
+      if (user !== undefined) users.set(user, share)
       share.connections++
       return share
     },
     leave: (share) => {
       share.connections--
-      if (share.connections === 0 && share.subject !== undefined) users.delete(share.subject)
+      if (share.connections === 0 && share.user !== undefined) users.delete(share.user)
     },
     admit: (target, share) => {
       if (isProbe(target)) return "exempt"

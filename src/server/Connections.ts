@@ -2,7 +2,7 @@
  * The connection guard: limits the number of open connections, evicts the least useful one at a limit, and ends stalled
  * ones.
  */
-import { Duration, Effect, Metric } from "effect"
+import { Clock, Duration, Effect, Metric } from "effect"
 import * as Metrics from "../observability/Metrics.ts"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
@@ -10,6 +10,7 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import { clientAddress } from "../identity/ClientAddress.ts"
+import { ClientIdentity } from "../identity/Identity.ts"
 import {
   type Connection,
   type ConnectionTable,
@@ -26,6 +27,8 @@ import { spend } from "./SpentConnection.ts"
 export interface ConnectionLimits {
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
+  /** Unset: half of all connections. */
+  readonly maxConnectionsPerUser: number | undefined
   readonly maxPipelinedRequests: number
   readonly requestTimeout: Duration.Duration
   readonly responseTimeout: Duration.Duration
@@ -52,7 +55,7 @@ type Ending = Full | "pipelining" | "response_timeout" | "idle"
 const refusedSeries = (reason: Full | "untrusted") =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total` or of one `address`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
+      "New connections closed at once: the limit (in `total`, of one `address` or of one `user`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
     incremental: true,
     attributes: { reason }
   })
@@ -60,10 +63,13 @@ const refusedSeries = (reason: Full | "untrusted") =>
 const evictedSeries = (reason: Ending) =>
   Metric.counter("connections_evicted_total", {
     description:
-      "Connections ended by the service: to make room for a new one (in `total` or of one `address`), for too many pipelined requests, for a response that was not read, for being idle.",
+      "Connections ended by the service: to make room for a new one (in `total`, of one `address` or of one `user`), for too many pipelined requests, for a response that was not read, for being idle.",
     incremental: true,
     attributes: { reason }
   })
+
+const idleKinds: ReadonlyArray<Kind> = ["silent", "handshakes", "strangers", "identified"]
+const answeredKinds: ReadonlyArray<Kind> = ["strangersAnswered", "identifiedAnswered"]
 
 const shutdownSweepMillis = 200
 
@@ -84,8 +90,10 @@ const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
     refused_total: refusedSeries("total"),
     refused_address: refusedSeries("address"),
     refused_untrusted: refusedSeries("untrusted"),
+    refused_user: refusedSeries("user"),
     total: evictedSeries("total"),
     address: evictedSeries("address"),
+    user: evictedSeries("user"),
     pipelining: evictedSeries("pipelining"),
     response_timeout: evictedSeries("response_timeout"),
     idle: evictedSeries("idle")
@@ -93,6 +101,9 @@ const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
   for (const one of Object.values(series)) one.updateUnsafe(0, services)
   return (reason) => series[reason].updateUnsafe(1, services)
 })
+
+/** The user of a connection whose handshake is complete; `undefined` for an unidentified client. */
+type UserOf = (socket: TLSSocket) => string | undefined
 
 type Shed = Effect.Success<typeof ShedResponse.make>
 
@@ -105,17 +116,21 @@ export class Connections {
   private readonly debts = HandshakeDebts.make(maxDebtors)
   readonly table: ConnectionTable<Open>
   private readonly limits: ConnectionLimits
+  private readonly userOf: UserOf
   private readonly inFlight: InFlight
   private readonly shed: Shed
   private readonly count: Count
 
-  constructor(limits: ConnectionLimits, inFlight: InFlight, shed: Shed, count: Count) {
+  constructor(limits: ConnectionLimits, userOf: UserOf, inFlight: InFlight, shed: Shed, count: Count) {
     this.limits = limits
+    this.userOf = userOf
     this.inFlight = inFlight
     this.shed = shed
     this.count = count
     this.table = makeTable<Open>(
-      limits,
+      { ...limits, maxConnectionsPerUser: limits.maxConnectionsPerUser ?? Math.ceil(limits.maxConnections / 2) },
+      // The server's first bytes are its response to a complete ClientHello. Node has no event for it.
+      ({ raw }) => raw.bytesWritten > 0,
       (connection, reason) => {
         this.release(connection)
         count(reason)
@@ -145,7 +160,7 @@ export class Connections {
     return true
   }
 
-  /** Registers a completed handshake. */
+  /** Registers a completed handshake, and destroys a connection of a user that has too many. */
   secure(socket: TLSSocket): void {
     const peer = peerOf(socket)
     const connection = this.shaking.get(peer)
@@ -156,11 +171,16 @@ export class Connections {
     }
     this.shaking.delete(peer)
     this.secured.set(socket, connection)
-    const certificate = socket.getPeerX509Certificate()
-    connection.socket.share = this.inFlight.join(socket.authorized ? certificate?.subject : undefined)
-    if (socket.authorized) this.table.identify(connection)
+    const user = this.userOf(socket)
+    const full = this.table.secure(connection, user)
+    if (full !== undefined) {
+      this.count(`refused_${full}`)
+      this.end(connection)
+      return
+    }
+    connection.socket.share = this.inFlight.join(user)
     // A certificate alone is cheap to verify. The misconfigured client that sends it gets 403 and learns why.
-    else if (certificate?.issuerCertificate !== undefined) this.charge(connection)
+    if (!socket.authorized && socket.getPeerX509Certificate()?.issuerCertificate !== undefined) this.charge(connection)
   }
 
   /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
@@ -213,9 +233,9 @@ export class Connections {
     const slow = performance.now() - slowHandshakeMillis
     for (const one of this.shaking.values()) if (one.since < slow) this.charge(one)
     // The time limit of serving the request, then that of reading the response.
-    this.evictOlder(["strangersAnswered", "identifiedAnswered"], requestMillis + responseMillis, "response_timeout")
+    this.evictOlder(answeredKinds, requestMillis + responseMillis, "response_timeout")
     // Node's own time limits start anew when a client sends line ends without a request.
-    this.evictOlder(["strangers", "identified"], keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
+    this.evictOlder(idleKinds, keepAliveMillis + keepAliveBufferMillis + requestMillis, "idle")
   }
 
   /** Ends idle connections repeatedly, and the others after `withinMillis`. Never succeeds. */
@@ -226,10 +246,8 @@ export class Connections {
           for (let one = this.table.oldest(kind); one !== undefined; one = this.table.oldest(kind)) this.end(one)
         }
       })
-    const endIdle = Effect.forever(
-      Effect.andThen(endAll(["strangers", "identified"]), Effect.sleep(shutdownSweepMillis))
-    )
-    const endOthers = Effect.delay(endAll(["strangersAnswered", "identifiedAnswered"]), withinMillis)
+    const endIdle = Effect.forever(Effect.andThen(endAll(idleKinds), Effect.sleep(shutdownSweepMillis)))
+    const endOthers = Effect.delay(endAll(answeredKinds), withinMillis)
     return Effect.andThen(Effect.forkChild(endOthers), endIdle)
   }
 
@@ -241,12 +259,12 @@ export class Connections {
   }
 
   /** Charges an address for a handshake so far. If it then owes too much, its handshakes in progress end. */
-  private charge({ origin: { address }, socket }: Connection<Open>): void {
+  private charge({ origin: { key: address }, socket }: Connection<Open>): void {
     const bytes = socket.raw.bytesRead - socket.chargedBytes
     if (bytes <= 0) return
     socket.chargedBytes += bytes
     if (!this.debts.charge(address, bytes, performance.now())) return
-    for (const other of this.shaking.values()) if (other.origin.address === address) this.end(other)
+    for (const other of this.shaking.values()) if (other.origin.key === address) this.end(other)
   }
 
   private release(connection: Connection<Open>): void {
@@ -284,10 +302,14 @@ export class Connections {
 /**
  * Follows the server's connections for as long as the scope is open.
  *
- * Here a client counts as identified once TLS has accepted its certificate. `ClientIdentity` decides for each request.
+ * A connection belongs to the user that `ClientIdentity` names after the handshake. An identity that ends later gets
+ * refusals, and the connection closes.
  */
 export const follow = Effect.fnUntraced(function* (server: Server, limits: ConnectionLimits, inFlight: InFlight) {
-  const connections = new Connections(limits, inFlight, yield* ShedResponse.make, yield* makeCount)
+  const identities = yield* ClientIdentity
+  const clock = yield* Clock.Clock
+  const userOf = (socket: TLSSocket) => identities.of(socket, clock.currentTimeMillisUnsafe())?.user
+  const connections = new Connections(limits, userOf, inFlight, yield* ShedResponse.make, yield* makeCount)
   server.on("secureConnection", (socket) => connections.secure(socket))
   const sweepMillis = Math.max(1, Math.min(1000, Math.floor(Duration.toMillis(limits.responseTimeout) / 4)))
   const sweep = Effect.sync(() => connections.endStalled())

@@ -34,6 +34,11 @@ export const limits = {
     "1024",
     "The same for one address (IPv6: a /64 network). A proxy counts as one."
   ),
+  maxConnectionsPerUser: optional(
+    "MAX_CONNECTIONS_PER_USER",
+    Kind.integer(1, 1_000_000),
+    "The same for one user, over all its certificates and addresses. Unset: half of `MAX_CONNECTIONS`."
+  ),
   maxPipelinedRequests: withDefault(
     "MAX_PIPELINED_REQUESTS",
     Kind.integer(1, 1000),
@@ -44,7 +49,7 @@ export const limits = {
     "MAX_IN_FLIGHT",
     Kind.integer(1, 1_000_000),
     "1024",
-    "Maximum requests in flight without probes; beyond it 503. A certificate subject gets half, all unidentified clients a sixteenth."
+    "Maximum requests in flight without probes; beyond it 503. A user gets half, all unidentified clients a sixteenth."
   ),
   maxResponseBytes: withDefault(
     "MAX_RESPONSE_BYTES",

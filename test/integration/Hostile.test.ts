@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { attack, type Reads, steadyReads } from "../support/Attack.ts"
+import { tlsConnection } from "../support/Sockets.ts"
 import { demoSettings, start } from "../support/Process.ts"
 
 /** The last tally that an attacker prints. */
@@ -58,6 +59,32 @@ describe("under attack by dribbling connections and flooding clients without a c
           tallies.reduce((sum, { answers }) => sum + answers, 0),
           100
         )
+      })
+    )
+  }
+})
+
+describe("under a flood of new connections that send nothing", () => {
+  for (const [name, sources] of [
+    ["from many addresses", 50],
+    ["from the client's own address only", 1]
+  ] as const) {
+    it.live(`new clients get through although one user has all the connections it may have: ${name}`, () =>
+      Effect.gen(function* () {
+        const service = yield* start({
+          ...demoSettings,
+          MAX_CONNECTIONS: "96",
+          MAX_CONNECTIONS_PER_ADDRESS: "96"
+        })
+        const port = yield* service.port
+        yield* service.printed("Ready")
+        // More idle connections of one user than there are places.
+        const idle = yield* Effect.forEach(Array.from({ length: 100 }), () => tlsConnection({ port }, "admin"))
+        const attacker = yield* attack(port, { bare: 600, sources })
+        // The service is full of the attacker's connections once the attacker has printed its first tally.
+        yield* attacker.printed("\n")
+        expectAll(yield* steadyReads(port, { perSecond: 50, count: 250, keptAlive: false }))
+        assert.isAtLeast(idle.filter(({ destroyed }) => !destroyed).length, 40)
       })
     )
   }

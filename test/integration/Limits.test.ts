@@ -30,7 +30,7 @@ const dribble = (socket: Socket, text: string): Effect.Effect<void> =>
   })
 
 /** A write, which takes as long as the cluster. */
-const put = (port: number) => send(port, { client: "admin", method: "PUT", path: write })
+const put = (port: number, client: "admin" | "viewer" = "admin") => send(port, { client, method: "PUT", path: write })
 
 withService({ tlsHandshakeTimeout: Duration.millis(300) })("TLS_HANDSHAKE_TIMEOUT", (it) => {
   it.effect("closes a connection that sends nothing, half a ClientHello, or one byte after another", () =>
@@ -183,37 +183,81 @@ withService({ maxConnections: 8 })("MAX_CONNECTIONS", (it) => {
     })
   )
 
-  it.effect("refuses a new connection rather than close one with a request in flight", () =>
+  it.effect("closes the connection that has been idle the longest if all others are identified", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
-      const { faults } = yield* EmbeddedKube
-      const before = yield* measured("connections_refused_total", { reason: "total" })
-      yield* faults.hang(true)
-      const writes = yield* Effect.forEach(Array.from({ length: 8 }), () => Effect.forkChild(put(port)))
-      yield* untilMeasured("cluster_writes_present", 8)
-      const refused = yield* times(5, () => Effect.flip(tlsConnection({ port }, "viewer")))
-      assert.strictEqual(refused.length, 5)
-      assert.isAtLeast((yield* measured("connections_refused_total", { reason: "total" })) - before, 5)
-      assert.strictEqual(yield* measured("cluster_writes_present"), 8)
-      yield* faults.hang(false)
-      for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
-      yield* nothingLeft
-    })
-  )
-
-  it.effect("closes the connection that has been idle the longest if all are identified", () =>
-    Effect.gen(function* () {
-      const { port } = yield* TestService
-      const pool = yield* Effect.forEach(Array.from({ length: 8 }), () => tlsConnection({ port }, "viewer"))
+      const clients = ["viewer", "viewer", "viewer", "viewer", "admin", "admin", "admin"] as const
+      const pool = yield* Effect.forEach(clients, (client) => tlsConnection({ port }, client))
       for (const socket of pool) assert.strictEqual((yield* ask(socket, read)).status, 200)
       const [first, second, ...others] = pool
       assert.isDefined(first)
       assert.isDefined(second)
       assert.strictEqual((yield* ask(first, read)).status, 200)
-      const newcomer = yield* tlsConnection({ port }, "viewer")
+      const newcomer = yield* tlsConnection({ port }, "nobody")
       yield* closed(second)
       for (const socket of [newcomer, first, ...others]) assert.strictEqual((yield* ask(socket, read)).status, 200)
       for (const socket of [newcomer, ...pool]) socket.destroy()
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("keeps places for handshakes and probes while identified clients have requests in flight", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const { faults } = yield* EmbeddedKube
+      const before = yield* measured("connections_refused_total", { reason: "total" })
+      yield* faults.hang(true)
+      const writes = yield* Effect.forEach(
+        ["viewer", "viewer", "viewer", "viewer", "admin", "admin", "admin"] as const,
+        (client) => Effect.forkChild(put(port, client))
+      )
+      yield* untilMeasured("cluster_writes_present", 7)
+      for (let at = 0; at < 5; at++) yield* closed(yield* tlsConnection({ port }, "nobody"))
+      assert.strictEqual((yield* measured("connections_refused_total", { reason: "total" })) - before, 5)
+      assert.strictEqual((yield* send(port, { client: "none", path: "/livez" })).status, 200)
+      assert.strictEqual(yield* measured("cluster_writes_present"), 7)
+      yield* faults.hang(false)
+      for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
+      yield* nothingLeft
+    })
+  )
+})
+
+withService({ maxConnections: 16, maxConnectionsPerUser: 4 })("MAX_CONNECTIONS_PER_USER", (it) => {
+  it.effect("closes the user's connection that has been idle the longest, and none of other users", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const before = yield* measured("connections_evicted_total", { reason: "user" })
+      const other = yield* tlsConnection({ port }, "admin")
+      const pool = yield* Effect.forEach(Array.from({ length: 4 }), (_, at) =>
+        tlsConnection({ port, from: `127.0.5.${1 + at}` }, "viewer")
+      )
+      for (const socket of pool) assert.strictEqual((yield* ask(socket, read)).status, 200)
+      const newcomer = yield* tlsConnection({ port }, "viewer")
+      const [first, ...others] = pool
+      assert.isDefined(first)
+      yield* closed(first)
+      for (const socket of [newcomer, other, ...others]) assert.strictEqual((yield* ask(socket, read)).status, 200)
+      assert.strictEqual((yield* measured("connections_evicted_total", { reason: "user" })) - before, 1)
+      for (const socket of [newcomer, other, ...pool]) socket.destroy()
+      yield* nothingLeft
+    })
+  )
+
+  it.effect("refuses a new connection rather than close one with a request in flight", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const { faults } = yield* EmbeddedKube
+      const before = yield* measured("connections_refused_total", { reason: "user" })
+      yield* faults.hang(true)
+      const writes = yield* Effect.forEach(Array.from({ length: 4 }), () => Effect.forkChild(put(port)))
+      yield* untilMeasured("cluster_writes_present", 4)
+      for (let at = 0; at < 5; at++) yield* closed(yield* tlsConnection({ port }, "admin"))
+      assert.strictEqual((yield* measured("connections_refused_total", { reason: "user" })) - before, 5)
+      assert.strictEqual((yield* send(port, { client: "viewer", path: read })).status, 200)
+      assert.strictEqual(yield* measured("cluster_writes_present"), 4)
+      yield* faults.hang(false)
+      for (const fiber of writes) assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
       yield* nothingLeft
     })
   )

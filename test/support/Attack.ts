@@ -9,12 +9,13 @@ export interface Attack {
   readonly flooders?: number
   readonly pipelined?: number
   readonly sources?: number
+  readonly bare?: number
 }
 
 /** Attacks the service at `port` from another process, which ends with the scope. */
 export const attack = (
   port: number,
-  { handshakes = 0, headers = 0, flooders = 0, pipelined = 1, sources = 8 }: Attack
+  { handshakes = 0, headers = 0, flooders = 0, pipelined = 1, sources = 8, bare = 0 }: Attack
 ) =>
   start(
     {
@@ -23,7 +24,8 @@ export const attack = (
       HEADERS: String(headers),
       FLOODERS: String(flooders),
       PIPELINED: String(pipelined),
-      SOURCES: String(sources)
+      SOURCES: String(sources),
+      BARE: String(bare)
     },
     "test/support/Attackers.ts"
   )

@@ -1,8 +1,9 @@
 /**
  * A program that attacks the service at `PORT` as a client without a certificate can: `HANDSHAKES` connections stall in
  * their handshake, `HEADERS` connections dribble a header block, and `FLOODERS` clients send requests as fast as the
- * responses arrive, `PIPELINED` in a packet. They come from `SOURCES` addresses and reopen what is closed. Each second
- * the program prints the open connections of each kind, the responses and the connections opened so far.
+ * responses arrive, `PIPELINED` in a packet. They come from `SOURCES` addresses and reopen what is closed. `BARE` new
+ * connections a second never send anything. Each second the program prints the open connections of each kind, the
+ * responses and the connections opened so far.
  */
 import { Config, Effect, Schema } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -14,6 +15,7 @@ import { clientOptions } from "./Pki.ts"
 /** The first bytes of a ClientHello that announces 508 more bytes. */
 const halfHello = Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
 const reopenMillis = 250
+const bareMillis = 20
 
 const tallies = { handshakes: 0, headers: 0, flooders: 0, answers: 0, opened: 0 }
 
@@ -54,6 +56,7 @@ const main = Effect.gen(function* () {
   }
   const pipelined = yield* number("PIPELINED")
   const sources = yield* number("SOURCES")
+  const bare = yield* number("BARE")
   const options = { host: "127.0.0.1", port, ...clientOptions("none") }
   let attempts = 0
   // With one source, attackers share the address of the measured clients.
@@ -91,6 +94,14 @@ const main = Effect.gen(function* () {
       socket.write(halfHello)
       return dribble(socket, "\0")
     })
+  }
+  if (bare > 0) {
+    setInterval(() => {
+      for (let at = 0; at < (bare * bareMillis) / 1000; at++) {
+        const socket = tcp(() => tallies.opened++)
+        socket.on("error", () => socket.destroy())
+      }
+    }, bareMillis)
   }
   yield* Effect.forever(
     Effect.andThen(

@@ -2,6 +2,7 @@ import { Effect, Layer } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { authority, type Issued } from "./Authority.ts"
 import { eventually } from "./Eventually.ts"
 import type { Party } from "./Pki.ts"
@@ -41,6 +42,7 @@ export const service = Effect.fnUntraced(function* (first: Files, overrides: Ove
     })
   )
   const { port, tls } = yield* Effect.provide(TestService, services)
+  const kube = yield* Effect.provide(EmbeddedKube, services)
   /** Writes the files and waits until they are in use. */
   const change = Effect.fnUntraced(function* (files: Files) {
     const before = tls.current()
@@ -50,6 +52,7 @@ export const service = Effect.fnUntraced(function* (first: Files, overrides: Ove
   const as = (client: Issued): Party => ({ ...client, ca: root.cert })
   return {
     port,
+    kube,
     change,
     connect: (client: Issued, session?: Buffer) => tlsConnection({ port }, as(client), session)
   }
