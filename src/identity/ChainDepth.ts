@@ -4,7 +4,7 @@
  * Node's verify callback accepts every error (VerifyCallback in src/crypto/crypto_common.cc): with `optional` and with
  * `require`, OpenSSL completes the verification of a chain that no trusted CA has signed, on the event loop. A client may
  * send 100 kB, that is 78 intermediates with RSA keys of 3,072 bits and public exponents of the same size. That took 560 ms
- * of CPU for each handshake, and takes 35 ms with this bound; see bench/HostileChain.ts.
+ * of CPU for each handshake, and takes 42 ms with this bound; see bench/HostileChain.ts.
  *
  * Node has no option for the depth (https://github.com/nodejs/node/issues/39208). OpenSSL has: for the certificate of a
  * client it looks up the verification parameters named `ssl_client`, first in a table that the process may add to. So this
