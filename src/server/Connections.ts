@@ -76,6 +76,27 @@ const shutdownSweepMillis = 200
 /** A handshake that takes longer is charged before it ends. */
 const slowHandshakeMillis = 500
 
+/** Whether a response means that the client sends too much. */
+const isOverload = (status: number): boolean => status === 429 || status === 503
+
+/**
+ * Whether a request asks for another protocol. Node's parser then drops the rest of the packet, although
+ * `shouldUpgradeCallback` refuses (onParserExecuteCommon in lib/_http_server.js, Node 26). A request in it would get no
+ * response, and the next response would be taken for it.
+ */
+const asksForUpgrade = ({ headers }: IncomingMessage): boolean =>
+  headers.upgrade !== undefined && /\bupgrade\b/i.test(headers.connection ?? "")
+
+/** How long nothing is read from an unidentified client that sent too much. */
+const restMillis = 1000
+
+/** Stops reading for a while. A refusal costs as much as a read, and an unidentified client can ask for any number. */
+const rest = (socket: Socket): void => {
+  if (socket.isPaused()) return
+  socket.pause()
+  setTimeout(() => socket.resume(), restMillis).unref()
+}
+
 /** Node adds this to `keepAliveTimeout`. */
 const keepAliveBufferMillis = 1000
 
@@ -200,11 +221,13 @@ export class Connections {
     response.on("finish", () => {
       if (!connection.open) return
       this.table.answered(connection)
+      if (share.user === undefined && admission !== "exempt" && isOverload(response.statusCode)) rest(request.socket)
       if (admission !== "counted") return
       connection.socket.counted--
       this.inFlight.release(1, share)
     })
     if (ShedResponse.announcesBody(request)) this.followBody(request, response)
+    if (asksForUpgrade(request)) response.shouldKeepAlive = false
     if (admission === "shed") this.shed(request, response)
     return admission !== "shed"
   }

@@ -2,6 +2,8 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { type Answer, agent, send } from "../support/Https.ts"
 import type { Client } from "../support/Pki.ts"
+import { eventually } from "../support/Eventually.ts"
+import { tlsConnection } from "../support/Sockets.ts"
 import { TestService, withService } from "../support/TestService.ts"
 
 const read = "/namespaces/personal/deployments/nginx/replica_count"
@@ -57,6 +59,31 @@ describe("429 TooManyRequests", () => {
         expectRefusal(yield* send(port, { client: "viewer", path: read }), "reads", 3000, 300_000)
         assert.deepStrictEqual(yield* repeated(1, "viewer", write(12), "PUT"), [200])
         assert.deepStrictEqual(yield* repeated(2, "admin", read), [200, 200])
+      })
+    )
+  })
+
+  withService({ rateLimit: settings(1) })("without a certificate", (it) => {
+    it.effect("a connection that was told to send less is not read for a while, and then again", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const socket = yield* tlsConnection({ port }, "none")
+        const received: Array<string> = []
+        socket.on("data", (chunk: Buffer) =>
+          received.push(...(chunk.toString("latin1").match(/HTTP\/1\.1 \d+/g) ?? []))
+        )
+        const statuses = Effect.sync(() => received.map((line) => line.slice(9)))
+        const request = `GET ${read} HTTP/1.1\r\nHost: x\r\n\r\n`
+        for (const expected of ["403", "429"]) {
+          socket.write(request)
+          yield* eventually(statuses, (all) => all.at(-1) === expected)
+        }
+        socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert.strictEqual((yield* send(port, { client: "none", path: "/livez" })).status, 200)
+        assert.deepStrictEqual(yield* statuses, ["403", "429"])
+        yield* eventually(statuses, (all) => all.length === 3)
+        assert.deepStrictEqual(yield* statuses, ["403", "429", "200"])
+        socket.destroy()
       })
     )
   })

@@ -78,6 +78,35 @@ withService({ headersTimeout: Duration.millis(400), requestTimeout: Duration.mil
       })
     )
 
+    it.effect("a request for an upgrade closes the connection, and the bytes after it are no request", () =>
+      Effect.gen(function* () {
+        const put = "PUT /namespaces/personal/deployments/nginx/replica_count/77 HTTP/1.1\r\nHost: x\r\n\r\n"
+        for (const target of ["/namespaces", "/livez", "/namespaces?query", "/nowhere"]) {
+          for (const fields of ["Connection: upgrade", "Connection: keep-alive, Upgrade"]) {
+            const upgrade = `GET ${target} HTTP/1.1\r\nHost: x\r\n${fields}\r\nUpgrade: h2c\r\n\r\n`
+            for (const pieces of [[upgrade + put], [upgrade, put]]) {
+              const answer = yield* exchange(pieces)
+              assert.strictEqual(answer.match(/HTTP\/1\.1 [0-9]{3}/g)?.length, 1, answer)
+              assert.match(answer, /connection: close/i)
+            }
+          }
+        }
+        const count = yield* exchange([
+          "GET /namespaces/personal/deployments/nginx/replica_count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ])
+        assert.notInclude(count, ":77")
+      })
+    )
+
+    it.effect("an Upgrade field that the Connection field does not name is ignored", () =>
+      Effect.gen(function* () {
+        const answer = yield* exchange([
+          "GET /namespaces HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ])
+        assert.deepStrictEqual(answer.match(/HTTP\/1\.1 [0-9]{3}/g), ["HTTP/1.1 200", "HTTP/1.1 200"])
+      })
+    )
+
     it.effect("408 RequestTimeout for headers that arrive too slowly", () =>
       Effect.gen(function* () {
         expectProblem(yield* exchange(["GET /namespaces HT"]), 408, "RequestTimeout")

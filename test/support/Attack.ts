@@ -1,5 +1,6 @@
 import { Effect, Fiber } from "effect"
 import { agent, send } from "./Https.ts"
+import type { Party } from "./Pki.ts"
 import { start } from "./Process.ts"
 
 /** The size of an attack; see Attackers.ts. */
@@ -37,10 +38,10 @@ export interface Reads {
   readonly failures: ReadonlyArray<string>
 }
 
-const path = "/namespaces/personal/deployments/nginx/replica_count"
+const count = "/namespaces/personal/deployments/nginx/replica_count"
 
 /**
- * Reads of an identified client at a fixed rate, whether or not earlier reads have completed. They use a pool of
+ * Reads of a client, by default an identified one, at a fixed rate, whether or not earlier reads have completed. They use a pool of
  * keep-alive connections or a new connection each. A read whose connection breaks is tried `attempts` times, by default once.
  */
 export const steadyReads = Effect.fnUntraced(function* (
@@ -50,14 +51,17 @@ export const steadyReads = Effect.fnUntraced(function* (
     readonly count: number
     readonly keptAlive: boolean
     readonly attempts?: number
+    readonly client?: Party
+    readonly path?: string
   }
 ) {
-  const pool = options.keptAlive ? yield* agent("viewer", 32) : undefined
+  const { client = "viewer", path = count } = options
+  const pool = options.keptAlive ? yield* agent(client, 32) : undefined
   const millis: Array<number> = []
   const failures: Array<string> = []
   const one = Effect.suspend(() => {
     const began = performance.now()
-    return send(port, { client: "viewer", path, ...(pool === undefined ? {} : { agent: pool }) }).pipe(
+    return send(port, { client, path, ...(pool === undefined ? {} : { agent: pool }) }).pipe(
       Effect.retry({ times: (options.attempts ?? 1) - 1 }),
       Effect.match({
         onFailure: (error) => void failures.push(error.message),
