@@ -119,7 +119,10 @@ export class NotReady extends HttpApiError.Problem<NotReady>()(
   "NotReady",
   declare("NotReady", 503, "Service Unavailable"),
   coded("NotReady"),
-  about("NotReady", "The instance is not synced yet, is shutting down, or has too many requests at once.")
+  about(
+    "NotReady",
+    "The instance is not synced yet, is shutting down, has too many requests or response bytes at once, or cannot record the write."
+  )
 ) {
   /** `Retry-After`, in seconds. Set by the server; a client does not decode it. */
   readonly retryAfterSeconds: number = 1
