@@ -28,6 +28,7 @@ const up = (instance: string) => `up{${service},instance="${instance}"}`
 const age = `cache_age_seconds{${service},instance="a"}`
 const foreign = `shared_cache_foreign{${service},instance="a"}`
 const outOfMemory = `shared_cache_out_of_memory{${service},instance="a"}`
+const unrecorded = `audit_writes_refused_total{${service},instance="a"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
 const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
 
@@ -61,6 +62,7 @@ const healthy: Series = {
   [age]: "0x180",
   [foreign]: "0x180",
   [outOfMemory]: "0x180",
+  [unrecorded]: "0x180",
   [connected]: "1x180",
   [expiry]: "7776000x180"
 }
@@ -153,6 +155,11 @@ const cases: Readonly<Record<string, Case>> = {
     fires: { [outOfMemory]: "0x170 1x9" },
     labels: instance,
     doesNot: { [outOfMemory]: "0x170 1x0 0x8" }
+  },
+  KubeResourceApiAuditBlocked: {
+    fires: { [unrecorded]: "0x170 1+1x9" },
+    labels: instance,
+    doesNot: { [unrecorded]: "7x180" }
   },
   KubeResourceApiInformerDisconnected: {
     fires: { [connected]: "1x170 0x9" },
