@@ -149,14 +149,21 @@ const main = Effect.gen(function* () {
     ],
     measured.map(cells)
   )
-  for (const { after, before, fresh, kept, probed, row } of measured) {
+  for (const { after, before, fresh, kept, peak, probed, row } of measured) {
     const failures = [...new Set([...kept.failures, ...fresh.failures, ...probed.failures])]
     if (failures.length > 0) yield* print(`${row.name}: ${failures.join(", ")}`)
+    const succeeded = [kept, fresh, probed].map(({ asked, millis }) => (100 * millis.length) / asked)
+    yield* result(`${row.name}: least share of reads and probes that succeeded, %`, [Math.min(...succeeded)], {
+      atLeast: 100
+    })
+    if (row.name.startsWith("the same from")) {
+      yield* result(`${row.name}: p50 over new connections, ms`, [quantile(fresh.millis, 0.5)], { atMost: 1000 })
+    }
     if (row.name.startsWith("chains")) {
       yield* result(`${row.name}: p99 of /livez, ms`, [quantile(probed.millis, 0.99)], { atMost: 500 })
     }
     if (row.name.startsWith("hoards")) {
-      yield* result(`${row.name}: growth of RSS, MiB`, [after - before], { atMost: 100 })
+      yield* result(`${row.name}: growth of RSS, MiB`, [Math.max(after, peak) - before], { atMost: 100 })
     }
   }
 })
