@@ -4,6 +4,7 @@
  */
 import { Effect, Schema } from "effect"
 import * as View from "../src/cache/ClusterView.ts"
+import * as ViewReads from "../src/cache/ViewReads.ts"
 import type { ClusterEvent } from "../src/model/ClusterEvent.ts"
 import { DeploymentName, NamespaceName } from "../src/contract/Names.ts"
 import type { DeploymentObject } from "../src/model/ReadModel.ts"
@@ -63,11 +64,11 @@ const usedBytes = (): number => {
 }
 
 const readAll = (view: View.ClusterView): void => {
-  View.allDeploymentsBody(view)
-  View.allReplicaCountsBody(view)
+  ViewReads.allDeploymentsBody(view)
+  ViewReads.allReplicaCountsBody(view)
   for (const { name } of view.namespaces) {
-    View.deploymentsBody(view, name)
-    View.replicaCountsBody(view, name)
+    ViewReads.deploymentsBody(view, name)
+    ViewReads.replicaCountsBody(view, name)
   }
 }
 
@@ -155,10 +156,10 @@ const times = (size: number): ReadonlyArray<number> => {
     ]),
     nanos((index) => {
       const { name, namespace } = at(index)
-      View.replicaCountBody(base, namespace, name)
+      ViewReads.replicaCountBody(base, namespace, name)
     }),
     nanos((index) => {
-      View.replicaCountEverywhereBody(base, at(index).name)
+      ViewReads.replicaCountEverywhereBody(base, at(index).name)
     })
   ]
 }
@@ -174,12 +175,12 @@ const everything = (): readonly [changed: number, same: number] => {
     const replicas = ReplicaCount.make(count++ % 50)
     const resourceVersion = version(700_000_000 + count)
     view = View.apply(view, { _tag: "DeploymentApplied", object: { ...object, replicas, resourceVersion } })
-    View.allReplicaCountsBody(view)
+    ViewReads.allReplicaCountsBody(view)
   })
   return [
     changed,
     nanos(() => {
-      View.allReplicaCountsBody(view)
+      ViewReads.allReplicaCountsBody(view)
     })
   ]
 }

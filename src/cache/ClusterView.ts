@@ -12,23 +12,22 @@
  * One file: every operation must keep the same invariants of the persistent structure.
  */
 import type { ClusterEvent } from "../model/ClusterEvent.ts"
-import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
+import type { NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, DeploymentRef, NamespaceObject } from "../model/ReadModel.ts"
 import { isOlder, type ResourceVersion, unversioned } from "../model/ResourceVersion.ts"
-import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
+import { type ListMemo, memoAfter, memoOf } from "./Body.ts"
+import * as ContentTag from "./ContentTag.ts"
 import { type DeploymentEntry, entryOf } from "./DeploymentEntry.ts"
 import * as DeploymentsByName from "./DeploymentsByName.ts"
 import * as History from "./History.ts"
 import {
+  existing,
   isShown,
   namespaceEntry,
   type NamespaceEntry,
   type Namespaces,
   noDeployments,
-  pushCounts,
-  pushNames,
-  type ShownNamespace,
-  withDeployments
+  type ShownNamespace
 } from "./NamespaceEntry.ts"
 import {
   afterDeployments,
@@ -38,7 +37,7 @@ import {
   type NamespaceList,
   sortedByName
 } from "./NewList.ts"
-import { anySpot, SortedBlocks, type Spot, untexted } from "./SortedBlocks.ts"
+import { SortedBlocks, untexted } from "./SortedBlocks.ts"
 
 /** The state of the cluster. The functions below read it; its parts are private to this module. */
 export interface ClusterView {
@@ -59,18 +58,23 @@ export interface ClusterView {
   readonly deploymentHistory: History.History
   /** The history of deployments of each namespace that is watched by itself. */
   readonly namespaceHistories: ReadonlyMap<NamespaceName, History.History>
-  readonly bodies: Bodies
+  readonly lists: Lists
 }
 
 type Heard = Extract<ClusterEvent, { readonly _tag: "Heard" }>
 
-interface Bodies {
-  readonly namespaces: BodyMemo
-  readonly names: BodyMemo
-  readonly counts: BodyMemo
+/** The lists that cover all namespaces. */
+interface Lists {
+  readonly namespaces: ListMemo
+  readonly names: ListMemo
+  readonly counts: ListMemo
 }
 
-const freshBodies = (): Bodies => ({ namespaces: emptyMemo(), names: emptyMemo(), counts: emptyMemo() })
+const noLists: Lists = {
+  namespaces: memoOf(ContentTag.nothing),
+  names: memoOf(ContentTag.nothing),
+  counts: memoOf(ContentTag.nothing)
+}
 
 /** The view before any event, if the whole cluster is watched. */
 export const empty: ClusterView = {
@@ -84,7 +88,7 @@ export const empty: ClusterView = {
   namespaceHistory: History.empty,
   deploymentHistory: History.empty,
   namespaceHistories: new Map(),
-  bodies: freshBodies()
+  lists: noLists
 }
 
 /** The view before any event, if these namespaces are watched, each by itself. */
@@ -141,96 +145,13 @@ export const written = (view: ClusterView, object: DeploymentObject): ClusterVie
   return writtenIn(isNews ? putDeployment(view, entryOf(object, true, held), held) : view, object)
 }
 
-/** Whether the namespace exists. */
-export const hasNamespace = (view: ClusterView, name: NamespaceName): boolean => shown(view, name) !== undefined
-
-/** The deployment, if it exists. */
-export const getDeployment = (view: ClusterView, ref: DeploymentRef): DeploymentObject | undefined =>
-  shown(view, ref.namespace)?.deployments.get(ref.name)
-
-/** The names of all namespaces. */
-export const namespacesBody = (view: ClusterView): Body => {
-  const memo = view.bodies.namespaces
-  if (memo.body !== undefined) return memo.body
-  const names = Array.from(existing(view), ({ name }) => name)
-  return (memo.body = fromPieces(
-    names.length === 0 ? ['{"namespaces":[]}'] : ['{"namespaces":["', names.join('","'), '"]}']
-  ))
-}
-
-/** The positions at which a namespace and a deployment were last found, for repeated lookups. */
-export interface Spots {
-  readonly namespace: Spot
-  readonly deployment: Spot
-}
-
-/** Spots before the first lookup. */
-export const anySpots = (): Spots => ({ namespace: anySpot(), deployment: anySpot() })
-
-/** The names of the namespace's deployments; `undefined` if the namespace does not exist. */
-export const deploymentsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
-  const namespace = shown(view, name, spots)
-  return namespace && (namespace.namesBody.body ??= render((pieces) => pushNames(pieces, namespace)))
-}
-
-/** The names of all namespaces' deployments. */
-export const allDeploymentsBody = (view: ClusterView): Body =>
-  (view.bodies.names.body ??= render((pieces) => pushAll(pieces, view, pushNames)))
-
-/** The replica count of a deployment; `undefined` if it does not exist. */
-export const replicaCountBody = (
-  view: ClusterView,
-  namespace: NamespaceName,
-  deployment: DeploymentName,
-  spots?: Spots
-): Body | undefined => shown(view, namespace, spots)?.deployments.get(deployment, spots?.deployment)?.body
-
-/** The replica counts of the namespace's deployments; `undefined` if the namespace does not exist. */
-export const replicaCountsBody = (view: ClusterView, name: NamespaceName, spots?: Spots): Body | undefined => {
-  const namespace = shown(view, name, spots)
-  return namespace && (namespace.countsBody.body ??= render((pieces) => pushCounts(pieces, namespace)))
-}
-
-/** The replica counts of all namespaces' deployments. */
-export const allReplicaCountsBody = (view: ClusterView): Body =>
-  (view.bodies.counts.body ??= render((pieces) => pushAll(pieces, view, pushCounts)))
-
-/** The replica counts of all deployments of this name; `undefined` if there is none. */
-export const replicaCountEverywhereBody = (view: ClusterView, deployment: DeploymentName): Body | undefined =>
-  DeploymentsByName.body(view.byName, deployment)
-
-const shown = (view: ClusterView, name: NamespaceName, spots?: Spots): ShownNamespace | undefined => {
-  const namespace = view.namespaces.get(name, spots?.namespace)
+const shown = (view: ClusterView, name: NamespaceName): ShownNamespace | undefined => {
+  const namespace = view.namespaces.get(name)
   return namespace === undefined || !isShown(namespace) ? undefined : namespace
-}
-
-function* existing({ namespaces }: Pick<ClusterView, "namespaces">): Generator<ShownNamespace> {
-  for (const namespace of namespaces) if (isShown(namespace)) yield namespace
 }
 
 function* deploymentsOf(namespaces: Iterable<NamespaceEntry>): Generator<DeploymentEntry> {
   for (const { deployments } of namespaces) yield* deployments
-}
-
-const render = (push: (pieces: Array<string>) => void): Body => {
-  const pieces: Array<string> = []
-  push(pieces)
-  return fromPieces(pieces)
-}
-
-const pushAll = (
-  pieces: Array<string>,
-  view: ClusterView,
-  push: (pieces: Array<string>, namespace: NamespaceEntry) => void
-): void => {
-  pieces.push("[")
-  let separator = ""
-  for (const namespace of existing(view)) {
-    pieces.push(separator)
-    push(pieces, namespace)
-    separator = ","
-  }
-  pieces.push("]")
 }
 
 const heldDeployment = (view: ClusterView, { namespace, name }: DeploymentRef): DeploymentEntry | undefined =>
@@ -266,24 +187,26 @@ const putDeployment = (view: ClusterView, entry: DeploymentEntry, held: Deployme
   const exists = isShown(namespace)
   const namesChanged = held === undefined
   const countsChanged = namesChanged || held.replicas !== entry.replicas
+  const withName = (memo: ListMemo) => (namesChanged ? memoAfter(memo, entry.nameDigest) : memo)
+  const withCount = (memo: ListMemo) => (countsChanged ? memoAfter(memo, entry.countDigest, held?.countDigest) : memo)
   return {
     ...view,
     namespaces: view.namespaces.set({
       ...namespace,
       deployments: namespace.deployments.set(entry),
-      namesBody: namesChanged ? emptyMemo() : namespace.namesBody,
-      countsBody: countsChanged ? emptyMemo() : namespace.countsBody
+      names: withName(namespace.names),
+      counts: withCount(namespace.counts)
     }),
     byName: exists ? DeploymentsByName.set(view.byName, entry) : view.byName,
     deploymentCount: view.deploymentCount + (exists && namesChanged ? 1 : 0),
-    bodies:
+    lists:
       exists && countsChanged
         ? {
-            namespaces: view.bodies.namespaces,
-            names: namesChanged ? emptyMemo() : view.bodies.names,
-            counts: emptyMemo()
+            namespaces: view.lists.namespaces,
+            names: withName(view.lists.names),
+            counts: withCount(view.lists.counts)
           }
-        : view.bodies
+        : view.lists
   }
 }
 
@@ -295,22 +218,24 @@ const deleteDeployment = (view: ClusterView, ref: DeploymentRef, resourceVersion
   if (held !== undefined && isOlder(resourceVersion, held.resourceVersion)) return view
   const buried = withHistory(view, ref.namespace, History.buried(history, keyOf(ref), resourceVersion))
   if (namespace === undefined || held === undefined) return buried
-  const deployments = namespace.deployments.remove(ref.name)
+  const without = <L extends Pick<Lists, "names" | "counts">>(lists: L): L => ({
+    ...lists,
+    names: memoAfter(lists.names, ContentTag.nothing, held.nameDigest),
+    counts: memoAfter(lists.counts, ContentTag.nothing, held.countDigest)
+  })
+  const left = { ...without(namespace), deployments: namespace.deployments.remove(ref.name) }
   if (!isShown(namespace)) {
     return {
       ...buried,
-      namespaces:
-        deployments.size === 0
-          ? view.namespaces.remove(namespace.name)
-          : view.namespaces.set(withDeployments(namespace, deployments))
+      namespaces: left.deployments.size === 0 ? view.namespaces.remove(namespace.name) : view.namespaces.set(left)
     }
   }
   return {
     ...buried,
-    namespaces: view.namespaces.set(withDeployments(namespace, deployments)),
+    namespaces: view.namespaces.set(left),
     byName: DeploymentsByName.remove(view.byName, ref),
     deploymentCount: view.deploymentCount - 1,
-    bodies: { namespaces: view.bodies.namespaces, names: emptyMemo(), counts: emptyMemo() }
+    lists: without(view.lists)
   }
 }
 
@@ -356,13 +281,24 @@ const endsRound = ({ namespaceHistory }: ClusterView, { heardAt, resource }: Hea
 /** The view after a complete round of the poll: it did not find the namespaces that are known only from a write. */
 const missUnconfirmed = (view: ClusterView): ClusterView => {
   let next = view
-  for (const namespace of existing(view)) {
+  for (const namespace of existing(view.namespaces)) {
     const { graceRounds, name, resourceVersion } = namespace
     if (graceRounds === 1) next = hideNamespace(next, namespace)
     else if (graceRounds === 2) next = showNamespace(next, name, resourceVersion, 1)
   }
   return next
 }
+
+/** The lists after the namespace with all its deployments was added or removed by `change`. */
+const listsAfter = (
+  lists: Lists,
+  { counts, digest, names }: NamespaceEntry,
+  change: (memo: ListMemo, digest: ContentTag.Digest) => ListMemo
+): Lists => ({
+  namespaces: change(lists.namespaces, digest),
+  names: change(lists.names, ContentTag.changed(digest, names.digest)),
+  counts: change(lists.counts, ContentTag.changed(digest, counts.digest))
+})
 
 const showNamespace = (
   view: ClusterView,
@@ -380,7 +316,7 @@ const showNamespace = (
     byName,
     namespaceCount: view.namespaceCount + 1,
     deploymentCount: view.deploymentCount + namespace.deployments.size,
-    bodies: freshBodies()
+    lists: listsAfter(view.lists, namespace, memoAfter)
   }
 }
 
@@ -397,7 +333,7 @@ const hideNamespace = (view: ClusterView, namespace: NamespaceEntry): ClusterVie
     byName,
     namespaceCount: view.namespaceCount - 1,
     deploymentCount: view.deploymentCount - namespace.deployments.size,
-    bodies: freshBodies()
+    lists: listsAfter(view.lists, namespace, (memo, removed) => memoAfter(memo, ContentTag.nothing, removed))
   }
 }
 
@@ -427,19 +363,29 @@ const replaceDeployments = (view: ClusterView, list: DeploymentList): ClusterVie
   }
 }
 
+const listsOf = (shown: ReadonlyArray<ShownNamespace>): Lists => {
+  let [namespaces, names, counts] = [ContentTag.nothing, ContentTag.nothing, ContentTag.nothing]
+  for (const one of shown) {
+    namespaces = ContentTag.changed(namespaces, one.digest)
+    names = ContentTag.changed(names, one.digest + one.names.digest)
+    counts = ContentTag.changed(counts, one.digest + one.counts.digest)
+  }
+  return { namespaces: memoOf(namespaces), names: memoOf(names), counts: memoOf(counts) }
+}
+
 /** The view with other namespaces; `view` itself if they are the same. */
 const withNamespaces = (view: ClusterView, next: Entries): ClusterView => {
   let same = next.size === view.namespaces.size
   for (const held of view.namespaces) same &&= next.get(held.name) === held
   if (same) return view
   const namespaces = SortedBlocks.from<NamespaceEntry, undefined>(sortedByName(next), untexted)
-  const shown = Array.from(existing({ namespaces }))
+  const shown = Array.from(existing(namespaces))
   return {
     ...view,
     namespaces,
     byName: DeploymentsByName.from(deploymentsOf(shown)),
     namespaceCount: shown.length,
     deploymentCount: shown.reduce((count, { deployments }) => count + deployments.size, 0),
-    bodies: freshBodies()
+    lists: listsOf(shown)
   }
 }

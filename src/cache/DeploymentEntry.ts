@@ -1,10 +1,16 @@
 import type { DeploymentObject } from "../model/ReadModel.ts"
+import * as ContentTag from "./ContentTag.ts"
 import type { Rendering } from "./SortedBlocks.ts"
 
 /** A deployment of the view. */
 export interface DeploymentEntry extends DeploymentObject {
   /** The rendered body with its replica count. */
   readonly body: string
+  /** The entity tag of the body. */
+  readonly etag: string
+  /** The digests for the tags of lists of names, and of lists of counts. */
+  readonly nameDigest: ContentTag.Digest
+  readonly countDigest: ContentTag.Digest
   /** Whether it comes from a write that no list or watch event has confirmed yet. */
   readonly written: boolean
 }
@@ -22,6 +28,9 @@ export const entryOf = (
         replicas,
         resourceVersion,
         body: bodyOf(namespace, name, replicas),
+        etag: ContentTag.ofReplicas(replicas),
+        nameDigest: ContentTag.ofDeployment(namespace, name),
+        countDigest: ContentTag.ofCount(namespace, name, replicas),
         written
       }
     : {
@@ -30,6 +39,9 @@ export const entryOf = (
         replicas,
         resourceVersion,
         body: held.replicas === replicas ? held.body : bodyOf(namespace, name, replicas),
+        etag: ContentTag.ofReplicas(replicas),
+        nameDigest: held.nameDigest,
+        countDigest: held.replicas === replicas ? held.countDigest : ContentTag.ofCount(namespace, name, replicas),
         written
       }
 

@@ -3,7 +3,8 @@
  * costs the list of its deployments, and the rendered body once it has been read.
  */
 import type { DeploymentRef } from "../model/ReadModel.ts"
-import { type Body, type BodyMemo, emptyMemo, fromPieces } from "./Body.ts"
+import { type Body, fromPieces, type ListMemo, memoAfter, memoOf } from "./Body.ts"
+import * as ContentTag from "./ContentTag.ts"
 import type { DeploymentEntry } from "./DeploymentEntry.ts"
 import { lowerBound, SortedBlocks, untexted } from "./SortedBlocks.ts"
 
@@ -11,7 +12,7 @@ import { lowerBound, SortedBlocks, untexted } from "./SortedBlocks.ts"
 interface Namesakes {
   readonly name: string
   readonly entries: ReadonlyArray<DeploymentEntry>
-  readonly memo: BodyMemo
+  readonly memo: ListMemo
 }
 
 /** The index of deployments by name. */
@@ -45,7 +46,7 @@ export const set = (index: DeploymentsByName, entry: DeploymentEntry): Deploymen
   const at = lowerBound(held.entries, ({ namespace }) => namespace, entry.namespace)
   const there = held.entries[at]
   if (there?.namespace === entry.namespace) {
-    const memo = there.body === entry.body ? held.memo : emptyMemo()
+    const memo = there.body === entry.body ? held.memo : memoAfter(held.memo, entry.countDigest, there.countDigest)
     return index.set({ name: held.name, entries: held.entries.with(at, entry), memo })
   }
   return index.set(namesakes(held.name, held.entries.toSpliced(at, 0, entry)))
@@ -71,8 +72,14 @@ export const body = (index: DeploymentsByName, name: string): Body | undefined =
   ))
 }
 
+/** The tag of that body; `undefined` if there is none. */
+export const etag = (index: DeploymentsByName, name: string): string | undefined => {
+  const held = index.get(name)
+  return held === undefined ? undefined : "entries" in held ? held.memo.etag : ContentTag.ofList(held.countDigest)
+}
+
 const namesakes = (name: string, entries: ReadonlyArray<DeploymentEntry>): Namesakes => ({
   name,
   entries,
-  memo: emptyMemo()
+  memo: memoOf(entries.reduce((sum, { countDigest }) => ContentTag.changed(sum, countDigest), ContentTag.nothing))
 })

@@ -1,6 +1,7 @@
 import type { NamespaceName } from "../contract/Names.ts"
 import type { ResourceVersion } from "../model/ResourceVersion.ts"
-import { type BodyMemo, emptyMemo } from "./Body.ts"
+import { type ListMemo, memoOf } from "./Body.ts"
+import * as ContentTag from "./ContentTag.ts"
 import { type DeploymentEntry, deploymentsRendering, type DeploymentsText } from "./DeploymentEntry.ts"
 import { SortedBlocks } from "./SortedBlocks.ts"
 
@@ -18,8 +19,10 @@ export interface NamespaceEntry {
    */
   readonly graceRounds: 0 | 1 | 2
   readonly deployments: Deployments
-  readonly namesBody: BodyMemo
-  readonly countsBody: BodyMemo
+  readonly names: ListMemo
+  readonly counts: ListMemo
+  /** The digest of the namespace's existence. */
+  readonly digest: ContentTag.Digest
 }
 
 /** All namespaces of a view. */
@@ -46,17 +49,31 @@ export const namespaceEntry = (
   resourceVersion,
   graceRounds: 0,
   deployments,
-  namesBody: emptyMemo(),
-  countsBody: emptyMemo()
+  ...memosOf(deployments),
+  digest: ContentTag.ofNamespace(name)
 })
 
-/** The same namespace with other deployments. */
+/** The same namespace with a new list of deployments. */
 export const withDeployments = (entry: NamespaceEntry, deployments: Deployments): NamespaceEntry => ({
   ...entry,
   deployments,
-  namesBody: emptyMemo(),
-  countsBody: emptyMemo()
+  ...memosOf(deployments)
 })
+
+const memosOf = (deployments: Deployments): Pick<NamespaceEntry, "names" | "counts"> => {
+  let names = ContentTag.nothing
+  let counts = ContentTag.nothing
+  for (const { countDigest, nameDigest } of deployments) {
+    names = ContentTag.changed(names, nameDigest)
+    counts = ContentTag.changed(counts, countDigest)
+  }
+  return { names: memoOf(names), counts: memoOf(counts) }
+}
+
+/** Those namespaces that exist. */
+export function* existing(namespaces: Namespaces): Generator<ShownNamespace> {
+  for (const namespace of namespaces) if (isShown(namespace)) yield namespace
+}
 
 /** Appends the list of the namespace's deployments to `pieces`. */
 export const pushNames = (pieces: Array<string>, { name, deployments }: NamespaceEntry): void => {

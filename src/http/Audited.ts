@@ -2,6 +2,7 @@ import { Cause, Effect, Exit, Layer, Schema } from "effect"
 import { HttpRouter } from "effect/http"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as View from "../cache/ClusterView.ts"
+import * as ViewReads from "../cache/ViewReads.ts"
 import { Resources } from "../contract/Api.ts"
 import { Audited } from "../contract/Middleware.ts"
 import { DeploymentName, NamespaceName } from "../contract/Names.ts"
@@ -31,7 +32,7 @@ const abandoned = { outcome: "failed", code: "Abandoned" } as const
 
 const countBefore = (view: View.ClusterView, namespace: string, deployment: string): number | undefined =>
   Schema.is(NamespaceName)(namespace) && Schema.is(DeploymentName)(deployment)
-    ? View.getDeployment(view, { namespace, name: deployment })?.replicas
+    ? ViewReads.getDeployment(view, { namespace, name: deployment })?.replicas
     : undefined
 
 /** Records each request to set a replica count, including refused ones. */

@@ -1,5 +1,6 @@
 import type { Body } from "../cache/Body.ts"
 import * as View from "../cache/ClusterView.ts"
+import * as ViewReads from "../cache/ViewReads.ts"
 import type { Access } from "../authorization/Authorization.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
@@ -28,16 +29,16 @@ const noNamespaces = () => "The cluster has no namespaces."
 /** The names of all namespaces. */
 export const listNamespaces: CachedRead = {
   access: { verb: "list", resource: "namespaces" },
-  find: View.namespacesBody,
+  find: ViewReads.namespacesBody,
   missing: noNamespaces
 }
 
 /** The names of a namespace's deployments. */
 export const listDeployments = ({ namespace }: InNamespace): CachedRead => {
-  const spots = View.anySpots()
+  const spots = ViewReads.anySpots()
   return {
     access: { verb: "list", resource: "deployments", namespace },
-    find: (view) => View.deploymentsBody(view, namespace, spots),
+    find: (view) => ViewReads.deploymentsBody(view, namespace, spots),
     missing: noNamespace(namespace)
   }
 }
@@ -45,26 +46,26 @@ export const listDeployments = ({ namespace }: InNamespace): CachedRead => {
 /** The names of all deployments. */
 export const listAllDeployments: CachedRead = {
   access: { verb: "list", resource: "deployments", namespace: "ANY" },
-  find: View.allDeploymentsBody,
+  find: ViewReads.allDeploymentsBody,
   missing: noNamespaces
 }
 
 /** The replica count of one deployment. */
 export const getReplicaCount = ({ deployment, namespace }: InNamespace & OfDeployment): CachedRead => {
-  const spots = View.anySpots()
+  const spots = ViewReads.anySpots()
   return {
     access: { verb: "get", resource: "replica_count", namespace, deployment },
-    find: (view) => View.replicaCountBody(view, namespace, deployment, spots),
+    find: (view) => ViewReads.replicaCountBody(view, namespace, deployment, spots),
     missing: () => `There is no deployment ${deployment} in namespace ${namespace}.`
   }
 }
 
 /** The replica counts of a namespace's deployments. */
 export const listReplicaCounts = ({ namespace }: InNamespace): CachedRead => {
-  const spots = View.anySpots()
+  const spots = ViewReads.anySpots()
   return {
     access: { verb: "get", resource: "replica_count", namespace, deployment: "ANY" },
-    find: (view) => View.replicaCountsBody(view, namespace, spots),
+    find: (view) => ViewReads.replicaCountsBody(view, namespace, spots),
     missing: noNamespace(namespace)
   }
 }
@@ -72,13 +73,13 @@ export const listReplicaCounts = ({ namespace }: InNamespace): CachedRead => {
 /** The replica counts of all deployments. */
 export const listAllReplicaCounts: CachedRead = {
   access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment: "ANY" },
-  find: View.allReplicaCountsBody,
+  find: ViewReads.allReplicaCountsBody,
   missing: noNamespaces
 }
 
 /** The replica counts of the deployments of one name. */
 export const findReplicaCounts = ({ deployment }: OfDeployment): CachedRead => ({
   access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment },
-  find: (view) => View.replicaCountEverywhereBody(view, deployment),
+  find: (view) => ViewReads.replicaCountEverywhereBody(view, deployment),
   missing: () => `There is no deployment ${deployment} in any namespace.`
 })

@@ -1,6 +1,6 @@
 import { type Duration, Effect, type Exit, Fiber } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
-import * as View from "../cache/ClusterView.ts"
+import * as ViewReads from "../cache/ViewReads.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
 import { type ClusterUnavailable, type NotFound, RequestTimeout, type Unauthorized } from "../contract/Problems.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
@@ -33,7 +33,7 @@ export const make = (serveTimeout: Duration.Duration) =>
 
     return Effect.fnUntraced(function* (ref: DeploymentRef, to: ReplicaCount) {
       const { id, identity, receivedAt, remoteAddress } = yield* RequestContext
-      const from = View.getDeployment(cache.current(), ref)?.replicas
+      const from = ViewReads.getDeployment(cache.current(), ref)?.replicas
 
       const carriedOut: Effect.Effect<void, WriteError> = Effect.gen(function* () {
         const { uid, ...object } = yield* scaler.scale(ref, to)

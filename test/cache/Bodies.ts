@@ -1,5 +1,6 @@
 import type { Body } from "../../src/cache/Body.ts"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import { dep, ns } from "./Given.ts"
 
 export const text = (body: Body | undefined): string | undefined =>
@@ -12,17 +13,39 @@ export const bodiesOf = (
   deploymentNames: ReadonlyArray<string>
 ): Record<string, string | undefined> => {
   const bodies: Record<string, string | undefined> = {
-    "1": text(View.namespacesBody(view)),
-    "2A": text(View.allDeploymentsBody(view)),
-    "3B": text(View.allReplicaCountsBody(view))
+    "1": text(ViewReads.namespacesBody(view)),
+    "2A": text(ViewReads.allDeploymentsBody(view)),
+    "3B": text(ViewReads.allReplicaCountsBody(view))
   }
   for (const namespace of namespaceNames) {
-    bodies[`2 ${namespace}`] = text(View.deploymentsBody(view, ns(namespace)))
-    bodies[`3A ${namespace}`] = text(View.replicaCountsBody(view, ns(namespace)))
+    bodies[`2 ${namespace}`] = text(ViewReads.deploymentsBody(view, ns(namespace)))
+    bodies[`3A ${namespace}`] = text(ViewReads.replicaCountsBody(view, ns(namespace)))
     for (const name of deploymentNames) {
-      bodies[`3 ${namespace}/${name}`] = text(View.replicaCountBody(view, ns(namespace), dep(name)))
+      bodies[`3 ${namespace}/${name}`] = text(ViewReads.replicaCountBody(view, ns(namespace), dep(name)))
     }
   }
-  for (const name of deploymentNames) bodies[`3C ${name}`] = text(View.replicaCountEverywhereBody(view, dep(name)))
+  for (const name of deploymentNames) bodies[`3C ${name}`] = text(ViewReads.replicaCountEverywhereBody(view, dep(name)))
   return bodies
+}
+
+/** The entity tag of every body of the view with these names. */
+export const tagsOf = (
+  view: View.ClusterView,
+  namespaceNames: ReadonlyArray<string>,
+  deploymentNames: ReadonlyArray<string>
+): Record<string, string | undefined> => {
+  const tags: Record<string, string | undefined> = {
+    "1": ViewReads.namespacesTag(view),
+    "2A": ViewReads.allDeploymentsTag(view),
+    "3B": ViewReads.allReplicaCountsTag(view)
+  }
+  for (const namespace of namespaceNames) {
+    tags[`2 ${namespace}`] = ViewReads.deploymentsTag(view, ns(namespace))
+    tags[`3A ${namespace}`] = ViewReads.replicaCountsTag(view, ns(namespace))
+    for (const name of deploymentNames) {
+      tags[`3 ${namespace}/${name}`] = ViewReads.replicaCountTag(view, ns(namespace), dep(name))
+    }
+  }
+  for (const name of deploymentNames) tags[`3C ${name}`] = ViewReads.replicaCountEverywhereTag(view, dep(name))
+  return tags
 }

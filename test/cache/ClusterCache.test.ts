@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
-import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import type { ClusterEvent, WatchedResource } from "../../src/model/ClusterEvent.ts"
 import { applied, dep, deployment, deployments, deploymentsOf, namespaces, ns } from "./Given.ts"
 
@@ -27,11 +27,11 @@ describe("ClusterCache", () => {
         yield* Queue.offer(queue, namespaces(1, "ns"))
         yield* TestClock.adjust(1)
         expect([cache.isSynced(), synced.pollUnsafe()]).toEqual([false, undefined])
-        expect(View.hasNamespace(cache.current(), ns("ns"))).toBe(true)
+        expect(ViewReads.hasNamespace(cache.current(), ns("ns"))).toBe(true)
         yield* Queue.offer(queue, deployments(1, ["ns/x", 3, 1]))
         yield* Fiber.join(synced)
         expect(cache.isSynced()).toBe(true)
-        expect(View.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":3')
+        expect(ViewReads.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":3')
       }).pipe(Effect.provide(ClusterCache.layer(Stream.fromQueue(queue))))
     })
   )
@@ -41,8 +41,8 @@ describe("ClusterCache", () => {
       const cache = yield* ClusterCache
       const before = cache.current()
       yield* cache.written(deployment("ns/x", 7, 5))
-      expect(View.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":7')
-      expect(View.replicaCountBody(before, ns("ns"), dep("x"))).toContain('"replica_count":3')
+      expect(ViewReads.replicaCountBody(cache.current(), ns("ns"), dep("x"))).toContain('"replica_count":7')
+      expect(ViewReads.replicaCountBody(before, ns("ns"), dep("x"))).toContain('"replica_count":3')
     }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
   )
 
@@ -52,7 +52,7 @@ describe("ClusterCache", () => {
       const seen: Array<number | undefined> = []
       const reached = Stream.runForEachWhile(cache.changes, (view) =>
         Effect.sync(() => {
-          seen.push(View.getDeployment(view, { namespace: ns("ns"), name: dep("x") })?.replicas)
+          seen.push(ViewReads.getDeployment(view, { namespace: ns("ns"), name: dep("x") })?.replicas)
           return seen.at(-1) !== 50
         })
       )
@@ -162,8 +162,8 @@ describe("ClusterCache", () => {
         expect(yield* age).toBe(3)
         yield* told(applied("b/x", 5, 10))
         expect(yield* age).toBe(0)
-        expect(View.replicaCountBody(cache.current(), ns("a"), dep("x"))).toContain('"replica_count":7')
-        expect(View.replicaCountBody(cache.current(), ns("b"), dep("x"))).toContain('"replica_count":5')
+        expect(ViewReads.replicaCountBody(cache.current(), ns("a"), dep("x"))).toContain('"replica_count":7')
+        expect(ViewReads.replicaCountBody(cache.current(), ns("b"), dep("x"))).toContain('"replica_count":5')
       }).pipe(Effect.provide(ClusterCache.layer(Stream.fromQueue(queue), [ns("a"), ns("b")])))
     })
   )
@@ -173,7 +173,7 @@ describe("ClusterCache", () => {
       const cache = yield* ClusterCache
       const exit = yield* Effect.exit(cache.failed)
       expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toEqual(new Error("boom"))
-      expect(View.hasNamespace(cache.current(), ns("ns"))).toBe(true)
+      expect(ViewReads.hasNamespace(cache.current(), ns("ns"))).toBe(true)
     }).pipe(
       Effect.provide(ClusterCache.layer(Stream.concat(Stream.make(namespaces(1, "ns")), Stream.die(new Error("boom")))))
     )

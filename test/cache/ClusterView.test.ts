@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { longText } from "../../src/cache/Body.ts"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { text } from "./Bodies.ts"
 import * as Given from "./Given.ts"
@@ -20,7 +21,7 @@ import {
 const after = (...events: ReadonlyArray<ClusterEvent>): View.ClusterView => events.reduce(View.apply, View.empty)
 
 const replicas = (view: View.ClusterView, path: string): number | undefined =>
-  View.getDeployment(view, Given.ref(path))?.replicas
+  ViewReads.getDeployment(view, Given.ref(path))?.replicas
 
 const example = after(
   namespaces(20, "personal", "kube-system", "empty"),
@@ -36,62 +37,64 @@ const example = after(
 
 describe("bodies", () => {
   it("1: namespaces, sorted", () => {
-    expect(text(View.namespacesBody(example))).toBe('{"namespaces":["empty","kube-system","personal"]}')
-    expect(text(View.namespacesBody(View.empty))).toBe('{"namespaces":[]}')
+    expect(text(ViewReads.namespacesBody(example))).toBe('{"namespaces":["empty","kube-system","personal"]}')
+    expect(text(ViewReads.namespacesBody(View.empty))).toBe('{"namespaces":[]}')
   })
 
   it("2: a namespace's deployments, sorted; an empty list if it has none; no body if it does not exist", () => {
-    expect(text(View.deploymentsBody(example, ns("personal")))).toBe(
+    expect(text(ViewReads.deploymentsBody(example, ns("personal")))).toBe(
       '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}'
     )
-    expect(text(View.deploymentsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
-    expect(View.deploymentsBody(example, ns("absent"))).toBe(undefined)
+    expect(text(ViewReads.deploymentsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
+    expect(ViewReads.deploymentsBody(example, ns("absent"))).toBe(undefined)
   })
 
   it("2A: the deployments of every namespace, also of an empty one", () => {
-    expect(text(View.allDeploymentsBody(example))).toBe(
+    expect(text(ViewReads.allDeploymentsBody(example))).toBe(
       '[{"namespace":"empty","deployments":[]},{"namespace":"kube-system","deployments":["coredns","nginx"]},' +
         '{"namespace":"personal","deployments":["kafka","nginx","resource-access"]}]'
     )
-    expect(text(View.allDeploymentsBody(View.empty))).toBe("[]")
+    expect(text(ViewReads.allDeploymentsBody(View.empty))).toBe("[]")
   })
 
   it("3: the replica count of a deployment; no body if it does not exist", () => {
-    expect(View.replicaCountBody(example, ns("personal"), dep("nginx"))).toBe(
+    expect(ViewReads.replicaCountBody(example, ns("personal"), dep("nginx"))).toBe(
       '{"namespace":"personal","deployment":"nginx","replica_count":12}'
     )
-    expect(View.replicaCountBody(example, ns("personal"), dep("coredns"))).toBe(undefined)
-    expect(View.replicaCountBody(example, ns("absent"), dep("nginx"))).toBe(undefined)
+    expect(ViewReads.replicaCountBody(example, ns("personal"), dep("coredns"))).toBe(undefined)
+    expect(ViewReads.replicaCountBody(example, ns("absent"), dep("nginx"))).toBe(undefined)
   })
 
   it("3A: the replica counts of a namespace", () => {
-    expect(text(View.replicaCountsBody(example, ns("kube-system")))).toBe(
+    expect(text(ViewReads.replicaCountsBody(example, ns("kube-system")))).toBe(
       '{"namespace":"kube-system","deployments":[{"deployment":"coredns","replica_count":2},{"deployment":"nginx","replica_count":1}]}'
     )
-    expect(text(View.replicaCountsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
-    expect(View.replicaCountsBody(example, ns("absent"))).toBe(undefined)
+    expect(text(ViewReads.replicaCountsBody(example, ns("empty")))).toBe('{"namespace":"empty","deployments":[]}')
+    expect(ViewReads.replicaCountsBody(example, ns("absent"))).toBe(undefined)
   })
 
   it("3B: array of 3A bodies, one per namespace", () => {
-    const bodies = ["empty", "kube-system", "personal"].map((name) => text(View.replicaCountsBody(example, ns(name))))
-    expect(text(View.allReplicaCountsBody(example))).toBe(`[${bodies.join(",")}]`)
+    const bodies = ["empty", "kube-system", "personal"].map((name) =>
+      text(ViewReads.replicaCountsBody(example, ns(name)))
+    )
+    expect(text(ViewReads.allReplicaCountsBody(example))).toBe(`[${bodies.join(",")}]`)
   })
 
   it("3C: array of 3 bodies, one per namespace that has it; no body if it exists nowhere", () => {
     const bodies = ["kube-system", "personal"].map((name) =>
-      text(View.replicaCountBody(example, ns(name), dep("nginx")))
+      text(ViewReads.replicaCountBody(example, ns(name), dep("nginx")))
     )
-    expect(text(View.replicaCountEverywhereBody(example, dep("nginx")))).toBe(`[${bodies.join(",")}]`)
-    expect(text(View.replicaCountEverywhereBody(example, dep("kafka")))).toBe(
+    expect(text(ViewReads.replicaCountEverywhereBody(example, dep("nginx")))).toBe(`[${bodies.join(",")}]`)
+    expect(text(ViewReads.replicaCountEverywhereBody(example, dep("kafka")))).toBe(
       '[{"namespace":"personal","deployment":"kafka","replica_count":3}]'
     )
-    expect(View.replicaCountEverywhereBody(example, dep("absent"))).toBe(undefined)
+    expect(ViewReads.replicaCountEverywhereBody(example, dep("absent"))).toBe(undefined)
   })
 
   it("sort names by code unit", () => {
     const names = ["b", "a", "a.b", "a-b", "a0", "ab", "0", "10", "9"]
     const view = after(namespaces(1, "ns"), deployments(2, ...names.map((name) => [`ns/${name}`, 1, 1] as const)))
-    expect(text(View.deploymentsBody(view, ns("ns")))).toBe(
+    expect(text(ViewReads.deploymentsBody(view, ns("ns")))).toBe(
       '{"namespace":"ns","deployments":["0","10","9","a","a-b","a.b","a0","ab","b"]}'
     )
   })
@@ -99,30 +102,30 @@ describe("bodies", () => {
   it("are rendered again only when their content changes", () => {
     const names = Array.from({ length: 1000 }, (_, index) => [`big/d${index}`, 1, 1] as const)
     const view = after(namespaces(1, "big", "other"), deployments(2, ...names, ["other/x", 1, 1]))
-    const counts = View.allReplicaCountsBody(view)
-    const list = View.deploymentsBody(view, ns("big"))
+    const counts = ViewReads.allReplicaCountsBody(view)
+    const list = ViewReads.deploymentsBody(view, ns("big"))
     expect(counts).toBeInstanceOf(Uint8Array)
     expect(counts.length).toBeGreaterThan(longText)
-    expect(View.allReplicaCountsBody(view)).toBe(counts)
+    expect(ViewReads.allReplicaCountsBody(view)).toBe(counts)
     const touched = View.apply(view, applied("big/d7", 1, 3))
-    expect(View.allReplicaCountsBody(touched)).toBe(counts)
+    expect(ViewReads.allReplicaCountsBody(touched)).toBe(counts)
     const scaled = View.apply(touched, applied("big/d7", 2, 4))
-    expect(View.allReplicaCountsBody(scaled)).not.toEqual(counts)
-    expect(View.deploymentsBody(scaled, ns("big"))).toBe(list)
-    expect(View.allReplicaCountsBody(view)).toBe(counts)
+    expect(ViewReads.allReplicaCountsBody(scaled)).not.toEqual(counts)
+    expect(ViewReads.deploymentsBody(scaled, ns("big"))).toBe(list)
+    expect(ViewReads.allReplicaCountsBody(view)).toBe(counts)
   })
 })
 
 describe("a namespace", () => {
   it("shows deployments that arrived before it", () => {
     const early = after(deployments(5, ["late/x", 4, 1]), namespaces(5, "other"))
-    expect(View.hasNamespace(early, ns("late"))).toBe(false)
-    expect(View.replicaCountBody(early, ns("late"), dep("x"))).toBe(undefined)
-    expect(View.replicaCountEverywhereBody(early, dep("x"))).toBe(undefined)
+    expect(ViewReads.hasNamespace(early, ns("late"))).toBe(false)
+    expect(ViewReads.replicaCountBody(early, ns("late"), dep("x"))).toBe(undefined)
+    expect(ViewReads.replicaCountEverywhereBody(early, dep("x"))).toBe(undefined)
     expect([early.namespaceCount, early.deploymentCount]).toEqual([1, 0])
     const shown = View.apply(early, namespaceApplied("late", 6))
     expect(replicas(shown, "late/x")).toBe(4)
-    expect(text(View.replicaCountEverywhereBody(shown, dep("x")))).toBe(
+    expect(text(ViewReads.replicaCountEverywhereBody(shown, dep("x")))).toBe(
       '[{"namespace":"late","deployment":"x","replica_count":4}]'
     )
     expect([shown.namespaceCount, shown.deploymentCount]).toEqual([2, 1])
@@ -130,12 +133,12 @@ describe("a namespace", () => {
 
   it("hides its deployments when it is deleted", () => {
     const view = View.apply(example, namespaceDeleted("personal", 30))
-    expect(View.replicaCountsBody(view, ns("personal"))).toBe(undefined)
-    expect(View.replicaCountBody(view, ns("personal"), dep("nginx"))).toBe(undefined)
-    expect(text(View.replicaCountEverywhereBody(view, dep("nginx")))).toBe(
+    expect(ViewReads.replicaCountsBody(view, ns("personal"))).toBe(undefined)
+    expect(ViewReads.replicaCountBody(view, ns("personal"), dep("nginx"))).toBe(undefined)
+    expect(text(ViewReads.replicaCountEverywhereBody(view, dep("nginx")))).toBe(
       '[{"namespace":"kube-system","deployment":"nginx","replica_count":1}]'
     )
-    expect(text(View.allDeploymentsBody(view))).not.toContain("personal")
+    expect(text(ViewReads.allDeploymentsBody(view))).not.toContain("personal")
   })
 })
 
@@ -198,12 +201,12 @@ describe("a relist", () => {
       example,
       deployments(50, ["personal/nginx", 15, 45], ["personal/new", 1, 44], ["kube-system/coredns", 2, 6])
     )
-    expect(text(View.allReplicaCountsBody(view))).toBe(
+    expect(text(ViewReads.allReplicaCountsBody(view))).toBe(
       '[{"namespace":"empty","deployments":[]},' +
         '{"namespace":"kube-system","deployments":[{"deployment":"coredns","replica_count":2}]},' +
         '{"namespace":"personal","deployments":[{"deployment":"new","replica_count":1},{"deployment":"nginx","replica_count":15}]}]'
     )
-    expect(text(View.allReplicaCountsBody(example))).toContain("resource-access")
+    expect(text(ViewReads.allReplicaCountsBody(example))).toContain("resource-access")
   })
 
   it("of the same objects renders nothing", () => {
@@ -216,7 +219,7 @@ describe("a relist", () => {
     ] as const
     const view = View.apply(example, deployments(60, ...items))
     expect(view.namespaces).toBe(example.namespaces)
-    expect(view.bodies).toBe(example.bodies)
+    expect(view.lists).toBe(example.lists)
   })
 
   it("takes the newer version of an object that is in two pages", () => {
@@ -252,12 +255,14 @@ describe("read-your-writes", () => {
   const wrote = View.written(example, deployment("personal/nginx", 50, 100))
 
   it("shows the new count before the watch event arrives", () => {
-    expect(View.replicaCountBody(wrote, ns("personal"), dep("nginx"))).toBe(
+    expect(ViewReads.replicaCountBody(wrote, ns("personal"), dep("nginx"))).toBe(
       '{"namespace":"personal","deployment":"nginx","replica_count":50}'
     )
-    expect(text(View.replicaCountsBody(wrote, ns("personal")))).toContain('{"deployment":"nginx","replica_count":50}')
-    expect(text(View.allReplicaCountsBody(wrote))).toContain('{"deployment":"nginx","replica_count":50}')
-    expect(text(View.replicaCountEverywhereBody(wrote, dep("nginx")))).toContain('"replica_count":50')
+    expect(text(ViewReads.replicaCountsBody(wrote, ns("personal")))).toContain(
+      '{"deployment":"nginx","replica_count":50}'
+    )
+    expect(text(ViewReads.allReplicaCountsBody(wrote))).toContain('{"deployment":"nginx","replica_count":50}')
+    expect(text(ViewReads.replicaCountEverywhereBody(wrote, dep("nginx")))).toContain('"replica_count":50')
   })
 
   it("is not reverted by an older watch event, but by a newer one", () => {
@@ -300,27 +305,27 @@ describe("read-your-writes", () => {
 
 describe("read-your-writes in a namespace that is not known yet", () => {
   const wrote = View.written(example, deployment("later/web", 7, 100))
-  const isShown = (view: View.ClusterView) => View.hasNamespace(view, ns("later"))
+  const isShown = (view: View.ClusterView) => ViewReads.hasNamespace(view, ns("later"))
   const heard: ClusterEvent = { _tag: "Heard", resource: "namespaces" }
 
   it("shows the namespace in every body and count", () => {
-    expect(text(View.namespacesBody(wrote))).toBe('{"namespaces":["empty","kube-system","later","personal"]}')
-    expect(text(View.deploymentsBody(wrote, ns("later")))).toBe('{"namespace":"later","deployments":["web"]}')
-    expect(text(View.replicaCountsBody(wrote, ns("later")))).toBe(
+    expect(text(ViewReads.namespacesBody(wrote))).toBe('{"namespaces":["empty","kube-system","later","personal"]}')
+    expect(text(ViewReads.deploymentsBody(wrote, ns("later")))).toBe('{"namespace":"later","deployments":["web"]}')
+    expect(text(ViewReads.replicaCountsBody(wrote, ns("later")))).toBe(
       '{"namespace":"later","deployments":[{"deployment":"web","replica_count":7}]}'
     )
     const one = '{"namespace":"later","deployment":"web","replica_count":7}'
-    expect(View.replicaCountBody(wrote, ns("later"), dep("web"))).toBe(one)
-    expect(text(View.replicaCountEverywhereBody(wrote, dep("web")))).toBe(`[${one}]`)
-    expect(text(View.allDeploymentsBody(wrote))).toContain('{"namespace":"later","deployments":["web"]}')
-    expect(text(View.allReplicaCountsBody(wrote))).toContain('{"namespace":"later",')
+    expect(ViewReads.replicaCountBody(wrote, ns("later"), dep("web"))).toBe(one)
+    expect(text(ViewReads.replicaCountEverywhereBody(wrote, dep("web")))).toBe(`[${one}]`)
+    expect(text(ViewReads.allDeploymentsBody(wrote))).toContain('{"namespace":"later","deployments":["web"]}')
+    expect(text(ViewReads.allReplicaCountsBody(wrote))).toContain('{"namespace":"later",')
     expect([wrote.namespaceCount, wrote.deploymentCount]).toEqual([4, 6])
   })
 
   it("shows the other known deployments of the namespace", () => {
     const known = View.apply(example, applied("later/old", 2, 30))
     const view = View.written(known, deployment("later/web", 7, 100))
-    expect(text(View.deploymentsBody(view, ns("later")))).toBe('{"namespace":"later","deployments":["old","web"]}')
+    expect(text(ViewReads.deploymentsBody(view, ns("later")))).toBe('{"namespace":"later","deployments":["old","web"]}')
     expect(view.deploymentCount).toBe(7)
   })
 
@@ -388,7 +393,7 @@ describe("read-your-writes in a namespace that is not known yet", () => {
       const second = View.apply(first, heard)
       expect(isShown(second)).toBe(false)
       expect([second.namespaceCount, second.deploymentCount]).toEqual([1, 0])
-      expect(View.replicaCountEverywhereBody(second, dep("web"))).toBe(undefined)
+      expect(ViewReads.replicaCountEverywhereBody(second, dep("web"))).toBe(undefined)
       expect(View.apply(second, heard)).toBe(second)
     })
 
@@ -423,7 +428,7 @@ describe("a list with objects that cannot be decoded", () => {
   it("keeps their last known state, also for several lists in a row", () => {
     expect(count(held)).toBe(12)
     expect(replicas(held, "personal/resource-access")).toBe(undefined)
-    expect(text(View.deploymentsBody(held, ns("personal")))).toBe(
+    expect(text(ViewReads.deploymentsBody(held, ns("personal")))).toBe(
       '{"namespace":"personal","deployments":["kafka","nginx"]}'
     )
     const again = View.apply(
@@ -462,10 +467,10 @@ describe("a list with objects that cannot be decoded", () => {
 
   it("keeps namespaces, with their deployments", () => {
     const view = View.apply(example, withUndecodable(namespaces(40, "empty"), "personal", "unknown"))
-    expect(text(View.namespacesBody(view))).toBe('{"namespaces":["empty","personal"]}')
+    expect(text(ViewReads.namespacesBody(view))).toBe('{"namespaces":["empty","personal"]}')
     expect(count(view)).toBe(12)
-    expect(View.hasNamespace(View.apply(view, namespaceDeleted("personal", 41)), ns("personal"))).toBe(false)
-    expect(View.hasNamespace(View.apply(view, namespaces(50, "empty")), ns("personal"))).toBe(false)
+    expect(ViewReads.hasNamespace(View.apply(view, namespaceDeleted("personal", 41)), ns("personal"))).toBe(false)
+    expect(ViewReads.hasNamespace(View.apply(view, namespaces(50, "empty")), ns("personal"))).toBe(false)
   })
 
   it("of a cluster restored from a backup lets them change again", () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
-import { bodiesOf } from "./Bodies.ts"
+import { bodiesOf, tagsOf } from "./Bodies.ts"
 import * as Given from "./Given.ts"
 import { NaiveModel } from "./NaiveModel.ts"
 
@@ -74,6 +74,23 @@ const next = (view: View.ClusterView, step: Step): View.ClusterView =>
 
 const all = (view: View.ClusterView) => bodiesOf(view, namespaceNames, deploymentNames)
 
+/** Checks that equal bodies of a target have equal tags, and different bodies different tags, over all calls. */
+const pairing = () => {
+  const tagOf = new Map<string, string | undefined>()
+  const bodyOf = new Map<string, string | undefined>()
+  return (bodies: Record<string, string | undefined>, tags: Record<string, string | undefined>) => {
+    for (const [target, body] of Object.entries(bodies)) {
+      const tag = tags[target]
+      expect(tag === undefined).toBe(body === undefined)
+      if (body === undefined || tag === undefined) continue
+      expect(tagOf.get(`${target} ${body}`) ?? tag).toBe(tag)
+      expect(bodyOf.get(`${target} ${tag}`) ?? body).toBe(body)
+      tagOf.set(`${target} ${body}`, tag)
+      bodyOf.set(`${target} ${tag}`, body)
+    }
+  }
+}
+
 const name = (index: number) => `d${(index * 7919) % 1500}`
 
 describe("ClusterView", () => {
@@ -96,6 +113,41 @@ describe("ClusterView", () => {
     },
     { arbitrary: { runs: 600, size: 80 } }
   )
+
+  const pair = pairing()
+  it.prop(
+    "has entity tags that depend on the bodies alone, for any sequence of events, lists and writes",
+    [Schema.Array(Step)],
+    ([steps]) => {
+      let view = View.empty
+      for (const step of steps) {
+        view = next(view, step)
+        pair(all(view), tagsOf(view, namespaceNames, deploymentNames))
+      }
+    },
+    { arbitrary: { runs: 200, size: 80 } }
+  )
+
+  it("has the same tags for one list, whatever the layout of its blocks", () => {
+    const items = Array.from({ length: 700 }, (_, index) => [`big/${name(index)}`, index, index + 2] as const)
+    const listed = View.apply(View.apply(View.empty, Given.namespaces(1, "big")), Given.deployments(1000, ...items))
+    let grown = View.apply(View.apply(View.empty, Given.namespaces(1, "big")), Given.deployments(1))
+    // Deployments that go again leave other blocks behind.
+    for (let index = 0; index < 1400; index++) {
+      grown = View.apply(grown, Given.applied(`big/${name(index)}`, 1, index + 2))
+    }
+    for (let index = 700; index < 1400; index++) {
+      grown = View.apply(grown, Given.deleted(`big/${name(index)}`, index + 2000))
+    }
+    for (let index = 0; index < 700; index++) {
+      grown = View.apply(grown, Given.applied(`big/${name(index)}`, index, index + 4000))
+    }
+    const blocks = (view: View.ClusterView) =>
+      [...view.namespaces].flatMap(({ deployments }) => deployments.blocks.map(({ entries }) => entries.length))
+    expect(blocks(grown)).not.toEqual(blocks(listed))
+    expect(tagsOf(grown, ["big"], [name(0), name(699)])).toEqual(tagsOf(listed, ["big"], [name(0), name(699)]))
+    expect(bodiesOf(grown, ["big"], [])).toEqual(bodiesOf(listed, ["big"], []))
+  })
 
   it.prop(
     "has bodies that do not depend on when they are read, and leaves old views unchanged",

@@ -6,6 +6,7 @@ import * as KubeHttp from "../../src/kube/KubeHttp.ts"
 import * as KubeWatch from "../../src/kube/KubeWatch.ts"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import { DeploymentList, NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 import type { ClusterEvent, WatchedResource } from "../../src/model/ClusterEvent.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
@@ -25,7 +26,7 @@ type Flat = ReadonlyMap<string, number>
 /** The counts in the cache, by `namespace/name`. */
 const shown = (view: View.ClusterView): Flat =>
   new Map(
-    decodeCounts(text(View.allReplicaCountsBody(view))).flatMap(({ namespace, deployments }) =>
+    decodeCounts(text(ViewReads.allReplicaCountsBody(view))).flatMap(({ namespace, deployments }) =>
       deployments.map(({ deployment, replica_count }) => [`${namespace}/${deployment}`, replica_count] as const)
     )
   )
@@ -42,7 +43,7 @@ const truth = Effect.gen(function* () {
 })
 
 const cached = (view: View.ClusterView) => ({
-  namespaces: decodeLists(text(View.allDeploymentsBody(view))).map(({ namespace }) => String(namespace)),
+  namespaces: decodeLists(text(ViewReads.allDeploymentsBody(view))).map(({ namespace }) => String(namespace)),
   counts: entries(shown(view))
 })
 

@@ -2,6 +2,7 @@ import { Context, Duration, Effect, Exit, Layer, Scope } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import * as ClusterIdentity from "../../src/model/ClusterIdentity.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import type * as SharedCache from "../../src/shared/SharedCache.ts"
@@ -41,7 +42,8 @@ export const following = Effect.fnUntraced(function* (
 })
 
 /** The shown replica count of a deployment. */
-export const countOf = (view: View.ClusterView, path: string) => View.getDeployment(view, Given.ref(path))?.replicas
+export const countOf = (view: View.ClusterView, path: string) =>
+  ViewReads.getDeployment(view, Given.ref(path))?.replicas
 
 /** Waits until a cache shows a replica count, by default any count, for a deployment. */
 export const untilCount = (cache: ClusterCache["Service"], path: string, expected?: number) =>

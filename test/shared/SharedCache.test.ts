@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Logger, Queue, Stream } from "effect"
-import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { keysOf } from "../../src/shared/redis/Keys.ts"
 import * as SharedCache from "../../src/shared/SharedCache.ts"
@@ -58,7 +58,7 @@ describe("a shared cache", () => {
       })
       yield* round
       const generation = yield* redis.command("HGET", keysOf("test").scopes, "namespaces")
-      const isShown = () => View.hasNamespace(cache.current(), Given.ns("later"))
+      const isShown = () => ViewReads.hasNamespace(cache.current(), Given.ns("later"))
       yield* cache.written(Given.deployment("later/web", 7, 1000))
       yield* round
       assert.isTrue(isShown())

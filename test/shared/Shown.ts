@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
+import * as ViewReads from "../../src/cache/ViewReads.ts"
 import { NamespaceReplicaCounts } from "../../src/contract/Bodies.ts"
 
 const decodeCounts = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(NamespaceReplicaCounts)))
@@ -14,7 +15,7 @@ export interface Shown {
 
 /** What a view shows, in order. */
 export const shown = (view: View.ClusterView): Shown => {
-  const body = View.allReplicaCountsBody(view)
+  const body = ViewReads.allReplicaCountsBody(view)
   const namespaces = decodeCounts(typeof body === "string" ? body : Buffer.from(body).toString())
   return {
     namespaces: namespaces.map(({ namespace }) => String(namespace)).toSorted(),
