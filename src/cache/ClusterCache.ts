@@ -5,6 +5,8 @@ import { monotonicMillis } from "../model/MonotonicTime.ts"
 import type { DeploymentObject } from "../model/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 import { Freshness } from "./Freshness.ts"
+import { type Subscriber, Subscriptions } from "./Subscriptions.ts"
+import type { Target } from "./Target.ts"
 
 /**
  * Observes each event that the cache has applied, with the time in milliseconds since the epoch. It must not throw. The
@@ -40,6 +42,11 @@ export class ClusterCache extends Context.Service<
      * the lost watch that has been silent longest, or since the start if it had none.
      */
     readonly age: () => number
+    /**
+     * Subscribes to a target. The subscriber is called after each change of the target's entity tag; `current` then gives
+     * the view with the change, or a later one. The result ends the subscription.
+     */
+    readonly subscribe: (target: Target, subscriber: Subscriber) => () => void
     /** Applies a write that the cluster accepted: each read that starts afterwards sees it. */
     readonly written: (object: DeploymentObject) => Effect.Effect<void>
     /**
@@ -96,11 +103,19 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
   const views = yield* SubscriptionRef.make(namespaces === undefined ? View.empty : View.emptyOf(namespaces))
   const current = () => SubscriptionRef.getUnsafe(views)
 
+  const subscriptions = new Subscriptions()
+
   // Subscribers receive only changed views.
   const update = (next: (view: View.ClusterView) => View.ClusterView) =>
-    SubscriptionRef.updateSome(views, (view) => {
-      const changed = next(view)
-      return changed === view ? Option.none() : Option.some(changed)
+    Effect.suspend(() => {
+      const before = current()
+      return Effect.andThen(
+        SubscriptionRef.updateSome(views, (view) => {
+          const changed = next(view)
+          return changed === view ? Option.none() : Option.some(changed)
+        }),
+        Effect.sync(() => subscriptions.settle(before, current()))
+      )
     })
 
   const take = (events: Iterable<ClusterEvent>): Effect.Effect<void> =>
@@ -110,6 +125,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
       let next = view
       for (const event of events) {
         next = View.apply(next, event)
+        subscriptions.note(event)
         freshness.note(event, heardAt)
         observer.applied(event, now)
       }
@@ -128,7 +144,12 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
       isSynced: () => View.isSynced(current()),
       awaitSynced: Deferred.await(synced),
       age: () => freshness.age(monotonicMillis(clock)),
-      written: (object: DeploymentObject) => update((view) => View.written(view, object))
+      subscribe: (target: Target, subscriber: Subscriber) => subscriptions.add(current(), target, subscriber),
+      written: (object: DeploymentObject) =>
+        update((view) => {
+          subscriptions.noteWrite(object)
+          return View.written(view, object)
+        })
     }
   }
 })

@@ -142,7 +142,12 @@ export const written = (view: ClusterView, object: DeploymentObject): ClusterVie
     held === undefined
       ? !History.isPast(historyOf(view, object), keyOf(object), object.resourceVersion)
       : held.resourceVersion !== object.resourceVersion && !isOlder(object.resourceVersion, held.resourceVersion)
-  return writtenIn(isNews ? putDeployment(view, entryOf(object, true, held), held) : view, object)
+  if (!isNews) return writtenIn(view, object)
+  const history = History.ahead(historyOf(view, object), object.resourceVersion)
+  return writtenIn(
+    putDeployment(withHistory(view, object.namespace, history), entryOf(object, true, held), held),
+    object
+  )
 }
 
 const shown = (view: ClusterView, name: NamespaceName): ShownNamespace | undefined => {
@@ -342,7 +347,7 @@ const replaceNamespaces = (view: ClusterView, list: NamespaceList): ClusterView 
   return {
     ...withNamespaces(view, afterNamespaces(view.namespaces, list, wentBack)),
     namespacesSynced: true,
-    namespaceHistory: History.listed(list.resourceVersion)
+    namespaceHistory: History.listed(view.namespaceHistory, list.resourceVersion, list.items)
   }
 }
 
@@ -352,12 +357,16 @@ const replaceDeployments = (view: ClusterView, list: DeploymentList): ClusterVie
   const wentBack = History.wentBack(history, resourceVersion)
   const replaced = withNamespaces(view, afterDeployments(view.namespaces, list, wentBack))
   if (only === undefined) {
-    return { ...replaced, deploymentsSynced: true, deploymentHistory: History.listed(resourceVersion) }
+    return {
+      ...replaced,
+      deploymentsSynced: true,
+      deploymentHistory: History.listed(history, resourceVersion, list.items)
+    }
   }
   const unlisted = new Set(view.unlisted)
   unlisted.delete(only)
   return {
-    ...withHistory(replaced, only, History.listed(resourceVersion)),
+    ...withHistory(replaced, only, History.listed(history, resourceVersion, list.items)),
     unlisted,
     deploymentsSynced: unlisted.size === 0
   }

@@ -20,6 +20,8 @@ type Tombstones = SortedBlocks<Tombstone, undefined>
 export interface History {
   /** The newest version of any list or watch event. */
   readonly highest: ResourceVersion | undefined
+  /** The newest version of any object, deletion or accepted write. Unlike that of a list, every watch reaches it. */
+  readonly newest: ResourceVersion | undefined
   /** The version at which every absent object was absent. */
   readonly floor: ResourceVersion | undefined
   readonly recent: Tombstones
@@ -29,29 +31,45 @@ export interface History {
 const noTombstones: Tombstones = SortedBlocks.from<Tombstone, undefined>([], untexted)
 
 /** The history before any event. */
-export const empty: History = { highest: undefined, floor: undefined, recent: noTombstones, older: noTombstones }
+export const empty: History = {
+  highest: undefined,
+  newest: undefined,
+  floor: undefined,
+  recent: noTombstones,
+  older: noTombstones
+}
 
-/** The history after a list of this version. */
-export const listed = (resourceVersion: ResourceVersion): History => ({
-  ...empty,
-  highest: resourceVersion,
-  floor: resourceVersion
-})
+/** The history after a list of this version, with these objects. */
+export const listed = (
+  history: History,
+  resourceVersion: ResourceVersion,
+  items: ReadonlyArray<{ readonly resourceVersion: ResourceVersion }>
+): History => {
+  let newest = wentBack(history, resourceVersion) ? undefined : history.newest
+  for (const item of items) newest = later(newest, item.resourceVersion)
+  return { ...empty, highest: resourceVersion, newest, floor: resourceVersion }
+}
+
+/** The history after an accepted write of this version, which the watch has not confirmed. */
+export const ahead = (history: History, resourceVersion: ResourceVersion): History => {
+  const newest = later(history.newest, resourceVersion)
+  return newest === history.newest ? history : { ...history, newest }
+}
 
 /** The history after a watch event of this version. */
 export const told = (history: History, resourceVersion: ResourceVersion): History => {
   const highest = later(history.highest, resourceVersion)
-  return highest === history.highest ? history : { ...history, highest }
+  return highest === history.highest ? history : { ...history, highest, newest: later(history.newest, resourceVersion) }
 }
 
 /** The history after the deletion of this object at this version. */
 export const buried = (history: History, name: string, resourceVersion: ResourceVersion): History => {
-  const { highest, floor, recent, older } = told(history, resourceVersion)
+  const { highest, newest, floor, recent, older } = told(history, resourceVersion)
   const tombstone = { name, resourceVersion: later(deletionOf(history, name), resourceVersion) }
-  if (recent.size < generation) return { highest, floor, recent: recent.set(tombstone), older }
+  if (recent.size < generation) return { highest, newest, floor, recent: recent.set(tombstone), older }
   let raised = floor
   for (const { resourceVersion } of older) raised = later(raised, resourceVersion)
-  return { highest, floor: raised, recent: noTombstones.set(tombstone), older: recent }
+  return { highest, newest, floor: raised, recent: noTombstones.set(tombstone), older: recent }
 }
 
 /** Whether this version of an absent object precedes its deletion. */

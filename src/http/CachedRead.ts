@@ -1,15 +1,18 @@
 import type { Body } from "../cache/Body.ts"
 import * as View from "../cache/ClusterView.ts"
 import * as ViewReads from "../cache/ViewReads.ts"
+import type { Target } from "../cache/Target.ts"
 import type { Access } from "../authorization/Authorization.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
 /**
- * A read that the cache answers: the access it needs, its rendered body in a view, and the `detail` if there is no
- * body.
+ * A read that the cache answers: the access it needs, its target, the entity tag and the rendered body in a view, and the
+ * `detail` if there is none. The tag is known without the body.
  */
 export interface CachedRead {
   readonly access: Access
+  readonly target: Target
+  readonly tag: (view: View.ClusterView) => string | undefined
   readonly find: (view: View.ClusterView) => Body | undefined
   readonly missing: () => string
 }
@@ -29,6 +32,8 @@ const noNamespaces = () => "The cluster has no namespaces."
 /** The names of all namespaces. */
 export const listNamespaces: CachedRead = {
   access: { verb: "list", resource: "namespaces" },
+  target: { _tag: "Namespaces" },
+  tag: ViewReads.namespacesTag,
   find: ViewReads.namespacesBody,
   missing: noNamespaces
 }
@@ -38,6 +43,8 @@ export const listDeployments = ({ namespace }: InNamespace): CachedRead => {
   const spots = ViewReads.anySpots()
   return {
     access: { verb: "list", resource: "deployments", namespace },
+    target: { _tag: "Names", namespace },
+    tag: (view) => ViewReads.deploymentsTag(view, namespace, spots),
     find: (view) => ViewReads.deploymentsBody(view, namespace, spots),
     missing: noNamespace(namespace)
   }
@@ -46,6 +53,8 @@ export const listDeployments = ({ namespace }: InNamespace): CachedRead => {
 /** The names of all deployments. */
 export const listAllDeployments: CachedRead = {
   access: { verb: "list", resource: "deployments", namespace: "ANY" },
+  target: { _tag: "Names", namespace: "ANY" },
+  tag: ViewReads.allDeploymentsTag,
   find: ViewReads.allDeploymentsBody,
   missing: noNamespaces
 }
@@ -55,6 +64,8 @@ export const getReplicaCount = ({ deployment, namespace }: InNamespace & OfDeplo
   const spots = ViewReads.anySpots()
   return {
     access: { verb: "get", resource: "replica_count", namespace, deployment },
+    target: { _tag: "Counts", namespace, deployment },
+    tag: (view) => ViewReads.replicaCountTag(view, namespace, deployment, spots),
     find: (view) => ViewReads.replicaCountBody(view, namespace, deployment, spots),
     missing: () => `There is no deployment ${deployment} in namespace ${namespace}.`
   }
@@ -65,6 +76,8 @@ export const listReplicaCounts = ({ namespace }: InNamespace): CachedRead => {
   const spots = ViewReads.anySpots()
   return {
     access: { verb: "get", resource: "replica_count", namespace, deployment: "ANY" },
+    target: { _tag: "Counts", namespace, deployment: "ANY" },
+    tag: (view) => ViewReads.replicaCountsTag(view, namespace, spots),
     find: (view) => ViewReads.replicaCountsBody(view, namespace, spots),
     missing: noNamespace(namespace)
   }
@@ -73,6 +86,8 @@ export const listReplicaCounts = ({ namespace }: InNamespace): CachedRead => {
 /** The replica counts of all deployments. */
 export const listAllReplicaCounts: CachedRead = {
   access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment: "ANY" },
+  target: { _tag: "Counts", namespace: "ANY", deployment: "ANY" },
+  tag: ViewReads.allReplicaCountsTag,
   find: ViewReads.allReplicaCountsBody,
   missing: noNamespaces
 }
@@ -80,6 +95,8 @@ export const listAllReplicaCounts: CachedRead = {
 /** The replica counts of the deployments of one name. */
 export const findReplicaCounts = ({ deployment }: OfDeployment): CachedRead => ({
   access: { verb: "get", resource: "replica_count", namespace: "ANY", deployment },
+  target: { _tag: "Counts", namespace: "ANY", deployment },
+  tag: (view) => ViewReads.replicaCountEverywhereTag(view, deployment),
   find: (view) => ViewReads.replicaCountEverywhereBody(view, deployment),
   missing: () => `There is no deployment ${deployment} in any namespace.`
 })

@@ -1,6 +1,7 @@
 import type { Body } from "../../src/cache/Body.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import * as ViewReads from "../../src/cache/ViewReads.ts"
+import type { Target } from "../../src/cache/Target.ts"
 import { dep, ns } from "./Given.ts"
 
 export const text = (body: Body | undefined): string | undefined =>
@@ -48,4 +49,31 @@ export const tagsOf = (
   }
   for (const name of deploymentNames) tags[`3C ${name}`] = ViewReads.replicaCountEverywhereTag(view, dep(name))
   return tags
+}
+
+/** The body of a target; `undefined` if it does not exist. */
+export const bodyOf = (view: View.ClusterView, target: Target): string | undefined => {
+  switch (target._tag) {
+    case "Namespaces":
+      return text(ViewReads.namespacesBody(view))
+    case "Names":
+      return text(
+        target.namespace === "ANY"
+          ? ViewReads.allDeploymentsBody(view)
+          : ViewReads.deploymentsBody(view, target.namespace)
+      )
+    case "Counts":
+      if (target.namespace === "ANY") {
+        return text(
+          target.deployment === "ANY"
+            ? ViewReads.allReplicaCountsBody(view)
+            : ViewReads.replicaCountEverywhereBody(view, target.deployment)
+        )
+      }
+      return text(
+        target.deployment === "ANY"
+          ? ViewReads.replicaCountsBody(view, target.namespace)
+          : ViewReads.replicaCountBody(view, target.namespace, target.deployment)
+      )
+  }
 }

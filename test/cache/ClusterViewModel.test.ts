@@ -5,72 +5,7 @@ import type { ClusterEvent } from "../../src/model/ClusterEvent.ts"
 import { bodiesOf, tagsOf } from "./Bodies.ts"
 import * as Given from "./Given.ts"
 import { NaiveModel } from "./NaiveModel.ts"
-
-const namespaceNames = ["a", "a-b", "b", "0"]
-const deploymentNames = ["x", "x.y", "x-y", "x0"]
-
-const NamespaceNames = Schema.Literals(["a", "a-b", "b", "0"])
-const Paths = Schema.Literals(
-  namespaceNames.flatMap((namespace) => deploymentNames.map((name) => `${namespace}/${name}`))
-)
-const Versions = Schema.Union([
-  Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 25 })),
-  Schema.Literals(["opaque", "08"])
-])
-// A poll lists namespaces without a version.
-const NamespacesVersions = Schema.Union([Versions, Schema.Literals(["0", "0", "0"])])
-const Counts = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
-const Item = Schema.Struct({ path: Paths, replicas: Counts })
-
-const Step = Schema.Union([
-  Schema.TaggedStruct("namespaces", {
-    names: Schema.Array(NamespaceNames),
-    version: NamespacesVersions,
-    undecodable: Schema.Array(NamespaceNames)
-  }),
-  Schema.TaggedStruct("deployments", {
-    items: Schema.Array(Item),
-    version: Versions,
-    undecodable: Schema.Array(Paths)
-  }),
-  Schema.TaggedStruct("namespaceApplied", { name: NamespaceNames, version: Versions }),
-  Schema.TaggedStruct("namespaceDeleted", { name: NamespaceNames, version: Versions }),
-  Schema.TaggedStruct("applied", { ...Item.fields, version: Versions }),
-  Schema.TaggedStruct("deleted", { path: Paths, version: Versions }),
-  Schema.TaggedStruct("written", { ...Item.fields, version: Versions }),
-  Schema.TaggedStruct("heard", { heardAt: Schema.UndefinedOr(Schema.Literals([5])) })
-])
-type Step = typeof Step.Type
-
-const eventOf = (step: Exclude<Step, { readonly _tag: "written" }>): ClusterEvent => {
-  switch (step._tag) {
-    case "namespaces":
-      return Given.withUndecodable(Given.namespaces(step.version, ...step.names), ...step.undecodable)
-    case "deployments":
-      return Given.withUndecodable(
-        Given.deployments(
-          step.version,
-          ...new Map(step.items.map(({ path, replicas }) => [path, [path, replicas, step.version] as const])).values()
-        ),
-        ...step.undecodable
-      )
-    case "namespaceApplied":
-      return Given.namespaceApplied(step.name, step.version)
-    case "namespaceDeleted":
-      return Given.namespaceDeleted(step.name, step.version)
-    case "applied":
-      return Given.applied(step.path, step.replicas, step.version)
-    case "deleted":
-      return Given.deleted(step.path, step.version)
-    case "heard":
-      return { _tag: "Heard", resource: "namespaces", heardAt: step.heardAt }
-  }
-}
-
-const next = (view: View.ClusterView, step: Step): View.ClusterView =>
-  step._tag === "written"
-    ? View.written(view, Given.deployment(step.path, step.replicas, step.version))
-    : View.apply(view, eventOf(step))
+import { deploymentNames, eventOf, namespaceNames, next, Step } from "./Steps.ts"
 
 const all = (view: View.ClusterView) => bodiesOf(view, namespaceNames, deploymentNames)
 
