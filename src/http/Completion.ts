@@ -4,7 +4,7 @@ import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Completed } from "../contract/Middleware.ts"
 import { Internal, isProblem, type Problem } from "../contract/Problems.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
-import { clientGone, RequestObserver } from "../observability/RequestObserver.ts"
+import { clientGone, type CompletedRequest, RequestObserver } from "../observability/RequestObserver.ts"
 import { toResponse } from "./ErrorResponse.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 
@@ -28,7 +28,15 @@ export const problemOf = (cause: Cause.Cause<unknown>): Problem => {
 }
 
 const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
-  body._tag === "Uint8Array" ? body.contentLength : 0
+  body._tag === "Uint8Array" || body._tag === "Raw" ? (body.contentLength ?? 0) : 0
+
+/** Whether the response has waited for changes. */
+const heldOf = ({ headers }: HttpServerResponse.HttpServerResponse): CompletedRequest["held"] =>
+  headers["preference-applied"] === undefined
+    ? headers["content-type"] === "text/event-stream"
+      ? "stream"
+      : undefined
+    : "wait"
 
 /** Makes the response of a request, and notifies the observer. An abandoned request stays interrupted. */
 export type Complete = (
@@ -43,7 +51,14 @@ export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(functi
   const observer = yield* RequestObserver
   const clock = yield* Clock.Clock
 
-  const observe = (context: RequestContext, match: Match, status: number, problem?: Problem, responseBytes = 0) => {
+  const observe = (
+    context: RequestContext,
+    match: Match,
+    status: number,
+    problem?: Problem,
+    responseBytes = 0,
+    held?: CompletedRequest["held"]
+  ) => {
     observer.completed({
       id: context.id,
       identity: context.identity,
@@ -57,13 +72,15 @@ export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(functi
       durationMillis: Number(clock.currentTimeNanosUnsafe() - context.startedNanos) / 1e6,
       requestBytes: context.requestBytes,
       responseBytes,
-      traceId: context.traceId
+      traceId: context.traceId,
+      held
     })
   }
 
   return (exit, context, match) => {
     const respond = (response: HttpServerResponse.HttpServerResponse, problem?: Problem) => {
-      observe(context, match, response.status, problem, context.method === "HEAD" ? 0 : bodyBytes(response))
+      const responseBytes = context.method === "HEAD" ? 0 : bodyBytes(response)
+      observe(context, match, response.status, problem, responseBytes, heldOf(response))
       const headers = { "x-request-id": context.id }
       // During shutdown, clients move elsewhere before the port closes. After a change of trust, they repeat the
       // handshake.

@@ -70,3 +70,14 @@ export const acceptsStream = (headers: IncomingHttpHeaders): boolean => {
   const streamQuality = qualityOf(eventStream)
   return streamQuality > 0 && streamQuality >= qualityOf("application/json")
 }
+
+const fieldOf = (value: string | ReadonlyArray<string> | undefined): string | undefined =>
+  typeof value === "string" ? value : undefined
+
+/**
+ * What a client that reconnects to an event stream has seen: the id of its last event, and the version in the comment after it.
+ */
+export const resumption = (headers: IncomingHttpHeaders) => ({
+  lastEventId: fieldOf(headers["last-event-id"]),
+  lastVersion: fieldOf(headers["last-event-version"])
+})

@@ -1,14 +1,33 @@
 import { Clock, Effect } from "effect"
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http"
+import type { Body } from "../cache/Body.ts"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Authorization } from "../authorization/Authorization.ts"
-import { ClientIdentity } from "../identity/Identity.ts"
+import { ClientIdentity, type Identity } from "../identity/Identity.ts"
 import { RateLimit } from "../limits/RateLimit.ts"
 import type { ResponseBytes } from "../limits/ResponseBytes.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
+import { acceptsStream, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
+import * as ErrorResponse from "./ErrorResponse.ts"
+import type { HeldResponses } from "./held/HeldResponses.ts"
+import { readHeaders, streamHeaders, waited } from "./ReadHeaders.ts"
 import { headerBytes, malformation, requestId, type RequestLimits } from "./RequestForm.ts"
-import { RequestObserver } from "../observability/RequestObserver.ts"
+import { type Code, NotFound, type Problem, problemContentType } from "../contract/Problems.ts"
+import { clientGone, type CompletedRequest, RequestObserver } from "../observability/RequestObserver.ts"
+
+/** A read that is being answered. */
+interface Call {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly identity: Identity
+  readonly target: ReadTargets.ReadTarget
+  readonly id: string
+  readonly receivedAt: number
+  readonly started: number
+  readonly requestBytes: number
+  readonly held: CompletedRequest["held"]
+}
 
 /**
  * Answers a read from memory alone: a plainly spelled target, an identified caller that is known to be permitted, a
@@ -17,7 +36,11 @@ import { RequestObserver } from "../observability/RequestObserver.ts"
  *
  * A differential test compares its responses with those of the routes.
  */
-export const make = Effect.fnUntraced(function* (limits: RequestLimits, responseBytes: ResponseBytes["Service"]) {
+export const make = Effect.fnUntraced(function* (
+  limits: RequestLimits,
+  responseBytes: ResponseBytes["Service"],
+  held: HeldResponses["Service"]
+) {
   const authorization = yield* Authorization
   const cache = yield* ClusterCache
   const clock = yield* Clock.Clock
@@ -26,6 +49,104 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits, response
   const observer = yield* RequestObserver
   const rates = yield* RateLimit
   const targetOf = ReadTargets.remembering()
+
+  /** Sends the head and the body, and notifies the observer. */
+  const send = (call: Call, status: number, headers: OutgoingHttpHeaders, body: Body, code?: Code) => {
+    const { response } = call
+    response.writeHead(status, lifecycle.isShuttingDown() ? { ...headers, connection: "close" } : headers)
+    // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
+    response.end(body, "latin1")
+    complete(call, status, body.length, code)
+  }
+
+  const complete = (call: Call, status: number, responseBytes: number, code?: Code) => {
+    const { held, id, identity, receivedAt, request, requestBytes, started, target } = call
+    observer.completed({
+      id,
+      identity,
+      remoteAddress: undefined,
+      method: "GET",
+      target: request.url ?? "",
+      route: target.route,
+      params: target.params,
+      status,
+      code,
+      receivedAt,
+      durationMillis: performance.now() - started,
+      requestBytes,
+      responseBytes,
+      traceId: undefined,
+      held
+    })
+  }
+
+  const sendProblem = (call: Call, problem: Problem) => {
+    const { body, headers, status } = ErrorResponse.render(problem, call.id)
+    send(
+      call,
+      status,
+      { ...headers, "content-type": problemContentType, "content-length": Buffer.byteLength(body) },
+      body,
+      problem.code
+    )
+  }
+
+  const sendUnchanged = (call: Call, etag: string, applied?: OutgoingHttpHeaders) =>
+    send(call, 304, { ...readHeaders(etag, cache.age()), ...applied, "x-request-id": call.id }, "")
+
+  /** Answers a read that has waited. */
+  const sendWaited = (call: Call, etag: string, seconds: number) => {
+    const { identity, response, target } = call
+    const { find, missing, tag } = target.read
+    const view = cache.current()
+    const current = tag(view)
+    if (current === etag) return sendUnchanged(call, etag, waited(seconds))
+    const body = find(view)
+    if (current === undefined || body === undefined) return sendProblem(call, new NotFound({ detail: missing() }))
+    if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) {
+      return sendProblem(call, responseBytes.refuse())
+    }
+    return send(
+      call,
+      200,
+      {
+        ...readHeaders(current, cache.age()),
+        ...waited(seconds),
+        "content-type": "application/json",
+        "content-length": String(body.length),
+        "x-request-id": call.id
+      },
+      body
+    )
+  }
+
+  /** Returns `false` if there is no place. */
+  const wait = (call: Call, etag: string, seconds: number): boolean => {
+    const { identity, request, response, target } = call
+    const cancel = held.wait({ request, response, identity, read: target.read }, etag, seconds, (problem) => {
+      if (problem === undefined) sendWaited(call, etag, seconds)
+      else sendProblem(call, problem)
+    })
+    if (typeof cancel !== "function") return false
+    response.once("close", () => {
+      if (response.writableEnded) return
+      cancel()
+      complete(call, clientGone, 0)
+    })
+    return true
+  }
+
+  /** Returns `false` if there is no place. */
+  const stream = (call: Call): boolean => {
+    const { id, identity, request, response, target } = call
+    const started = held.stream(
+      { request, response, identity, read: target.read },
+      resumption(request.headers),
+      () => response.writeHead(200, { ...streamHeaders(cache.age()), "x-request-id": id }),
+      (end, bytes) => complete(call, end === "closed" ? clientGone : 200, bytes)
+    )
+    return typeof started === "function"
+  }
 
   const answer = (request: IncomingMessage, response: ServerResponse): boolean => {
     if (request.method !== "GET" || request.url === undefined || request.url.length > limits.maxTargetBytes)
@@ -48,42 +169,75 @@ export const make = Effect.fnUntraced(function* (limits: RequestLimits, response
     ) {
       return false
     }
-    const body = target.read.find(cache.current())
+    const view = cache.current()
+    const { access, find, tag } = target.read
+    const etag = tag(view)
     if (
-      body === undefined ||
+      etag === undefined ||
       !rates.has("reads", identity.user, now) ||
-      !authorization.alreadyAllows(identity, target.read.access, now) ||
-      (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length))
+      !authorization.alreadyAllows(identity, access, now)
     ) {
       return false
     }
-    rates.take("reads", identity.user, now)
-    const id = requestId(headers["x-request-id"])
-    response.writeHead(200, {
-      age: String(cache.age()),
-      "content-type": "application/json",
-      "content-length": String(body.length),
-      "x-request-id": id
-    })
-    // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
-    response.end(body, "latin1")
-    observer.received()
-    observer.completed({
-      id,
+    const isStream = acceptsStream(headers)
+    const ifNoneMatch = headers["if-none-match"]
+    const isUnchanged = ifNoneMatch === undefined || isStream ? false : matchesNone(ifNoneMatch, etag)
+    if (isUnchanged === undefined) return false
+    const call: Call = {
+      request,
+      response,
       identity,
-      remoteAddress: undefined,
-      method: "GET",
-      target: request.url,
-      route: target.route,
-      params: target.params,
-      status: 200,
-      code: undefined,
+      target,
+      id: requestId(headers["x-request-id"]),
       receivedAt: now,
-      durationMillis: performance.now() - started,
+      started,
       requestBytes: request.url.length + fieldBytes,
-      responseBytes: body.length,
-      traceId: undefined
-    })
+      held: undefined
+    }
+    const begin = () => {
+      rates.take("reads", identity.user, now)
+      observer.received()
+    }
+    if (isStream) {
+      if (!stream({ ...call, held: "stream" })) return false
+      begin()
+      return true
+    }
+    if (isUnchanged) {
+      const seconds = waitSeconds(headers["prefer"], held.maxWaitSeconds)
+      if (seconds === undefined) {
+        begin()
+        sendUnchanged(call, etag)
+        return true
+      }
+      const waiting: Call = { ...call, held: "wait" }
+      if (seconds === 0) {
+        begin()
+        sendUnchanged(waiting, etag, waited(seconds))
+        return true
+      }
+      if (!wait(waiting, etag, seconds)) return false
+      begin()
+      return true
+    }
+    const body = find(view)
+    if (body === undefined) return false
+    if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) return false
+    begin()
+    send(
+      call,
+      200,
+      {
+        age: String(cache.age()),
+        "cache-control": "private, no-cache",
+        "content-type": "application/json",
+        "content-length": String(body.length),
+        etag,
+        vary: "accept",
+        "x-request-id": call.id
+      },
+      body
+    )
     return true
   }
 

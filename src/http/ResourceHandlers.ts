@@ -1,19 +1,37 @@
 import { type Duration, Effect } from "effect"
+import { IncomingMessage, ServerResponse } from "node:http"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
-import { NotFound, NotReady } from "../contract/Problems.ts"
+import { BadRequest, NotFound, NotReady, type TooManyRequests } from "../contract/Problems.ts"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Audit } from "../observability/Audit.ts"
 import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
+import { acceptsStream, malformedTags, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
+import type { HeldProblem, HeldRequest } from "./held/HeldResponse.ts"
+import { HeldResponses } from "./held/HeldResponses.ts"
+import { Lifecycle } from "./Lifecycle.ts"
+import { readHeaders, streamHeaders, waited } from "./ReadHeaders.ts"
+import { RequestContext } from "../identity/RequestContext.ts"
 import * as Permission from "./Permission.ts"
 import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
 
 /** The error before the first full sync. */
 export const notSynced = new NotReady({ detail: "The first full sync with the cluster is not done yet." })
+
+/** Node's request and response. The server speaks HTTP/1.1 alone. */
+const exchange = Effect.flatMap(HttpServerRequest.HttpServerRequest, (incoming) => {
+  const request = NodeHttpServerRequest.toIncomingMessage(incoming)
+  const response = NodeHttpServerRequest.toServerResponse(incoming)
+  return request instanceof IncomingMessage && response instanceof ServerResponse
+    ? Effect.succeed({ request, response })
+    : Effect.die(new Error("The request is not HTTP/1.1."))
+})
+
+const badTags = new BadRequest({ detail: malformedTags })
 
 /** The handlers of the cluster's resources. A write that takes longer than `serveTimeout` fails with `RequestTimeout`. */
 export const layer = (serveTimeout: Duration.Duration) =>
@@ -24,19 +42,81 @@ export const layer = (serveTimeout: Duration.Duration) =>
       const audit = yield* Audit
       const authorization = yield* Authorization
       const cache = yield* ClusterCache
+      const heldResponses = yield* HeldResponses
+      const lifecycle = yield* Lifecycle
       const responseBytes = yield* ResponseBytes
       const write = yield* ReplicaCountWrite.make(serveTimeout)
 
-      const answer = Effect.fnUntraced(function* ({ access, find, missing }: CachedRead.CachedRead) {
-        const { user } = yield* Permission.require(authorization, access)
-        if (!cache.isSynced()) return yield* notSynced
-        const body = find(cache.current())
-        if (body === undefined) return yield* new NotFound({ detail: missing() })
-        const options = { contentType: "application/json", headers: { age: String(cache.age()) } }
+      const shown = Effect.fnUntraced(function* ({ find, missing, tag }: CachedRead.CachedRead, user: string) {
+        const view = cache.current()
+        const etag = tag(view)
+        const body = find(view)
+        if (etag === undefined || body === undefined) return yield* new NotFound({ detail: missing() })
+        const options = { contentType: "application/json", headers: readHeaders(etag, cache.age()) }
         if (typeof body === "string") return HttpServerResponse.text(body, options)
-        const response = NodeHttpServerRequest.toServerResponse(yield* HttpServerRequest.HttpServerRequest)
-        if (!responseBytes.take(response, user, body.length)) return yield* responseBytes.refuse
+        const { response } = yield* exchange
+        if (!responseBytes.take(response, user, body.length)) return yield* responseBytes.refuse()
         return HttpServerResponse.uint8Array(body, options)
+      })
+
+      const unchanged = (etag: string) =>
+        HttpServerResponse.empty({ status: 304, headers: readHeaders(etag, cache.age()) })
+
+      const waiting = Effect.fnUntraced(function* (held: HeldRequest, etag: string, seconds: number) {
+        if (seconds > 0 && !lifecycle.isShuttingDown()) {
+          yield* Effect.callback<void, HeldProblem | TooManyRequests>((resume) => {
+            const cancel = heldResponses.wait(held, etag, seconds, (problem) =>
+              resume(problem === undefined ? Effect.void : Effect.fail(problem))
+            )
+            if (typeof cancel === "function") return Effect.sync(cancel)
+            resume(Effect.fail(cancel))
+            return undefined
+          })
+        }
+        const current = held.read.tag(cache.current())
+        return HttpServerResponse.setHeaders(
+          current === etag ? unchanged(etag) : yield* shown(held.read, held.identity.user),
+          waited(seconds)
+        )
+      })
+
+      const streamed = Effect.fnUntraced(function* (held: HeldRequest) {
+        const { request, response } = held
+        const { id } = yield* RequestContext
+        const headers = streamHeaders(cache.age())
+        const bytes = yield* Effect.callback<number, TooManyRequests>((resume) => {
+          const cancel = heldResponses.stream(
+            held,
+            resumption(request.headers),
+            () => response.writeHead(200, { ...headers, "x-request-id": id }),
+            (_, bytes) => resume(Effect.succeed(bytes))
+          )
+          if (typeof cancel === "function") return Effect.sync(cancel)
+          resume(Effect.fail(cancel))
+          return undefined
+        })
+        // The stream has been sent already. This is for log and metrics.
+        return HttpServerResponse.raw(undefined, { headers, contentLength: bytes })
+      })
+
+      const answer = Effect.fnUntraced(function* (read: CachedRead.CachedRead) {
+        const { request, response } = yield* exchange
+        const { headers, method } = request
+        const isStream = method === "GET" && acceptsStream(headers)
+        const ifNoneMatch = isStream ? undefined : headers["if-none-match"]
+        // Malformed tags are an error whatever the state of the resource.
+        if (ifNoneMatch !== undefined && matchesNone(ifNoneMatch, "") === undefined) return yield* badTags
+        const identity = yield* Permission.require(authorization, read.access)
+        if (!cache.isSynced()) return yield* notSynced
+        const etag = read.tag(cache.current())
+        if (etag === undefined) return yield* new NotFound({ detail: read.missing() })
+        const held = { request, response, identity, read }
+        if (isStream) return yield* streamed(held)
+        if (ifNoneMatch === undefined || matchesNone(ifNoneMatch, etag) !== true) {
+          return yield* shown(read, identity.user)
+        }
+        const seconds = waitSeconds(headers["prefer"], heldResponses.maxWaitSeconds)
+        return seconds === undefined ? unchanged(etag) : yield* waiting(held, etag, seconds)
       })
 
       return handlers.handleAll({

@@ -6,6 +6,7 @@ export type Full = "total" | "address" | "user"
 /**
  * Connections by usefulness. Each queue is ordered by the last progress. `silent`: without a complete ClientHello.
  * `handshakes`: the handshake goes on. `strangers`: of unidentified clients. `…Answered`: with a request in progress.
+ * `identifiedHeld`: with a response that waits for changes. Those have limits of their own and are not evicted.
  */
 interface Standing<S> {
   readonly silent: AgeQueue.AgeQueue<Connection<S>>
@@ -14,6 +15,7 @@ interface Standing<S> {
   readonly strangersAnswered: AgeQueue.AgeQueue<Connection<S>>
   readonly identified: AgeQueue.AgeQueue<Connection<S>>
   readonly identifiedAnswered: AgeQueue.AgeQueue<Connection<S>>
+  readonly identifiedHeld: AgeQueue.AgeQueue<Connection<S>>
 }
 
 /** Connections with a common limit: all, those from one address, or those of one user. */
@@ -31,7 +33,8 @@ const group = <S>(key: string): Group<S> => ({
     strangers: AgeQueue.make(),
     strangersAnswered: AgeQueue.make(),
     identified: AgeQueue.make(),
-    identifiedAnswered: AgeQueue.make()
+    identifiedAnswered: AgeQueue.make(),
+    identifiedHeld: AgeQueue.make()
   },
   open: 0
 })
@@ -48,6 +51,8 @@ export class Connection<S> {
   open = true
   stage: "silent" | "handshakes" | "strangers" | "identified" = "silent"
   unanswered = 0
+  /** Whether its response waits for changes. */
+  held = false
   /** Its last progress, in milliseconds of the table's clock. */
   since = 0
 
@@ -63,8 +68,10 @@ export class Connection<S> {
 /** The kinds of connections, by their stage and whether the client is being answered. */
 export type Kind = keyof Standing<unknown>
 
-const kindOf = ({ stage, unanswered }: Connection<unknown>): Kind =>
-  unanswered === 0 || stage === "silent" || stage === "handshakes" ? stage : `${stage}Answered`
+const kindOf = ({ held, stage, unanswered }: Connection<unknown>): Kind => {
+  if (held && stage === "identified") return "identifiedHeld"
+  return unanswered === 0 || stage === "silent" || stage === "handshakes" ? stage : `${stage}Answered`
+}
 
 /** How a limit is divided. */
 interface Quota {
@@ -106,8 +113,10 @@ export interface ConnectionTable<S> {
   readonly secure: (connection: Connection<S>, user: string | undefined) => Full | undefined
   /** A request arrived. */
   readonly received: (connection: Connection<S>) => void
-  /** A response left. */
-  readonly answered: (connection: Connection<S>) => void
+  /** A response left. `wasHeld`: it had waited for changes. */
+  readonly answered: (connection: Connection<S>, wasHeld?: boolean) => void
+  /** The response in progress waits for changes. The connection is not evicted until it has left. */
+  readonly hold: (connection: Connection<S>) => void
   /** Removes a connection; returns whether it was in the table. */
   readonly remove: (connection: Connection<S>) => boolean
   /** The connection of one kind without progress for the longest time. */
@@ -192,7 +201,7 @@ export const make = <S>(
 
   /** Whether there is room for one more identified connection, if necessary after an eviction. */
   const makeIdentifiedRoom = ({ standing }: Group<S>, maximum: number, reason: Full): boolean =>
-    standing.identified.length + standing.identifiedAnswered.length < maximum ||
+    standing.identified.length + standing.identifiedAnswered.length + standing.identifiedHeld.length < maximum ||
     evicted(standing.identified.oldest?.item, reason)
 
   return {
@@ -227,8 +236,13 @@ export const make = <S>(
       connection.unanswered++
       if (connection.unanswered === 1) settle(connection)
     },
-    answered: (connection) => {
+    answered: (connection, wasHeld = false) => {
       connection.unanswered--
+      if (wasHeld) connection.held = false
+      settle(connection)
+    },
+    hold: (connection) => {
+      connection.held = true
       settle(connection)
     },
     remove,

@@ -20,14 +20,16 @@ export interface Closing {
  * Limits the bytes of large responses that are being sent. A client that does not read holds its response in this process and
  * in the kernel, so a limit on requests alone does not bound the memory.
  *
- * `take` counts a body until its response has been sent or its connection has ended. It returns `false` if the limit is
- * reached. A body larger than the limit may be sent alone. `refuse` counts and fails a request.
+ * `reserve` counts a body until the returned function is called. It returns `undefined` if the limit is reached. A body larger
+ * than the limit may be sent alone. `take` counts a body until its response has been sent or its connection has ended, and
+ * returns whether there was room. `refuse` counts a refused request and gives its error.
  */
 export class ResponseBytes extends Context.Service<
   ResponseBytes,
   {
+    readonly reserve: (user: string, bytes: number) => (() => void) | undefined
     readonly take: (response: Closing, user: string, bytes: number) => boolean
-    readonly refuse: Effect.Effect<never, NotReady>
+    readonly refuse: () => NotReady
   }
 >()("kube-resource-api/limits/ResponseBytes") {}
 
@@ -54,16 +56,24 @@ export const make = Effect.fnUntraced(function* (
     if (ofUser === 0) users.delete(user)
     else users.set(user, ofUser)
   }
+  const reserve = (user: string, bytes: number) => {
+    const ofUser = users.get(user) ?? 0
+    if ((ofUser > 0 && ofUser + bytes > maximum / userPart) || (sending > 0 && sending + bytes > maximum)) {
+      return undefined
+    }
+    add(user, bytes)
+    return () => add(user, -bytes)
+  }
   return {
+    reserve,
     take: (response, user, bytes) => {
-      const ofUser = users.get(user) ?? 0
-      if ((ofUser > 0 && ofUser + bytes > maximum / userPart) || (sending > 0 && sending + bytes > maximum)) {
-        return false
-      }
-      add(user, bytes)
-      response.once("close", () => add(user, -bytes))
-      return true
+      const release = reserve(user, bytes)
+      if (release !== undefined) response.once("close", release)
+      return release !== undefined
     },
-    refuse: Effect.andThen(Metric.update(refusedSeries, 1), Effect.fail(refusal))
+    refuse: () => {
+      refusedSeries.updateUnsafe(1, services)
+      return refusal
+    }
   }
 })

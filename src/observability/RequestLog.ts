@@ -61,14 +61,25 @@ const parameters = (params: Readonly<Record<string, string | undefined>>): strin
 }
 
 /** The text from the request id to the duration. */
-const middleOf = ({ code, identity, method, params, remoteAddress, route, status, target }: CompletedRequest): string =>
+const middleOf = ({
+  code,
+  held,
+  identity,
+  method,
+  params,
+  remoteAddress,
+  route,
+  status,
+  target
+}: CompletedRequest): string =>
   '"' +
   (identity === undefined ? "" : `,"subject":${JSON.stringify(identity.user)}`) +
   (remoteAddress === undefined ? "" : `,"remoteAddress":"${remoteAddress}"`) +
   `,"method":${JSON.stringify(method)}` +
   (route === undefined ? `,"path":${JSON.stringify(pathOf(target))}` : `,"route":${JSON.stringify(route)}`) +
   `${parameters(params)},"status":${status}` +
-  (code === undefined ? "" : `,"code":"${code}"`)
+  (code === undefined ? "" : `,"code":"${code}"`) +
+  (held === undefined ? "" : `,"held":"${held}"`)
 
 /** The text from the duration to the end of the line. */
 const endOf = ({ responseBytes, traceId }: CompletedRequest): string =>
@@ -85,6 +96,7 @@ interface Known {
 const isPlain = (request: CompletedRequest): boolean =>
   request.code === undefined &&
   request.traceId === undefined &&
+  request.held === undefined &&
   request.remoteAddress === undefined &&
   request.identity !== undefined &&
   request.route !== undefined

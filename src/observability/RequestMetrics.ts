@@ -142,7 +142,7 @@ export const make: Effect.Effect<RequestObserver, never, Scope.Scope> = Effect.g
       const method = methods.has(request.method) ? request.method : "other"
       const { duration, requestSize, responseSize, total, uses } = series(route)(method)(request.status)
       total(1)
-      if (request.durationMillis !== undefined) duration(request.durationMillis / 1000)
+      if (request.durationMillis !== undefined && request.held === undefined) duration(request.durationMillis / 1000)
       requestSize(request.requestBytes)
       responseSize(request.responseBytes)
       if (uses !== undefined) uses(seen(request))(1)

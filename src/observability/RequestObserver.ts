@@ -14,6 +14,7 @@ import type { Code } from "../contract/Problems.ts"
  *   `undefined` if the request was incomplete.
  * - `requestBytes`: size of target and header block. `responseBytes`: size of the body.
  * - `traceId`: trace of a traced request.
+ * - `held`: set if the response waited for changes. Its duration says nothing about the service.
  */
 export interface CompletedRequest {
   readonly id: string
@@ -30,6 +31,7 @@ export interface CompletedRequest {
   readonly requestBytes: number
   readonly responseBytes: number
   readonly traceId: string | undefined
+  readonly held?: "wait" | "stream" | undefined
 }
 
 /** Observes requests for metrics and logs. It is on the hot path, so it must be fast and must not throw. */

@@ -45,6 +45,8 @@ interface Open {
   share: Share | undefined
   counted: number
   chargedBytes: number
+  /** The response that waits for changes, and how to end the wait. */
+  held: { readonly response: ServerResponse; readonly supersede: () => void } | undefined
 }
 
 /** The key of a connection: both of its ends. */
@@ -168,7 +170,14 @@ export class Connections {
       return false
     }
     const peer = peerOf(raw)
-    const open: Open = { raw, peer, share: undefined, counted: 0, chargedBytes: HandshakeDebts.freeBytes }
+    const open: Open = {
+      raw,
+      peer,
+      share: undefined,
+      counted: 0,
+      chargedBytes: HandshakeDebts.freeBytes,
+      held: undefined
+    }
     const address = clientAddress(raw.remoteAddress)
     const connection = this.debts.refuses(address, performance.now()) ? "untrusted" : this.table.admit(open, address)
     if (typeof connection === "string") {
@@ -215,21 +224,41 @@ export class Connections {
       spend(request)
       return false
     }
+    connection.socket.held?.supersede()
+    if (request.socket.destroyed) {
+      this.evict(connection, "pipelining")
+      spend(request)
+      return false
+    }
     const admission = this.inFlight.admit(request.url ?? "", share)
     this.table.received(connection)
     if (admission === "counted") connection.socket.counted++
     response.on("finish", () => {
       if (!connection.open) return
-      this.table.answered(connection)
+      const wasHeld = connection.socket.held?.response === response
+      this.table.answered(connection, wasHeld)
       if (share.user === undefined && admission !== "exempt" && isOverload(response.statusCode)) rest(request.socket)
-      if (admission !== "counted") return
-      connection.socket.counted--
-      this.inFlight.release(1, share)
+      if (wasHeld) connection.socket.held = undefined
+      else if (admission === "counted") this.releaseOne(connection.socket, share)
     })
     if (ShedResponse.announcesBody(request)) this.followBody(request, response)
     if (asksForUpgrade(request)) response.shouldKeepAlive = false
     if (admission === "shed") this.shed(request, response)
     return admission !== "shed"
+  }
+
+  /**
+   * The response waits for changes: it gives its place back, and is not timed out. `supersede` is called if a further request
+   * arrives on the connection, because that request would have to wait for this response.
+   */
+  hold(response: ServerResponse, supersede: () => void): void {
+    // A pipelined response has no socket yet.
+    const connection = this.secured.get(response.req.socket)
+    const share = connection?.socket.share
+    if (connection?.open !== true || share === undefined) return
+    connection.socket.held = { response, supersede }
+    this.table.hold(connection)
+    this.releaseOne(connection.socket, share)
   }
 
   /** Whether a request of this connection is being answered. */
@@ -270,8 +299,13 @@ export class Connections {
         }
       })
     const endIdle = Effect.forever(Effect.andThen(endAll(idleKinds), Effect.sleep(shutdownSweepMillis)))
-    const endOthers = Effect.delay(endAll(answeredKinds), withinMillis)
+    const endOthers = Effect.delay(endAll([...answeredKinds, "identifiedHeld"]), withinMillis)
     return Effect.andThen(Effect.forkChild(endOthers), endIdle)
+  }
+
+  private releaseOne(open: Open, share: Share): void {
+    open.counted--
+    this.inFlight.release(1, share)
   }
 
   private followBody(request: IncomingMessage, response: ServerResponse): void {

@@ -8,6 +8,7 @@ import { Api, WatcherApi } from "../contract/Api.ts"
 import * as App from "../http/App.ts"
 import * as Audited from "../http/Audited.ts"
 import * as Completion from "../http/Completion.ts"
+import * as HeldResponses from "../http/held/HeldResponses.ts"
 import * as Identified from "../http/Identified.ts"
 import * as ReadPath from "../http/ReadPath.ts"
 import { requestId, type RequestLimits } from "../http/RequestForm.ts"
@@ -30,7 +31,12 @@ import * as SpentConnection from "./SpentConnection.ts"
 import { endWith, onClientError } from "./WireError.ts"
 
 /** The address and limits of the server, named as the settings. */
-export interface ServerSettings extends RequestLimits, Connections.ConnectionLimits, ClusterWrites.ClusterWriteLimits {
+export interface ServerSettings
+  extends
+    RequestLimits,
+    Connections.ConnectionLimits,
+    ClusterWrites.ClusterWriteLimits,
+    Omit<HeldResponses.HeldLimits, "maxConnections" | "responseTimeout"> {
   readonly host: string
   readonly port: number
   readonly readyMaxStaleness: Duration.Duration | undefined
@@ -133,11 +139,13 @@ const withoutSpans = <A, E, R>(handler: Effect.Effect<A, E, R>, { untraced }: Re
 const routerOf = (
   settings: ServerSettings,
   responseBytes: ResponseBytes.ResponseBytes["Service"],
+  held: HeldResponses.HeldResponses["Service"],
   tracing: RequestTracing | undefined
 ) => {
   const router = HttpRouter.toHttpEffect(routes(settings)).pipe(
     Effect.provide(exactPaths),
-    Effect.provideService(ResponseBytes.ResponseBytes, responseBytes)
+    Effect.provideService(ResponseBytes.ResponseBytes, responseBytes),
+    Effect.provideService(HeldResponses.HeldResponses, held)
   )
   return tracing === undefined ? router : Effect.provideService(router, Tracer.Tracer, tracing.untraced)
 }
@@ -166,7 +174,10 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
 
       const tracing = yield* RequestTracing
       const responseBytes = yield* ResponseBytes.make(settings.maxResponseBytes)
-      const router = yield* routerOf(settings, responseBytes, tracing)
+      const held = yield* HeldResponses.make({ ...settings, maxConnections }, responseBytes, (response, supersede) =>
+        connections.hold(response, supersede)
+      )
+      const router = yield* routerOf(settings, responseBytes, held, tracing)
       const app = middleware(yield* App.make(router, settings))
       // Closes after the acceptor, so that requests are interrupted only after their connections have drained.
       const requests = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
@@ -175,7 +186,7 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
         tracing === undefined ? yield* handler : yield* Effect.provideService(handler, Tracer.Tracer, tracing.traced)
       const untraced = tracing === undefined ? traced : yield* withoutSpans(handler, tracing)
       const answeredFromCache =
-        settings.role === "watcher" ? () => false : yield* ReadPath.make(settings, responseBytes)
+        settings.role === "watcher" ? () => false : yield* ReadPath.make(settings, responseBytes, held)
       // The one pipeline: connection guard, read path, routes.
       const serve = (request: IncomingMessage, response: ServerResponse): void => {
         if (!connections.received(request, response)) return

@@ -57,6 +57,28 @@ export const limits = {
     "67108864",
     "Maximum bytes of large responses (16 KiB or more) that are being sent; beyond it 503. A user gets half."
   ),
+  maxWait: withDefault(
+    "MAX_WAIT",
+    Kind.timeout,
+    "60s",
+    "Maximum time that a read with `Prefer: wait` waits for a change."
+  ),
+  maxWaiters: optional(
+    "MAX_WAITERS",
+    Kind.integer(1, 1_000_000),
+    "Maximum reads that wait for a change; beyond it 429. A user gets half. Unset: a quarter of `MAX_CONNECTIONS`."
+  ),
+  maxStreams: optional(
+    "MAX_STREAMS",
+    Kind.integer(1, 1_000_000),
+    "Maximum event streams; beyond it 429. A user gets half. Unset: a quarter of `MAX_CONNECTIONS`."
+  ),
+  maxStreamAge: withDefault(
+    "MAX_STREAM_AGE",
+    Kind.timeout,
+    "60m",
+    "Maximum age of an event stream. Each ends at random in the second half of it; its client reconnects."
+  ),
   maxClusterWrites: withDefault(
     "MAX_CLUSTER_WRITES",
     Kind.integer(1, 10_000),

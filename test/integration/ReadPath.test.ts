@@ -62,6 +62,16 @@ const Target = Schema.Struct({
   ).check(Schema.isMaxLength(7)),
   tail: Schema.Literals(["", "?", "?a=b", "/", "//", "#x", ";y", "%2f", "x".repeat(3000)])
 })
+/** Conditions that some response meets and some does not, and malformed ones. */
+const conditions = [
+  'If-None-Match: "12"',
+  'If-None-Match: "3", W/"12"',
+  "If-None-Match: *",
+  "If-None-Match: 12",
+  "Prefer: wait=0",
+  "Prefer: wait=x"
+] as const
+
 /** Reads and requests that resemble reads. */
 const Requested = Schema.Struct({
   client: Schema.Literals(["admin", "nobody", "none"]),
@@ -74,6 +84,7 @@ const Requested = Schema.Struct({
   ]),
   fields: Schema.Array(
     Schema.Literals([
+      ...conditions,
       "Host: again",
       "Content-Length: 0",
       "Content-Length: 9999",
@@ -102,8 +113,8 @@ const Plain = Schema.Struct({
     Schema.Struct({ namespace: known, deployment: known })
   ]),
   fields: Schema.Array(
-    Schema.Literals(["Accept: text/html", "X-Request-Id: given-1", "x-request-id: not acceptable!"])
-  ).check(Schema.isMaxLength(1)),
+    Schema.Literals([...conditions, "Accept: text/html", "X-Request-Id: given-1", "x-request-id: not acceptable!"])
+  ).check(Schema.isMaxLength(2)),
   version: Schema.Literal("1.1")
 })
 

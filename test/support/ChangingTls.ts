@@ -54,6 +54,7 @@ export const service = Effect.fnUntraced(function* (first: Files, overrides: Ove
     port,
     kube,
     change,
+    as,
     connect: (client: Issued, session?: Buffer) => tlsConnection({ port }, as(client), session)
   }
 })

@@ -1,0 +1,21 @@
+/** The header fields of the responses to reads, beside the request id. */
+
+/** The fields of a 200 and of a 304. The consumer revalidates at each use, and no shared cache keeps the response. */
+export const readHeaders = (etag: string, age: number) => ({
+  age: String(age),
+  "cache-control": "private, no-cache",
+  etag,
+  vary: "accept"
+})
+
+/** The fields of an event stream. The last one is for nginx, which would buffer it. */
+export const streamHeaders = (age: number) => ({
+  age: String(age),
+  "cache-control": "private, no-cache",
+  "content-type": "text/event-stream",
+  vary: "accept",
+  "x-accel-buffering": "no"
+})
+
+/** The field of a response that has waited. */
+export const waited = (seconds: number) => ({ "preference-applied": `wait=${seconds}` })

@@ -1,0 +1,261 @@
+/**
+ * One event stream (SSE): snapshots and changes of a target.
+ *
+ * A stream remembers the names of what has changed since its last event, and reads their values from the view when it sends
+ * them. So a slow consumer gets the newest values, and its memory is bounded by the names; beyond `mostChanges` of them it
+ * gets a new snapshot.
+ */
+import type { Body } from "../../cache/Body.ts"
+import { changeItems } from "../../cache/ChangeItems.ts"
+import type { ClusterCache } from "../../cache/ClusterCache.ts"
+import type { ClusterView } from "../../cache/ClusterView.ts"
+import * as StateVersion from "../../cache/StateVersion.ts"
+import type { Changed } from "../../cache/Subscriptions.ts"
+import type { NamespaceName } from "../../contract/Names.ts"
+import type { ResponseBytes } from "../../limits/ResponseBytes.ts"
+import type { DeploymentRef } from "../../model/ReadModel.ts"
+import type { End, HeldRequest, HeldResponse } from "./HeldResponse.ts"
+
+/** The number of changed names that a stream remembers. */
+const mostChanges = 1000
+
+/** The time without an event after which a comment is sent. */
+const commentMillis = 15_000
+
+/** How long a stream waits for a state as new as the client's, if the cluster is heard. */
+const behindMillis = 10_000
+
+/** The length of a piece of a snapshot. The next one is written after the client has taken it. */
+const pieceBytes = 65_536
+
+/** Why a stream ended. `closed`: by the client. `stalled`: the client did not read. */
+export type StreamEnd = End["reason"] | "max_age" | "gone" | "closed" | "stalled" | "behind"
+
+/** What a client that reconnects has seen. */
+export interface Resumption {
+  readonly lastEventId: string | undefined
+  readonly lastVersion: string | undefined
+}
+
+/** Settings and services that all streams share. */
+export interface StreamContext {
+  readonly cache: ClusterCache["Service"]
+  readonly responseBytes: ResponseBytes["Service"]
+  readonly maxAgeMillis: number
+  readonly responseTimeoutMillis: number
+  /** Continues the stream soon. */
+  readonly wake: (stream: EventStream) => void
+  readonly sent: (event: "snapshot" | "change") => void
+}
+
+interface Pending {
+  readonly namespaces: Set<NamespaceName>
+  readonly deployments: Map<string, DeploymentRef>
+}
+
+/** An event stream over a response whose head has been sent. `done` is called once, when it has ended. */
+export class EventStream implements HeldResponse {
+  readonly kind = "stream"
+  readonly held: HeldRequest
+  verifiedAt = performance.now()
+  reviewedAt = Number.NEGATIVE_INFINITY
+  /** The bytes of the body so far. */
+  bytes = 0
+  private readonly context: StreamContext
+  private readonly done: (end: StreamEnd, bytes: number) => void
+  private readonly endsAt: number
+  private readonly since = performance.now()
+  private waitsFor: string | undefined
+  private sentTag: string | undefined
+  /** The changes since `sentTag`; "unknown" asks for a snapshot. */
+  private pending: Changed | Pending | "unknown" = undefined
+  private readonly pieces: Array<string | Uint8Array> = []
+  private release: (() => void) | undefined
+  private blockedSince: number | undefined
+  private wroteAt = performance.now()
+  private isOver = false
+
+  constructor(
+    held: HeldRequest,
+    { lastEventId, lastVersion }: Resumption,
+    context: StreamContext,
+    done: (end: StreamEnd, bytes: number) => void
+  ) {
+    this.held = held
+    this.context = context
+    this.done = done
+    this.endsAt = this.since + context.maxAgeMillis * (0.5 + Math.random() / 2)
+    this.sentTag = lastEventId
+    this.waitsFor = lastVersion
+    this.pending = "unknown"
+    held.response.once("close", () => this.finish("closed"))
+    this.write(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`)
+  }
+
+  /** Notes a change. */
+  readonly changed = (changed: Changed): void => {
+    const { pending } = this
+    if (pending === "unknown") {
+      // A snapshot covers every change.
+    } else if (changed === undefined) {
+      this.pending = "unknown"
+    } else if (pending === undefined) {
+      this.pending = changed.deployments.length > mostChanges ? "unknown" : changed
+    } else {
+      const merged = merge(pending, changed)
+      this.pending = merged.deployments.size + merged.namespaces.size > mostChanges ? "unknown" : merged
+    }
+    this.context.wake(this)
+  }
+
+  /** Sends what has changed, unless the client still has to read. */
+  proceed(): void {
+    if (this.isOver || this.blockedSince !== undefined) return
+    const view = this.context.cache.current()
+    if (this.isBehind(view)) return
+    const etag = this.held.read.tag(view)
+    if (etag === undefined) return this.finish("gone")
+    const { pending, sentTag } = this
+    this.pending = undefined
+    this.sentTag = etag
+    if (etag === sentTag) return
+    if (pending !== "unknown" && pending !== undefined) this.sendChange(view, etag, pending)
+    else if (!this.sendSnapshot(view, etag)) {
+      this.pending = "unknown"
+      this.sentTag = sentTag
+    }
+  }
+
+  crash(): void {
+    this.held.response.destroy()
+  }
+
+  tick(now: number): void {
+    if (this.blockedSince !== undefined) {
+      if (now - this.blockedSince > this.context.responseTimeoutMillis) this.finish("stalled")
+      return
+    }
+    if (now >= this.endsAt) return this.finish("max_age")
+    if (this.pending !== undefined) this.context.wake(this)
+    if (now - this.wroteAt >= commentMillis) this.write(":\n\n")
+  }
+
+  end({ reason }: End): void {
+    this.finish(reason)
+  }
+
+  /** Ends without a word, as when the request's fiber is interrupted. */
+  cancel(): void {
+    this.finish("closed")
+  }
+
+  /** Whether the client has seen a newer state. Ends the stream if that lasts while the cluster is not heard. */
+  private isBehind(view: ClusterView): boolean {
+    const { waitsFor } = this
+    if (waitsFor === undefined) return false
+    if (StateVersion.isBehind(view, this.held.read.target, waitsFor)) {
+      if (performance.now() - this.since < behindMillis) return true
+      if (this.context.cache.age() > 0) {
+        this.finish("behind")
+        return true
+      }
+      // The cluster is heard and has not reached the version: it was restored from a backup.
+    }
+    this.waitsFor = undefined
+    return false
+  }
+
+  /** Returns whether there was room for a large snapshot. */
+  private sendSnapshot(view: ClusterView, etag: string): boolean {
+    const { identity, read } = this.held
+    const body = read.find(view)
+    if (body === undefined) return false
+    if (typeof body !== "string") {
+      this.release = this.context.responseBytes.reserve(identity.user, body.length)
+      if (this.release === undefined) return false
+    }
+    this.context.sent("snapshot")
+    this.write(...this.event("snapshot", view, etag, body))
+    return true
+  }
+
+  private sendChange(
+    view: ClusterView,
+    etag: string,
+    { deployments, namespaces }: NonNullable<Changed> | Pending
+  ): void {
+    const changed = deployments instanceof Map ? deployments.values() : deployments
+    const items = changeItems(view, this.held.read.target, namespaces, changed)
+    this.context.sent("change")
+    this.write(...this.event("change", view, etag, items))
+  }
+
+  private event(name: string, view: ClusterView, etag: string, data: Body): ReadonlyArray<string | Uint8Array> {
+    const version = StateVersion.versionOf(view, this.held.read.target)
+    const start = `event: ${name}\nid: ${etag}\ndata: `
+    const end = version === undefined ? "\n\n" : `\n: version ${version}\n\n`
+    return typeof data === "string" ? [start + data + end] : [start, data, end]
+  }
+
+  private write(...written: ReadonlyArray<string | Uint8Array>): void {
+    for (const piece of written) {
+      for (let at = 0; at < piece.length; at += pieceBytes) {
+        this.pieces.push(
+          typeof piece === "string" ? piece.slice(at, at + pieceBytes) : piece.subarray(at, at + pieceBytes)
+        )
+      }
+    }
+    if (this.blockedSince === undefined) this.drain()
+  }
+
+  private drain(): void {
+    const { response } = this.held
+    this.wroteAt = performance.now()
+    for (let piece = this.pieces.shift(); piece !== undefined; piece = this.pieces.shift()) {
+      this.bytes += piece.length
+      if (response.write(piece, "latin1")) continue
+      this.blockedSince = performance.now()
+      response.once("drain", () => {
+        this.blockedSince = undefined
+        this.drain()
+      })
+      return
+    }
+    this.release?.()
+    this.release = undefined
+    if (this.pending !== undefined) this.context.wake(this)
+  }
+
+  private finish(end: StreamEnd): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.release?.()
+    const { response } = this.held
+    const isTold = end !== "closed" && end !== "stalled" && end !== "behind" && end !== "superseded"
+    if (isTold && this.blockedSince === undefined && this.pieces.length === 0) {
+      const text = `event: end\ndata: {"reason":"${end}"}\n\n`
+      this.bytes += text.length
+      response.end(text, "latin1")
+    } else {
+      response.destroy()
+    }
+    this.pieces.length = 0
+    this.done(end, this.bytes)
+  }
+}
+
+const keyOf = ({ name, namespace }: DeploymentRef): string => `${namespace}/${name}`
+
+/** Both changes. The first is not copied if it is not shared with other streams. */
+const merge = (pending: NonNullable<Changed> | Pending, changed: NonNullable<Changed>): Pending => {
+  const merged: Pending =
+    pending.deployments instanceof Map && pending.namespaces instanceof Set
+      ? { namespaces: pending.namespaces, deployments: pending.deployments }
+      : {
+          namespaces: new Set(pending.namespaces),
+          deployments: new Map([...pending.deployments.values()].map((ref) => [keyOf(ref), ref]))
+        }
+  for (const name of changed.namespaces) merged.namespaces.add(name)
+  for (const ref of changed.deployments) merged.deployments.set(keyOf(ref), ref)
+  return merged
+}

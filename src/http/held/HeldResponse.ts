@@ -1,0 +1,44 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { ClusterUnavailable, Unauthorized, Unidentified } from "../../contract/Problems.ts"
+import type { Identity } from "../../identity/Identity.ts"
+import type { CachedRead } from "../CachedRead.ts"
+
+/** The error of a client that is not identified or permitted any more. */
+export type HeldProblem = Unidentified | Unauthorized | ClusterUnavailable
+
+/**
+ * Why the service ends a held response.
+ *
+ * - `shutdown`: the instance drains.
+ * - `certificate`, `permission`: the client is not identified or not permitted any more; `problem` is the error that a
+ *   request would get.
+ * - `superseded`: the client sent a further request on the connection, which would have to wait for this response.
+ */
+export type End =
+  | { readonly reason: "shutdown" | "superseded" }
+  | { readonly reason: "certificate" | "permission"; readonly problem: HeldProblem }
+
+/** The request of a held response. */
+export interface HeldRequest {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly identity: Identity
+  readonly read: CachedRead
+}
+
+/** A response that waits for changes: a wait or an event stream. */
+export interface HeldResponse {
+  readonly held: HeldRequest
+  readonly kind: "wait" | "stream"
+  /** When identity and permission were last verified, in milliseconds of the monotonic clock. */
+  verifiedAt: number
+  /** When the authorizer last allowed it after a review. */
+  reviewedAt: number
+  /** Called every second. */
+  readonly tick: (now: number) => void
+  readonly end: (end: End) => void
+  /** Continues after a change. */
+  readonly proceed: () => void
+  /** Ends after a defect. */
+  readonly crash: () => void
+}

@@ -1,0 +1,275 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer } from "effect"
+import { Authorization, refused } from "../../src/authorization/Authorization.ts"
+import { ClusterUnavailable, type Unauthorized } from "../../src/contract/Problems.ts"
+import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
+import { authority } from "../support/Authority.ts"
+import { service } from "../support/ChangingTls.ts"
+import { openStream } from "../support/EventStreams.ts"
+import { eventually } from "../support/Eventually.ts"
+import { type Answer, send } from "../support/Https.ts"
+import type { Party } from "../support/Pki.ts"
+import { TestService, withService } from "../support/TestService.ts"
+
+const nginx = "/namespaces/personal/deployments/nginx/replica_count"
+const routes = `${nginx}?routes`
+const count = (replicas: number) => `{"namespace":"personal","deployment":"nginx","replica_count":${replicas}}`
+
+const wait = (port: number, path: string, etag: string, seconds: number, client: Party = "viewer") =>
+  send(port, { client, path, headers: { "if-none-match": etag, prefer: `wait=${seconds}` } })
+
+const scale = (replicas: number) =>
+  Effect.flatMap(EmbeddedKube, ({ cluster }) => Effect.orDie(cluster.scale("personal", "nginx", replicas)))
+
+withService()("a read with `Prefer: wait`", (it) => {
+  for (const path of [nginx, routes]) {
+    it.effect(`is answered with 200 when the count changes (${path === nginx ? "read path" : "routes"})`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        yield* scale(12)
+        yield* eventually(send(port, { client: "viewer", path: nginx }), ({ body }) => body === count(12))
+        const waiting = yield* Effect.forkChild(wait(port, path, '"12"', 30))
+        const other = yield* Effect.forkChild(wait(port, path.replace("nginx", "kafka"), '"3"', 2))
+        yield* Effect.sleep(300)
+        yield* scale(13)
+        const answer = yield* Fiber.join(waiting)
+        assert.strictEqual(answer.status, 200)
+        assert.strictEqual(answer.body, count(13))
+        assert.strictEqual(answer.headers["etag"], '"13"')
+        assert.strictEqual(answer.headers["preference-applied"], "wait=30")
+        const unconcerned = yield* Fiber.join(other)
+        assert.strictEqual(unconcerned.status, 304)
+        assert.strictEqual(unconcerned.headers["etag"], '"3"')
+        assert.strictEqual(unconcerned.headers["preference-applied"], "wait=2")
+        assert.strictEqual(unconcerned.body, "")
+      })
+    )
+
+    it.effect(`is answered with 410 when the deployment goes (${path === nginx ? "read path" : "routes"})`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const { cluster } = yield* EmbeddedKube
+        yield* cluster.putDeployment("default", "brief", 4)
+        const brief = path.replace("personal", "default").replace("nginx", "brief")
+        yield* eventually(send(port, { client: "viewer", path: brief }), ({ status }) => status === 200)
+        const waiting = yield* Effect.forkChild(wait(port, brief, '"4"', 30))
+        yield* Effect.sleep(300)
+        yield* cluster.deleteDeployment("default", "brief")
+        const answer = yield* Fiber.join(waiting)
+        assert.strictEqual(answer.status, 410)
+        assert.include(answer.body, '"NotFound"')
+      })
+    )
+
+    it.effect(`is answered at once without a matching tag (${path === nginx ? "read path" : "routes"})`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        yield* scale(12)
+        yield* eventually(send(port, { client: "viewer", path: nginx }), ({ body }) => body === count(12))
+        for (const headers of [{ prefer: "wait=30" }, { "if-none-match": '"11"', prefer: "wait=30" }]) {
+          const answer = yield* send(port, { client: "viewer", path, headers })
+          assert.strictEqual(answer.status, 200)
+          assert.isUndefined(answer.headers["preference-applied"])
+        }
+      })
+    )
+  }
+
+  it.effect("that a client gives up leaves no waiter behind", () =>
+    Effect.gen(function* () {
+      const { lifecycle, port } = yield* TestService
+      for (const path of [nginx, routes]) {
+        yield* Effect.timeoutOption(wait(port, path, "*", 60), 300)
+      }
+      assert.isFalse(lifecycle.isShuttingDown())
+      yield* scale(20)
+      yield* eventually(send(port, { client: "viewer", path: nginx }), ({ body }) => body === count(20))
+    })
+  )
+})
+
+withService({ maxWait: Duration.seconds(1) })("MAX_WAIT", (it) => {
+  it.effect("bounds the time of a wait, and the response says so", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const answer = yield* wait(port, nginx, "*", 3600)
+      assert.strictEqual(answer.status, 304)
+      assert.strictEqual(answer.headers["preference-applied"], "wait=1")
+    })
+  )
+})
+
+withService({
+  responseTimeout: Duration.seconds(1),
+  requestTimeout: Duration.seconds(1),
+  headersTimeout: Duration.seconds(1)
+})("waits and streams", (it) => {
+  it.effect("outlive the time limits of requests and responses", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      yield* scale(12)
+      yield* eventually(send(port, { client: "viewer", path: nginx }), ({ body }) => body === count(12))
+      const streams = yield* Effect.forEach([nginx, routes], (path) => openStream(port, { client: "viewer", path }))
+      const answers = yield* Effect.all([wait(port, nginx, '"12"', 5), wait(port, routes, '"12"', 5)], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual(
+        answers.map(({ status }) => status),
+        [304, 304]
+      )
+      yield* scale(13)
+      for (const stream of streams) assert.deepInclude(yield* stream.event(1), { event: "change", id: '"13"' })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a consumer that stops reading is ended, while others get every state", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const { cluster } = yield* EmbeddedKube
+      // A snapshot of 6 MB: more than the sockets buffer.
+      const large = "/namespaces/default/deployments/ANY/replica_count"
+      const name = (index: number) => `deployment-${"x".repeat(220)}-${index}`
+      yield* Effect.forEach(
+        Array.from({ length: 20_000 }, (_, index) => name(index)),
+        (one) => cluster.putDeployment("default", one, 1)
+      )
+      yield* eventually(send(port, { client: "viewer", path: large }), ({ body }) => body.includes(name(19_999)))
+      const stalled = yield* openStream(port, { client: "viewer", path: large })
+      stalled.pause()
+      const other = yield* openStream(port, { client: "viewer", path: nginx })
+      yield* other.event(0)
+      for (let nth = 1; nth <= 5; nth++) {
+        yield* cluster.scale("default", name(nth), 7)
+        yield* scale(100 + nth)
+        assert.deepInclude(yield* other.event(nth), { event: "change", id: `"${100 + nth}"` })
+      }
+      yield* Effect.sleep(3000)
+      stalled.resume()
+      yield* stalled.ended
+      // Cut off within its snapshot.
+      assert.deepStrictEqual(stalled.events, [])
+      assert.isFalse(other.isEnded())
+    }).pipe(Effect.scoped)
+  )
+})
+
+/** An authorizer whose decision a test changes. */
+const changing = (mode: { current: "allow" | "deny" | "unavailable"; keeps: boolean }) =>
+  Layer.succeed(Authorization, {
+    alreadyAllows: () => mode.keeps && mode.current === "allow",
+    check: (identity, access) =>
+      Effect.suspend((): Effect.Effect<void, Unauthorized | ClusterUnavailable> => {
+        switch (mode.current) {
+          case "allow":
+            return Effect.void
+          case "deny":
+            return Effect.fail(refused(identity, access))
+          case "unavailable":
+            return Effect.fail(new ClusterUnavailable({ detail: "No answer." }))
+        }
+      })
+  })
+
+const ended = (answers: ReadonlyArray<Answer>, status: number) =>
+  assert.deepStrictEqual(
+    answers.map((answer) => answer.status),
+    [status, status]
+  )
+
+for (const keeps of [true, false]) {
+  const mode: { current: "allow" | "deny" | "unavailable"; keeps: boolean } = { current: "allow", keeps }
+  withService({ authorizer: changing(mode) })(
+    `a permission that is withdrawn (answers are ${keeps ? "" : "not "}kept)`,
+    (it) => {
+      for (const [to, status] of [
+        ["deny", 401],
+        ["unavailable", 503]
+      ] as const) {
+        it.effect(`ends waits and streams within 5 s: ${to}`, () =>
+          Effect.gen(function* () {
+            const { port } = yield* TestService
+            mode.current = "allow"
+            const streams = yield* Effect.forEach([nginx, routes], (path) =>
+              openStream(port, { client: "viewer", path })
+            )
+            for (const stream of streams) yield* stream.event(0)
+            const waits = yield* Effect.forkChild(
+              Effect.all([wait(port, nginx, "*", 60), wait(port, routes, "*", 60)], { concurrency: 2 })
+            )
+            yield* Effect.sleep(500)
+            mode.current = to
+            const since = performance.now()
+            for (const stream of streams) {
+              assert.deepInclude(yield* stream.event(1), { event: "end", data: '{"reason":"permission"}' })
+            }
+            ended(yield* Fiber.join(waits), status)
+            assert.isBelow(performance.now() - since, 5000)
+          }).pipe(Effect.scoped)
+        )
+      }
+
+      it.effect("sends nothing of a change that comes after it", () =>
+        Effect.gen(function* () {
+          const { port } = yield* TestService
+          mode.current = "allow"
+          const stream = yield* openStream(port, { client: "viewer", path: nginx })
+          yield* stream.event(0)
+          if (!keeps) return
+          mode.current = "deny"
+          yield* scale(77)
+          assert.deepInclude(yield* stream.event(1), { event: "end", data: '{"reason":"permission"}' })
+        }).pipe(Effect.scoped)
+      )
+    }
+  )
+}
+
+describe("a certificate that is revoked", () => {
+  it.live("ends its waits and streams within 5 s, and no others", () =>
+    Effect.gen(function* () {
+      const root = yield* authority("client authority")
+      const [alice, bob] = yield* Effect.all([root.issue({ subject: "/CN=alice" }), root.issue({ subject: "/CN=bob" })])
+      const { as, change, port } = yield* service({ ca: root.cert, crl: yield* root.revocationList({ revoked: [] }) })
+      const [ofAlice, ofBob] = yield* Effect.forEach([alice, bob], (client) =>
+        openStream(port, { client: as(client), path: nginx })
+      )
+      if (ofAlice === undefined || ofBob === undefined) return
+      yield* ofAlice.event(0)
+      const waits = yield* Effect.forkChild(
+        Effect.all([wait(port, nginx, "*", 60, as(alice)), wait(port, routes, "*", 60, as(alice))], { concurrency: 2 })
+      )
+      yield* Effect.sleep(500)
+      yield* change({ ca: root.cert, crl: yield* root.revocationList({ revoked: [alice] }) })
+      const since = performance.now()
+      assert.deepInclude(yield* ofAlice.event(1), { event: "end", data: '{"reason":"certificate"}' })
+      ended(yield* Fiber.join(waits), 403)
+      assert.isBelow(performance.now() - since, 5000)
+      assert.isFalse(ofBob.isEnded())
+      assert.strictEqual(ofBob.events.length, 1)
+    }).pipe(Effect.scoped)
+  )
+})
+
+withService({ drainPeriod: Duration.seconds(2) })("the shutdown", (it) => {
+  it.effect("ends waits with 304 and streams with `shutdown`, and asks later ones to go elsewhere", () =>
+    Effect.gen(function* () {
+      const { lifecycle, port } = yield* TestService
+      const streams = yield* Effect.forEach([nginx, routes], (path) => openStream(port, { client: "viewer", path }))
+      const waits = yield* Effect.forkChild(
+        Effect.all([wait(port, nginx, "*", 60), wait(port, routes, "*", 60)], { concurrency: 2 })
+      )
+      yield* Effect.sleep(500)
+      yield* Effect.forkChild(lifecycle.beginShutdown)
+      const answers = yield* Fiber.join(waits)
+      ended(answers, 304)
+      for (const { headers } of answers) assert.strictEqual(headers["connection"], "close")
+      for (const stream of streams) {
+        assert.deepInclude(yield* stream.event(1), { event: "end", data: '{"reason":"shutdown"}' })
+        yield* stream.ended
+      }
+      const late = yield* openStream(port, { client: "viewer", path: nginx })
+      assert.deepInclude(yield* late.event(0), { event: "end", data: '{"reason":"shutdown"}' })
+      assert.strictEqual((yield* wait(port, nginx, "*", 60)).status, 304)
+    }).pipe(Effect.scoped)
+  )
+})
