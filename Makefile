@@ -79,7 +79,7 @@ probe: setup ## Run the synthetic queries once against a service started by `mak
 docs: setup ## Generate the tables of settings in docs/ from their declarations
 	node scripts/configuration.ts && prettier --write --log-level warn docs/configuration.md docs/observability.md
 
-bench: $(addprefix bench-,reads tracing frameworks handshakes wire sync freshness shared writes growth memory start parts authorization hostile) ## Run every benchmark (BENCH_QUICK=1: only check that they work); bench-NAME runs one of bench/
+bench: $(addprefix bench-,reads tracing frameworks handshakes wire sync freshness shared writes growth memory start parts authorization hostile waiting) ## Run every benchmark (BENCH_QUICK=1: only check that they work); bench-NAME runs one of bench/
 
 bench-%: setup
 	@scripts/pki.sh .dev/test-pki faulty

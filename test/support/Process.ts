@@ -57,7 +57,7 @@ export const startCommand = (
         const process_ = spawn(command, words, {
           cwd: new URL("../..", import.meta.url),
           env: environment,
-          stdio: ["ignore", "pipe", "pipe"]
+          stdio: ["pipe", "pipe", "pipe"]
         })
         process_.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
         process_.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()))
