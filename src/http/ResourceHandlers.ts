@@ -11,6 +11,7 @@ import { Audit } from "../observability/Audit.ts"
 import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
 import { acceptsStream, malformedTags, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
+import { isCutOff } from "./held/EventStream.ts"
 import type { HeldProblem, HeldRequest } from "./held/HeldResponse.ts"
 import { HeldResponses } from "./held/HeldResponses.ts"
 import { Lifecycle } from "./Lifecycle.ts"
@@ -89,7 +90,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
             held,
             resumption(request.headers),
             () => response.writeHead(200, { ...headers, "x-request-id": id }),
-            (_, bytes) => resume(Effect.succeed(bytes))
+            (end, bytes) => resume(isCutOff(end) ? Effect.interrupt : Effect.succeed(bytes))
           )
           if (typeof cancel === "function") return Effect.sync(cancel)
           resume(Effect.fail(cancel))

@@ -31,6 +31,10 @@ const pieceBytes = 65_536
 /** Why a stream ended. `closed`: by the client. `stalled`: the client did not read. */
 export type StreamEnd = End["reason"] | "max_age" | "gone" | "closed" | "stalled" | "behind"
 
+/** Whether the connection was closed, by the client or without a last event. */
+export const isCutOff = (end: StreamEnd): boolean =>
+  end === "closed" || end === "stalled" || end === "behind" || end === "superseded"
+
 /** What a client that reconnects has seen. */
 export interface Resumption {
   readonly lastEventId: string | undefined
@@ -231,8 +235,7 @@ export class EventStream implements HeldResponse {
     this.isOver = true
     this.release?.()
     const { response } = this.held
-    const isTold = end !== "closed" && end !== "stalled" && end !== "behind" && end !== "superseded"
-    if (isTold && this.blockedSince === undefined && this.pieces.length === 0) {
+    if (!isCutOff(end) && this.blockedSince === undefined && this.pieces.length === 0) {
       const text = `event: end\ndata: {"reason":"${end}"}\n\n`
       this.bytes += text.length
       response.end(text, "latin1")
