@@ -53,6 +53,13 @@ const settled = ({ pid }: Server) =>
     return residentMegabytes(pid)
   })
 
+/** Opens connections that have sent one request. */
+const openIdle = Effect.fnUntraced(function* (service: Server, count: number) {
+  const environment = { PORT: String(service.port), COUNT: String(count) }
+  const { output } = yield* start(environment, "bench/Holders.ts")
+  yield* eventually(output, (text) => text.includes("open\n"), 120_000)
+})
+
 interface Holding {
   readonly kind: "wait" | "stream"
   readonly count: number
@@ -136,24 +143,41 @@ const costOfUnchanged = Effect.fnUntraced(function* (cluster: EncodedCluster, qu
   }
 }, Effect.scoped)
 
-/** Two services watch the same changes; one holds waits and streams on other targets. */
+/**
+ * Two services watch the same changes over as many connections. One holds waits and streams on other targets. What the
+ * connections cost without any change is measured before each round, and subtracted.
+ */
 const costOfEvents = Effect.fnUntraced(function* (cluster: EncodedCluster, quick: boolean) {
   const from = monotonicMicros()
   const [held, free] = yield* Effect.all([startUnlimited(cluster), startUnlimited(cluster)])
-  const waits = yield* hold(held, from, { kind: "wait", count: quick ? 200 : 10_000, shared: false })
-  const streams = yield* hold(held, from, { kind: "stream", count: quick ? 100 : 2000, shared: false })
+  const [waiting, streaming] = quick ? [200, 100] : [10_000, 2000]
+  const waits = yield* hold(held, from, { kind: "wait", count: waiting, shared: false })
+  const streams = yield* hold(held, from, { kind: "stream", count: streaming, shared: false })
+  yield* openIdle(free, waiting + streaming)
   yield* result("resident kB of a wait", [waits.growth], { atMost: 8 }, 1)
   yield* result("resident kB of an event stream", [streams.growth], { atMost: 8 }, 1)
-  const micros: Array<{ readonly held: number; readonly free: number }> = []
-  for (let round = 0; round < (quick ? 1 : 7); round++) {
+  const seconds = quick ? 1 : 5
+  const used = Effect.fnUntraced(function* <A>(during: Effect.Effect<A>) {
     const before = [cpuMicros(held.pid), cpuMicros(free.pid)] as const
-    const { count } = yield* changeDeployments(cluster, 1000, quick ? 1 : 5, from)
+    const value = yield* during
     yield* Effect.sleep("500 millis")
-    micros.push({ held: (cpuMicros(held.pid) - before[0]) / count, free: (cpuMicros(free.pid) - before[1]) / count })
+    return { value, held: cpuMicros(held.pid) - before[0], free: cpuMicros(free.pid) - before[1] }
+  })
+  const micros: Array<{ readonly held: number; readonly free: number }> = []
+  const idle: Array<{ readonly held: number; readonly free: number }> = []
+  for (let round = 0; round < (quick ? 1 : 7); round++) {
+    const without = yield* used(Effect.sleep(`${seconds} seconds`))
+    const { value, ...all } = yield* used(changeDeployments(cluster, 1000, seconds, from))
+    const { count } = value
+    idle.push({ held: without.held / 10_000 / seconds, free: without.free / 10_000 / seconds })
+    micros.push({ held: (all.held - without.held) / count, free: (all.free - without.free) / count })
   }
-  yield* result("CPU of an event, µs, without consumers", figures(micros, "free"))
+  yield* result("CPU without changes, idle connections, % of a core", figures(idle, "free"))
+  yield* result("CPU without changes, waits and streams, % of a core", figures(idle, "held"))
+  yield* result("CPU of an event, µs, idle connections", figures(micros, "free"), {}, 1)
+  yield* result("CPU of an event, µs, waits and streams", figures(micros, "held"), {}, 1)
   yield* result(
-    "CPU of an event with 10,000 waits and 2,000 streams, relative to none",
+    `CPU of an event with ${waiting} waits and ${streaming} streams, relative to as many idle connections`,
     ratios(figures(micros, "held"), figures(micros, "free")),
     { atMost: 1.1 }
   )

@@ -10,7 +10,7 @@ import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
 import { acceptsStream, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
 import * as ErrorResponse from "./ErrorResponse.ts"
-import { isCutOff } from "./held/EventStream.ts"
+import { isCutOff, sendHead } from "./held/EventStream.ts"
 import type { HeldResponses } from "./held/HeldResponses.ts"
 import { readHeaders, streamHeaders, waited } from "./ReadHeaders.ts"
 import { headerBytes, malformation, requestId, type RequestLimits } from "./RequestForm.ts"
@@ -143,7 +143,7 @@ export const make = Effect.fnUntraced(function* (
     const started = held.stream(
       { request, response, identity, read: target.read },
       resumption(request.headers),
-      () => response.writeHead(200, { ...streamHeaders(cache.age()), "x-request-id": id }),
+      () => sendHead(response, { ...streamHeaders(cache.age()), "x-request-id": id }),
       (end, bytes) => complete(call, isCutOff(end) ? clientGone : 200, bytes)
     )
     return typeof started === "function"

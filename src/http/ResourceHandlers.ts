@@ -11,7 +11,7 @@ import { Audit } from "../observability/Audit.ts"
 import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
 import { acceptsStream, malformedTags, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
-import { isCutOff } from "./held/EventStream.ts"
+import { isCutOff, sendHead } from "./held/EventStream.ts"
 import type { HeldProblem, HeldRequest } from "./held/HeldResponse.ts"
 import { HeldResponses } from "./held/HeldResponses.ts"
 import { Lifecycle } from "./Lifecycle.ts"
@@ -89,7 +89,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
           const cancel = heldResponses.stream(
             held,
             resumption(request.headers),
-            () => response.writeHead(200, { ...headers, "x-request-id": id }),
+            () => sendHead(response, { ...headers, "x-request-id": id }),
             (end, bytes) => resume(isCutOff(end) ? Effect.interrupt : Effect.succeed(bytes))
           )
           if (typeof cancel === "function") return Effect.sync(cancel)

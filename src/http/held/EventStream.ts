@@ -5,12 +5,14 @@
  * them. So a slow consumer gets the newest values, and its memory is bounded by the names; beyond `mostChanges` of them it
  * gets a new snapshot.
  */
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http"
 import type { Body } from "../../cache/Body.ts"
 import { changeItems } from "../../cache/ChangeItems.ts"
 import type { ClusterCache } from "../../cache/ClusterCache.ts"
 import type { ClusterView } from "../../cache/ClusterView.ts"
 import * as StateVersion from "../../cache/StateVersion.ts"
 import type { Changed } from "../../cache/Subscriptions.ts"
+import type { Target } from "../../cache/Target.ts"
 import type { NamespaceName } from "../../contract/Names.ts"
 import type { ResponseBytes } from "../../limits/ResponseBytes.ts"
 import type { DeploymentRef } from "../../model/ReadModel.ts"
@@ -41,15 +43,35 @@ export interface Resumption {
   readonly lastVersion: string | undefined
 }
 
+/**
+ * Sends the head of a stream. The body ends with the connection: chunks would cost a third more CPU for each event (31 µs
+ * instead of 23).
+ */
+export const sendHead = (response: ServerResponse, headers: OutgoingHttpHeaders): void => {
+  response.removeHeader("transfer-encoding")
+  response.shouldKeepAlive = false
+  response.writeHead(200, headers)
+}
+
 /** Settings and services that all streams share. */
 export interface StreamContext {
   readonly cache: ClusterCache["Service"]
   readonly responseBytes: ResponseBytes["Service"]
   readonly maxAgeMillis: number
   readonly responseTimeoutMillis: number
+  /** The text of the last change, which the streams of a target send alike. */
+  readonly rendered: RenderedChange
   /** Continues the stream soon. */
   readonly wake: (stream: EventStream) => void
   readonly sent: (event: "snapshot" | "change") => void
+}
+
+/** Memoizes the text of a change in a view, for targets of one kind. */
+export interface RenderedChange {
+  changed: Changed
+  view: ClusterView | undefined
+  tag: Target["_tag"] | undefined
+  text: string
 }
 
 interface Pending {
@@ -183,15 +205,32 @@ export class EventStream implements HeldResponse {
     return true
   }
 
-  private sendChange(
+  private sendChange(view: ClusterView, etag: string, pending: NonNullable<Changed> | Pending): void {
+    this.context.sent("change")
+    if (isMerged(pending)) {
+      this.write(this.changeText(view, etag, pending.namespaces, pending.deployments.values()))
+      return
+    }
+    const { rendered } = this.context
+    const { _tag } = this.held.read.target
+    // The subscribers of a target get one object.
+    if (rendered.changed !== pending || rendered.view !== view || rendered.tag !== _tag) {
+      rendered.text = this.changeText(view, etag, pending.namespaces, pending.deployments)
+      rendered.changed = pending
+      rendered.view = view
+      rendered.tag = _tag
+    }
+    this.write(rendered.text)
+  }
+
+  private changeText(
     view: ClusterView,
     etag: string,
-    { deployments, namespaces }: NonNullable<Changed> | Pending
-  ): void {
-    const changed = deployments instanceof Map ? deployments.values() : deployments
-    const items = changeItems(view, this.held.read.target, namespaces, changed)
-    this.context.sent("change")
-    this.write(...this.event("change", view, etag, items))
+    namespaces: Iterable<NamespaceName>,
+    deployments: Iterable<DeploymentRef>
+  ): string {
+    const items = changeItems(view, this.held.read.target, namespaces, deployments)
+    return this.event("change", view, etag, items).join("")
   }
 
   private event(name: string, view: ClusterView, etag: string, data: Body): ReadonlyArray<string | Uint8Array> {
@@ -249,15 +288,16 @@ export class EventStream implements HeldResponse {
 
 const keyOf = ({ name, namespace }: DeploymentRef): string => `${namespace}/${name}`
 
+const isMerged = (pending: NonNullable<Changed> | Pending): pending is Pending => pending.deployments instanceof Map
+
 /** Both changes. The first is not copied if it is not shared with other streams. */
 const merge = (pending: NonNullable<Changed> | Pending, changed: NonNullable<Changed>): Pending => {
-  const merged: Pending =
-    pending.deployments instanceof Map && pending.namespaces instanceof Set
-      ? { namespaces: pending.namespaces, deployments: pending.deployments }
-      : {
-          namespaces: new Set(pending.namespaces),
-          deployments: new Map([...pending.deployments.values()].map((ref) => [keyOf(ref), ref]))
-        }
+  const merged: Pending = isMerged(pending)
+    ? pending
+    : {
+        namespaces: new Set(pending.namespaces),
+        deployments: new Map(pending.deployments.map((ref) => [keyOf(ref), ref]))
+      }
   for (const name of changed.namespaces) merged.namespaces.add(name)
   for (const ref of changed.deployments) merged.deployments.set(keyOf(ref), ref)
   return merged

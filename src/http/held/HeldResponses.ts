@@ -265,6 +265,7 @@ export const make = Effect.fnUntraced(function* (
     responseBytes,
     maxAgeMillis: Duration.toMillis(limits.maxStreamAge),
     responseTimeoutMillis: Duration.toMillis(limits.responseTimeout),
+    rendered: { changed: undefined, view: undefined, tag: undefined, text: "" },
     wake: (stream) => pump.wake(stream),
     sent: count.events
   }
