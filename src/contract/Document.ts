@@ -1,7 +1,8 @@
 /** The parts of the OpenAPI document beyond the schemas: mutual TLS, response headers, licence and server. */
 import { Predicate, SchemaAST } from "effect"
 import { OpenApi } from "effect/http-api"
-import { problems } from "./Problems.ts"
+import { ReplicaCount } from "./Names.ts"
+import { membersOf, type Problem, problems } from "./Problems.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -87,12 +88,16 @@ const published = (value: unknown): unknown => {
  * The errors as the server sends them, with every member. Their schemas require fewer members: RFC 9457 allows a
  * problem without `title` or `status`.
  */
+const { PreconditionFailed, ...plain } = problems
+const samples: ReadonlyArray<Problem> = [
+  ...Object.values(plain).map((problem) => new problem({})),
+  new PreconditionFailed({ current: ReplicaCount.make(13) })
+]
 const sentProblems = new Map<string, Json>(
-  Object.values(problems).map((problem) => {
-    const description = SchemaAST.resolveDescription(problem.ast) ?? ""
-    const { code, status, title, type } = new problem({})
-    const example = { type, title, status, detail: description, instance: "3a1f9c52-request-id", code }
-    return [code, { description, required: Object.keys(example), examples: [example] }]
+  samples.map((problem) => {
+    const description = SchemaAST.resolveDescription(problems[problem.code].ast) ?? ""
+    const example = membersOf(problem, description, "3a1f9c52-request-id")
+    return [problem.code, { description, required: Object.keys(example), examples: [example] }]
   })
 )
 
