@@ -30,13 +30,17 @@ export const preconditionText = Schema.encodeSync(PreconditionText)
 /** The header fields of a write. */
 export const WriteHeaders = Schema.Struct({ "if-match": Schema.optionalKey(PreconditionText) })
 
+/** The name of the parameter that makes a write a dry run, and its only value. */
+export const dryRunParameter = "dryRun"
+export const dryRunValue = "All"
+
 /** The query of a write. Any other parameter is refused. */
 export const WriteQuery = Schema.Struct({
-  dryRun: Schema.optionalKey(
-    Schema.Literal("All").annotate({
-      expected: "All",
+  [dryRunParameter]: Schema.optionalKey(
+    Schema.Literal(dryRunValue).annotate({
+      expected: dryRunValue,
       description: "The cluster checks the write and changes nothing. `All` is the only value.",
-      examples: ["All"]
+      examples: [dryRunValue]
     })
   )
 })

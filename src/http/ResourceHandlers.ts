@@ -47,18 +47,20 @@ export const layer = (serveTimeout: Duration.Duration) =>
         listReplicaCounts: ({ params }) => answer(CachedRead.listReplicaCounts(params)),
         listAllReplicaCounts: () => answer(CachedRead.listAllReplicaCounts),
         findReplicaCounts: ({ params }) => answer(CachedRead.findReplicaCounts(params)),
-        setReplicaCount: ({ params: { deployment, namespace, replica_count: replicas } }) =>
+        setReplicaCount: ({ headers, params: { deployment, namespace, replica_count: replicas }, query }) =>
           Effect.gen(function* () {
-            yield* Permission.require(authorization, {
-              verb: "set",
-              resource: "replica_count",
-              namespace,
-              deployment,
-              replicas
-            })
+            const precondition = headers["if-match"]
+            yield* Permission.requireSet(
+              authorization,
+              { verb: "set", resource: "replica_count", namespace, deployment, replicas },
+              precondition
+            )
             if (!cache.isSynced()) return yield* notSynced
             yield* audit.admit
-            yield* write({ namespace, name: deployment }, replicas)
+            yield* write({ namespace, name: deployment }, replicas, {
+              precondition,
+              dryRun: query.dryRun !== undefined
+            })
             return {}
           })
       })
