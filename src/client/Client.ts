@@ -4,7 +4,7 @@
  */
 import { Effect, type Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
-import { HttpApiClient } from "effect/http-api"
+import { HttpApiClient, type HttpApiEndpoint } from "effect/http-api"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Api } from "../contract/Api.ts"
 import type { DeploymentName, NamespaceName, ReplicaCount } from "../contract/Names.ts"
@@ -21,6 +21,7 @@ export {
   ReplicaCountsByNamespace
 } from "../contract/Bodies.ts"
 export { DeploymentName, maxReplicaCount, NamespaceName, ReplicaCount } from "../contract/Names.ts"
+export { alreadySetField } from "../contract/Preconditions.ts"
 export {
   BadRequest,
   ClusterUnavailable,
@@ -63,8 +64,10 @@ export interface SetReplicaCount {
 // A generated method takes a key for each part of a request, also where all of the part is optional.
 const setReplicaCount =
   (client: Generated) =>
-  ({ headers = {}, params, query = {} }: SetReplicaCount) =>
-    client.setReplicaCount({ params, headers, query })
+  <Mode extends HttpApiEndpoint.ClientResponseMode = "decoded-only">(
+    request: SetReplicaCount & { readonly responseMode?: Mode }
+  ) =>
+    client.setReplicaCount({ ...request, headers: request.headers ?? {}, query: request.query ?? {} })
 
 /** The client's type: one method for each endpoint of the contract. */
 export type Client = Omit<Generated, "setReplicaCount"> & {

@@ -120,7 +120,8 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       .annotateMerge(
         describeOperation(
           "Set a replica count",
-          "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count. With `If-Match` the write is one atomic compare-and-set in the cluster: 412 with the current count if the desired count is another one, 200 if it is already the one to set, so that a retry is safe. With `dryRun=All` the cluster checks everything and changes nothing."
+          "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count. With `If-Match` the write is one atomic compare-and-set in the cluster: 412 with the current count if the desired count is another one, 200 if it is already the one to set, so that a retry is safe. With `dryRun=All` the cluster checks everything and changes nothing.",
+          "write"
         )
       )
       .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error" })

@@ -27,6 +27,12 @@ export const PreconditionText = Schema.String.check(
 /** The text of a precondition in `If-Match`. */
 export const preconditionText = Schema.encodeSync(PreconditionText)
 
+/**
+ * The response field of a conditional write that found another count than the expected one, and that was the count to
+ * set: nothing was written. It tells a repeated write from the first.
+ */
+export const alreadySetField = "X-Already-Set"
+
 /** The header fields of a write. */
 export const WriteHeaders = Schema.Struct({ "if-match": Schema.optionalKey(PreconditionText) })
 

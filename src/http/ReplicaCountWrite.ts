@@ -30,7 +30,8 @@ export interface WriteConditions {
 }
 
 /**
- * Sets a replica count through the scaler and applies it to the cache, except in a dry run. A write that takes longer than `serveTimeout`
+ * Sets a replica count through the scaler and applies it to the cache, except in a dry run. Succeeds with whether the
+ * deployment had the count already, and not that of the precondition. A write that takes longer than `serveTimeout`
  * fails with `RequestTimeout`. A write that was sent runs to its end even if its request has ended; then its outcome is
  * recorded in the audit log.
  */
@@ -51,16 +52,18 @@ export const make = (serveTimeout: Duration.Duration) =>
       const { id, identity, receivedAt, remoteAddress } = yield* RequestContext
       const from = ViewReads.getDeployment(cache.current(), ref)?.replicas
 
-      const carriedOut: Effect.Effect<void, ScaleError> = Effect.gen(function* () {
+      const carriedOut: Effect.Effect<boolean, ScaleError> = Effect.gen(function* () {
         const ifCount = precondition === "*" ? undefined : precondition
-        const { alreadySet, uid, ...object } = yield* Effect.tapErrorTag(
-          scaler.scale(ref, to, { ifCount, dryRun }),
-          "PreconditionFailed",
-          () => Metric.update(preconditionsFailed, 1)
+        const {
+          alreadySet = false,
+          uid,
+          ...object
+        } = yield* Effect.tapErrorTag(scaler.scale(ref, to, { ifCount, dryRun }), "PreconditionFailed", () =>
+          Metric.update(preconditionsFailed, 1)
         )
-        if (dryRun) return
+        if (dryRun) return alreadySet
         yield* cache.written(object)
-        if (alreadySet === true || identity === undefined) return
+        if (alreadySet || identity === undefined) return alreadySet
         const { groups, user } = identity
         const { replicas, resourceVersion } = object
         yield* events.record({
@@ -74,9 +77,10 @@ export const make = (serveTimeout: Duration.Duration) =>
           requestId: id,
           at: receivedAt
         })
+        return alreadySet
       })
 
-      const recordLate = (exit: Exit.Exit<void, ScaleError>) =>
+      const recordLate = (exit: Exit.Exit<boolean, ScaleError>) =>
         audit.record({
           requestId: id,
           identity,
@@ -92,7 +96,7 @@ export const make = (serveTimeout: Duration.Duration) =>
           receivedAt
         })
 
-      const followed = (writing: Fiber.Fiber<void, ScaleError>) =>
+      const followed = (writing: Fiber.Fiber<boolean, ScaleError>) =>
         Effect.flatMap(Effect.andThen(Fiber.interrupt(writing), Fiber.await(writing)), recordLate)
 
       return yield* Effect.uninterruptibleMask((restore) =>

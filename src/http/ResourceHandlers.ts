@@ -4,6 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
+import { alreadySetField } from "../contract/Preconditions.ts"
 import { NotFound, NotReady } from "../contract/Problems.ts"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Audit } from "../observability/Audit.ts"
@@ -57,11 +58,11 @@ export const layer = (serveTimeout: Duration.Duration) =>
             )
             if (!cache.isSynced()) return yield* notSynced
             yield* audit.admit
-            yield* write({ namespace, name: deployment }, replicas, {
+            const alreadySet = yield* write({ namespace, name: deployment }, replicas, {
               precondition,
               dryRun: query.dryRun !== undefined
             })
-            return {}
+            return alreadySet ? HttpServerResponse.jsonUnsafe({}, { headers: { [alreadySetField]: "true" } }) : {}
           })
       })
     })
