@@ -51,6 +51,8 @@ describe("each write has an audit record", () => {
           deployment: "nginx",
           from: 12,
           to: "9",
+          ifMatch: undefined,
+          dryRun: false,
           outcome: "accepted",
           code: undefined,
           late: false

@@ -18,6 +18,8 @@ const accepted: AuditRecord = {
   namespace: "personal",
   deployment: "nginx",
   to: "38",
+  ifMatch: undefined,
+  dryRun: false,
   from: 12,
   outcome: "accepted",
   code: undefined,
