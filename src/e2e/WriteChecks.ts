@@ -1,6 +1,5 @@
 /** Conditional writes and dry runs. */
 import { Effect, Schema } from "effect"
-import { alreadySetField } from "../contract/Preconditions.ts"
 import { type Check, expectSame } from "./Check.ts"
 import {
   ask,
@@ -19,6 +18,8 @@ import type { Answer } from "./ServiceUnderTest.ts"
 const decodeCurrent = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({ current: Schema.Number })))
 
 const ifMatch = (expected: string) => ({ method: "PUT", headers: { "if-match": expected } })
+
+const alreadySetField = "X-Already-Set"
 
 const alreadySet = ({ headers }: Answer) => headers[alreadySetField.toLowerCase()]
 
