@@ -68,6 +68,15 @@ describe("the audit log", () => {
     })
   )
 
+  it.effect("has If-Match as it was sent, and says that a write is a dry run", () =>
+    Effect.gen(function* () {
+      const [record] = yield* logged([{ ...accepted, ifMatch: '"12"', dryRun: true }], "Info")
+      assert.deepInclude(record, { ifMatch: '"12"', dryRun: true })
+      const [long] = yield* logged([{ ...accepted, ifMatch: '"1",'.repeat(1000) }], "Info")
+      assert.deepInclude(long, { ifMatch: `${'"1",'.repeat(63)}…` })
+    })
+  )
+
   it.effect("truncates the values of a hostile request", () =>
     Effect.gen(function* () {
       const hostile = {
