@@ -40,7 +40,8 @@ const policy = (count: number, forAll: boolean): Layer.Layer<Authorization> => {
   }))
   const decide = decider(Result.getOrThrow(decodePolicy("policy.yaml", JSON.stringify({ rules }))))
   return Layer.succeed(Authorization, {
-    alreadyAllows: decide,
+    alreadyAllows: (who, access) => decide(who, access),
+    requiresIfMatch: (who, access) => !decide(who, access, false),
     check: (who, access) => (decide(who, access) ? Effect.void : Effect.fail(refused(who, access)))
   })
 }

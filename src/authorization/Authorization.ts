@@ -26,6 +26,9 @@ export type Access =
       readonly replicas: ReplicaCount
     }
 
+/** An access that sets a replica count. */
+export type SetAccess = Extract<Access, { readonly verb: "set" }>
+
 /** Describes an access for the client: the verb and the object, never the rule that denied it. */
 export const describe = (access: Access): string => {
   switch (access.resource) {
@@ -57,11 +60,14 @@ export const refused = (identity: Identity, access: Access): Unauthorized =>
  *
  * `alreadyAllows` is the part of `check` that needs no I/O, at `nowMillis` since the epoch. `true` means that `check` would
  * succeed; `false` means nothing. It is a plain function, because every read calls it.
+ *
+ * `requiresIfMatch` tells whether an access that `check` allows is allowed only with the precondition `If-Match`.
  */
 export class Authorization extends Context.Service<
   Authorization,
   {
     readonly alreadyAllows: (identity: Identity, access: Access, nowMillis: number) => boolean
+    readonly requiresIfMatch: (identity: Identity, access: SetAccess) => boolean
     readonly check: (identity: Identity, access: Access) => Effect.Effect<void, Unauthorized | ClusterUnavailable>
   }
 >()("kube-resource-api/authorization/Authorization") {
@@ -69,6 +75,7 @@ export class Authorization extends Context.Service<
   static readonly layerScripted = (decide: (identity: Identity, access: Access) => boolean) =>
     Layer.succeed(Authorization, {
       alreadyAllows: decide,
+      requiresIfMatch: () => false,
       check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))
     })
 

@@ -206,6 +206,8 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
   }
 
   return Authorization.of({
+    // RBAC knows no preconditions.
+    requiresIfMatch: () => false,
     alreadyAllows: (identity, access, nowMillis) => {
       const subject = subjects.get(identity)
       if (subject === undefined || subject === "reserved") return false

@@ -63,6 +63,7 @@ const RuleFields = Schema.Struct({
   deployments: Schema.optionalKey(someOf(namePattern("deployment", Schema.is(DeploymentName)))),
   minReplicas: Schema.optionalKey(count),
   maxReplicas: Schema.optionalKey(count),
+  requireIfMatch: Schema.optionalKey(Schema.Boolean),
   metrics: Schema.optionalKey(Schema.Boolean)
 })
 
@@ -80,7 +81,7 @@ const ruleProblems = (rule: typeof RuleFields.Type): ReadonlyArray<Schema.Filter
       if (rule[field] === undefined) problems.push(`${field} is missing: verbs need it; write ["*"] for all`)
     }
   }
-  for (const field of ["minReplicas", "maxReplicas"] as const) {
+  for (const field of ["minReplicas", "maxReplicas", "requireIfMatch"] as const) {
     if (rule[field] !== undefined && rule.verbs?.includes("set") !== true)
       at(field, "means nothing without the verb set")
   }
@@ -93,7 +94,8 @@ const ruleProblems = (rule: typeof RuleFields.Type): ReadonlyArray<Schema.Filter
 
 /**
  * A rule. It allows a caller that matches any of `users` or `groups` each of `verbs` on objects that match both `namespaces`
- * and `deployments`, and limits the counts to set to `minReplicas..maxReplicas`. `metrics` allows to read `/metrics`.
+ * and `deployments`, and limits the counts to set to `minReplicas..maxReplicas`. With `requireIfMatch` it allows only
+ * writes with the precondition `If-Match`. `metrics` allows to read `/metrics`.
  */
 export const Rule = RuleFields.check(Schema.makeFilter(ruleProblems))
 export type Rule = typeof Rule.Type

@@ -61,6 +61,7 @@ export const layer = (
       })
       return Authorization.of({
         alreadyAllows: (identity, access) => decide(identity, access),
+        requiresIfMatch: (identity, access) => !decide(identity, access, false),
         check: (identity, access) => (decide(identity, access) ? Effect.void : Effect.fail(refused(identity, access)))
       })
     })

@@ -93,6 +93,8 @@ interface Permission {
   readonly list: Grants
   readonly get: Grants
   readonly set: Grants
+  /** The part of `set` that needs no precondition. */
+  readonly setAlways: Grants
 }
 
 const permission = (mine: ReadonlyArray<Grant>): Permission => {
@@ -102,11 +104,12 @@ const permission = (mine: ReadonlyArray<Grant>): Permission => {
     metrics: mine.some(({ rule }) => rule.metrics === true),
     list: grants(withVerb("list")),
     get: grants(withVerb("get")),
-    set: grants(withVerb("set"))
+    set: grants(withVerb("set")),
+    setAlways: grants(withVerb("set").filter(({ rule }) => rule.requireIfMatch !== true))
   }
 }
 
-const allows = (self: Permission, access: Access): boolean => {
+const allows = (self: Permission, access: Access, isConditional: boolean): boolean => {
   switch (access.resource) {
     case "metrics":
       return self.metrics
@@ -114,7 +117,7 @@ const allows = (self: Permission, access: Access): boolean => {
       return self.namespaces
     case "deployments":
     case "replica_count":
-      return covers(self[access.verb], access)
+      return covers(access.verb === "set" && !isConditional ? self.setAlways : self[access.verb], access)
   }
 }
 
@@ -123,8 +126,10 @@ const keptPermissions = 1000
 /**
  * Decides whether a single rule allows the whole of an access. The permission of an identity is computed at its first access
  * and kept as long as the identity, which lives as long as its connection. Identities with the same rules share it.
+ *
+ * `isConditional`: whether a write has the precondition `If-Match`. Default: true.
  */
-export const decider = (policy: Policy): ((identity: Identity, access: Access) => boolean) => {
+export const decider = (policy: Policy): ((identity: Identity, access: Access, isConditional?: boolean) => boolean) => {
   const all = policy.rules.map(grant)
   const shared = new Map<string, Permission>()
   const known = new WeakMap<Identity, Permission>()
@@ -140,12 +145,12 @@ export const decider = (policy: Policy): ((identity: Identity, access: Access) =
     return made
   }
 
-  return (identity, access) => {
+  return (identity, access, isConditional = true) => {
     let own = known.get(identity)
     if (own === undefined) {
       own = permissionOf(identity)
       known.set(identity, own)
     }
-    return allows(own, access)
+    return allows(own, access, isConditional)
   }
 }

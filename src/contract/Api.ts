@@ -8,12 +8,15 @@ import * as Bodies from "./Bodies.ts"
 import { describeApi, describeOperation } from "./Document.ts"
 import { Audited, Completed, Identified } from "./Middleware.ts"
 import { DeploymentName, NamespaceName, ReplicaCountText } from "./Names.ts"
+import { WriteHeaders, WriteQuery } from "./Preconditions.ts"
 import {
   ClusterUnavailable,
   HeaderFieldsTooLarge,
   Internal,
   NotFound,
   NotReady,
+  PreconditionFailed,
+  PreconditionRequired,
   RequestTimeout,
   Unauthorized,
   UriTooLong
@@ -44,6 +47,7 @@ export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8"
 const always = [UriTooLong, HeaderFieldsTooLarge, RequestTimeout, Internal] as const
 const permitted = [...always, Unauthorized, ClusterUnavailable] as const
 const reading = [...permitted, NotReady, NotFound] as const
+const writing = [...reading, PreconditionFailed, PreconditionRequired] as const
 
 /** The cluster's resources: namespaces, deployments and replica counts. */
 export class Resources extends HttpApiGroup.make("resources", { topLevel: true })
@@ -107,15 +111,20 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       "/namespaces/:namespace/deployments/:deployment/replica_count/:replica_count",
       {
         params: { namespace, deployment, replica_count: ReplicaCountText },
+        headers: WriteHeaders,
+        query: WriteQuery,
         success: Bodies.Empty,
-        error: reading
+        error: writing
       }
-    ).annotateMerge(
-      describeOperation(
-        "Set a replica count",
-        "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count."
-      )
     )
+      .annotateMerge(
+        describeOperation(
+          "Set a replica count",
+          "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count. With `If-Match` the write is one atomic compare-and-set in the cluster: 412 with the current count if the desired count is another one, 200 if it is already the one to set, so that a retry is safe. With `dryRun=All` the cluster checks everything and changes nothing.",
+          "write"
+        )
+      )
+      .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error" })
   )
   .annotateMerge(
     OpenApi.annotations({

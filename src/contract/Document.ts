@@ -1,7 +1,9 @@
 /** The parts of the OpenAPI document beyond the schemas: mutual TLS, response headers, licence and server. */
 import { Predicate, SchemaAST } from "effect"
 import { OpenApi } from "effect/http-api"
-import { problems } from "./Problems.ts"
+import { ReplicaCount } from "./Names.ts"
+import { alreadySetField } from "./Preconditions.ts"
+import { membersOf, type Problem, problems } from "./Problems.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -34,9 +36,19 @@ const rateLimit = {
   "RateLimit-Policy": text("The bucket's size and window (draft-ietf-httpapi-ratelimit-headers-10).")
 }
 
-const headersOf = (status: string, isRead: boolean): Json => ({
+const alreadySet = {
+  [alreadySetField]: {
+    description:
+      "`true` if the deployment had not the count of `If-Match` but already the count to set, as when a write is repeated. Nothing was written. A client that counts its writes, such as one that increments, has to try again from this count.",
+    required: false,
+    schema: { type: "string", enum: ["true"] }
+  }
+}
+
+const headersOf = (status: string, kind: OperationKind): Json => ({
   "X-Request-Id": requestId,
-  ...(isRead && status === "200" ? { Age: age } : {}),
+  ...(kind === "read" && status === "200" ? { Age: age } : {}),
+  ...(kind === "write" && status === "200" ? alreadySet : {}),
   ...(status === "429" || status === "503" ? retryAfter : {}),
   ...(status === "429" ? rateLimit : {})
 })
@@ -44,8 +56,8 @@ const headersOf = (status: string, isRead: boolean): Json => ({
 const entriesOf = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
   Predicate.isObject(value) ? Object.entries(value) : []
 
-/** The kind of an operation: a read carries `Age`; a probe needs no identity. */
-export type OperationKind = "read" | "probe" | "other"
+/** The kind of an operation: a read carries `Age`, a write may carry `X-Already-Set`, a probe needs no identity. */
+export type OperationKind = "read" | "write" | "probe" | "other"
 
 /** Annotates an operation with its summary, description, security requirement and response headers. */
 export const describeOperation = (summary: string, description: string, kind: OperationKind = "other") =>
@@ -58,7 +70,7 @@ export const describeOperation = (summary: string, description: string, kind: Op
       responses: Object.fromEntries(
         entriesOf(operation["responses"]).map(([status, response]) => [
           status,
-          { ...Object.fromEntries(entriesOf(response)), headers: headersOf(status, kind === "read") }
+          { ...Object.fromEntries(entriesOf(response)), headers: headersOf(status, kind) }
         ])
       )
     })
@@ -87,12 +99,16 @@ const published = (value: unknown): unknown => {
  * The errors as the server sends them, with every member. Their schemas require fewer members: RFC 9457 allows a
  * problem without `title` or `status`.
  */
+const { PreconditionFailed, ...plain } = problems
+const samples: ReadonlyArray<Problem> = [
+  ...Object.values(plain).map((problem) => new problem({})),
+  new PreconditionFailed({ current: ReplicaCount.make(13) })
+]
 const sentProblems = new Map<string, Json>(
-  Object.values(problems).map((problem) => {
-    const description = SchemaAST.resolveDescription(problem.ast) ?? ""
-    const { code, status, title, type } = new problem({})
-    const example = { type, title, status, detail: description, instance: "3a1f9c52-request-id", code }
-    return [code, { description, required: Object.keys(example), examples: [example] }]
+  samples.map((problem) => {
+    const description = SchemaAST.resolveDescription(problems[problem.code].ast) ?? ""
+    const example = membersOf(problem, description, "3a1f9c52-request-id")
+    return [problem.code, { description, required: Object.keys(example), examples: [example] }]
   })
 )
 

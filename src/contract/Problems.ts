@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { ReplicaCount } from "./Names.ts"
 
 /** The media type of a problem (RFC 9457). */
 export const problemContentType = "application/problem+json"
@@ -17,12 +18,15 @@ const about = (tag: string, description: string) => ({ identifier: tag, descript
 
 const coded = <const Tag extends string>(tag: Tag) => ({ code: Schema.tag(tag) })
 
-/** Malformed HTTP, path segment, replica count, percent-encoding or header field. */
+/** Malformed HTTP, path segment, replica count, percent-encoding, header field or query. */
 export class BadRequest extends HttpApiError.Problem<BadRequest>()(
   "BadRequest",
   declare("BadRequest", 400, "Bad Request"),
   coded("BadRequest"),
-  about("BadRequest", "The request is malformed: its HTTP, a path segment or the replica count.")
+  about(
+    "BadRequest",
+    "The request is malformed: its HTTP, a path segment, the replica count, a header field or the query."
+  )
 ) {}
 
 /** The caller is identified and not permitted; or the cluster itself forbids the write. */
@@ -65,12 +69,31 @@ export class NotFound extends HttpApiError.Problem<NotFound>()(
   about("NotFound", "The namespace or deployment does not exist, or not any more.")
 ) {}
 
+/** The desired count is not the one that `If-Match` names. */
+export class PreconditionFailed extends HttpApiError.Problem<PreconditionFailed>()(
+  "PreconditionFailed",
+  declare("PreconditionFailed", 412, "Precondition Failed"),
+  {
+    ...coded("PreconditionFailed"),
+    current: ReplicaCount.annotate({ description: "The desired count, read from the cluster after the write failed." })
+  },
+  about("PreconditionFailed", "The desired count is not the one that If-Match names. Nothing was set.")
+) {}
+
 /** The request target is longer than the limit. */
 export class UriTooLong extends HttpApiError.Problem<UriTooLong>()(
   "UriTooLong",
   declare("UriTooLong", 414, "URI Too Long"),
   coded("UriTooLong"),
   about("UriTooLong", "The request target is longer than the limit.")
+) {}
+
+/** The policy permits this write only with `If-Match`. */
+export class PreconditionRequired extends HttpApiError.Problem<PreconditionRequired>()(
+  "PreconditionRequired",
+  declare("PreconditionRequired", 428, "Precondition Required"),
+  coded("PreconditionRequired"),
+  about("PreconditionRequired", "The caller may set this count only with If-Match and the count that it expects.")
 ) {}
 
 /** A token bucket: its name, how many tokens it holds, and the seconds in which an empty one fills. */
@@ -154,7 +177,9 @@ export const problems = {
   UnknownEndpoint,
   RequestTimeout,
   NotFound,
+  PreconditionFailed,
   UriTooLong,
+  PreconditionRequired,
   TooManyRequests,
   HeaderFieldsTooLarge,
   Internal,
@@ -172,6 +197,13 @@ const classes = Object.values(problems)
 
 /** Whether a value is one of the contract's errors. */
 export const isProblem = (value: unknown): value is Problem => classes.some((one) => value instanceof one)
+
+/** The members of a problem as the server sends it. `instance` is the id of the request. */
+export const membersOf = (problem: Problem, detail: string | undefined, instance: string) => {
+  const { code, status, title, type } = problem
+  const members = { type, title, status, detail, instance, code }
+  return problem.code === "PreconditionFailed" ? { ...members, current: problem.current } : members
+}
 
 /** `Retry-After` as the server writes it: whole seconds, at least 1. */
 const wholeSeconds = (seconds: number): number => Math.max(1, Math.ceil(seconds))

@@ -8,65 +8,22 @@ import { Effect, Schema } from "effect"
 import { type Check, eventually, expect, expectSame, LeftOut } from "./Check.ts"
 import { settings as serviceSettings } from "../settings/Settings.ts"
 import { ScratchCluster } from "./ScratchCluster.ts"
-import { type Answer, type Caller, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
+import { type Caller, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
+import {
+  ask,
+  type Checks,
+  count,
+  expectProblem,
+  expectStatus,
+  one,
+  problem,
+  type Scratch,
+  type Services
+} from "./Requests.ts"
 import { settings } from "./Settings.ts"
+import { conditionalWrites } from "./WriteChecks.ts"
 
-/** The namespaces that the suite creates. */
-export interface Scratch {
-  /** Holds `kafka` with 3 replicas, `nginx` with 2 and `resource.access` with the cluster's default. */
-  readonly one: string
-  /** Holds `nginx` with 5 replicas. */
-  readonly two: string
-  readonly empty: string
-  /** The name of a namespace that does not exist. */
-  readonly absent: string
-  readonly patienceMillis: number
-}
-
-type Services = ServiceUnderTest | ScratchCluster
-type Checks = ReadonlyArray<Check<Services>>
-
-const ask = (path: string, question?: Question) =>
-  Effect.flatMap(ServiceUnderTest, (service) => service.ask(path, question))
-
-const Problem = Schema.fromJsonString(
-  Schema.Struct({
-    type: Schema.String,
-    title: Schema.String,
-    status: Schema.Number,
-    detail: Schema.String,
-    instance: Schema.String,
-    code: Schema.String
-  })
-)
-const decodeProblem = Schema.decodeUnknownEffect(Problem)
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
-
-const textOf = ({ body, status }: Answer) => `${status} ${body.slice(0, 500)}`
-
-const expectStatus = (answer: Answer, status: number) =>
-  expect(answer.status === status, `expected ${status}, got ${textOf(answer)}`)
-
-/** Checks that a response is the problem of this status and code, and does not reveal internals of the service. */
-const expectProblem = Effect.fnUntraced(function* (answer: Answer, status: number, code: string) {
-  yield* expectStatus(answer, status)
-  yield* expectSame("Content-Type", answer.headers["content-type"], "application/problem+json")
-  const problem = yield* Effect.mapError(decodeProblem(answer.body), (error) => new Error(error.message))
-  yield* expectSame("code, status", [problem.code, problem.status], [code, status])
-  yield* expectSame("instance", problem.instance, answer.headers["x-request-id"])
-  yield* expect(!/node_modules|\.[cm]?[jt]s:\d|\n\s+at /.test(answer.body), `reveals internals: ${answer.body}`)
-})
-
-const problem = (
-  row: string,
-  code: string,
-  cases: ReadonlyArray<readonly [path: string, question?: Question, says?: string]>
-): Checks =>
-  cases.map(([path, question = {}, says]) => ({
-    row,
-    says: `${says ?? `${question.method ?? "GET"} ${path.length > 90 ? `${path.slice(0, 90)}...` : path}`}: ${code}`,
-    run: Effect.flatMap(ask(path, question), (answer) => expectProblem(answer, Number(row), code))
-  }))
 
 const expectBody = Effect.fnUntraced(function* (path: string, body: unknown, as: Caller = "admin") {
   const expected = JSON.stringify(body)
@@ -85,11 +42,6 @@ const read = (scratch: Scratch, row: string, path: string, body: unknown): Check
   says: `GET and HEAD ${path}`,
   run: eventually(expectBody(path, body), scratch.patienceMillis)
 })
-
-const count = (namespace: string, deployment: string) =>
-  `/namespaces/${namespace}/deployments/${deployment}/replica_count`
-
-const one = (namespace: string, deployment: string, replica_count: number) => ({ namespace, deployment, replica_count })
 
 /** Checks that an array body is sorted, and returns the entries of the suite's own namespaces. */
 const ownEntries = Effect.fnUntraced(function* (path: string, { one, two, empty }: Scratch) {
@@ -360,6 +312,7 @@ const strangers = (scratch: Scratch): Checks => {
       })
     },
     ...[
+      ["428", "PreconditionRequired: only a policy with requireIfMatch causes it"],
       ["500", "Internal: only a defect causes it"],
       ["503", "NotReady, ClusterUnavailable: only a start or an outage of the cluster causes them"]
     ].map(([row = "", says = ""]) => ({
@@ -428,6 +381,7 @@ export const all = (scratch: Scratch): Checks => {
     ]),
     everywhere(scratch, "3C", count("ANY", "nginx"), [one(first, "nginx", 2), one(second, "nginx", 5)]),
     ...writes(scratch),
+    ...conditionalWrites(scratch),
     ...refusals(scratch),
     ...strangers(scratch)
   ]

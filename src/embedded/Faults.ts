@@ -17,6 +17,12 @@ export interface ScriptedFailure {
   readonly resource?: string
 }
 
+/** An admission webhook's denial. `status` is the HTTP status: 400 by default, or what the webhook chooses, such as 422. */
+export interface AdmissionDenial {
+  readonly status: number
+  readonly message: string
+}
+
 /** How a watch from a compacted version is rejected: by an ERROR event in a 200 response, or by the status. */
 export type GoneMode = "event" | "status"
 
@@ -106,6 +112,10 @@ export interface Faults {
   readonly hang: (on: boolean) => Effect.Effect<void>
   /** Denies the verb on the resource (such as `deployments`, `deployments/scale`) with 403 until `allowAll`. */
   readonly denyVerb: (resource: string, verb: RequestVerb) => Effect.Effect<void>
+  /**
+   * Makes an admission webhook deny every write of a scale that is valid otherwise, also in a dry run; undefined ends it.
+   */
+  readonly denyScales: (denial: AdmissionDenial | undefined) => Effect.Effect<void>
   /** Undoes every `denyVerb`. */
   readonly allowAll: Effect.Effect<void>
   /** Changes the wire format. */
@@ -123,6 +133,7 @@ export class FaultSwitches {
   delay: Duration.Duration = Duration.zero
   unavailable = false
   closeNewWatches = false
+  admissionDenial: AdmissionDenial | undefined
   quirks: WireQuirks = defaultQuirks
 
   /** Takes a failure for the request, if there is one. */
@@ -164,6 +175,7 @@ export class FaultSwitches {
     this.delay = Duration.zero
     this.unavailable = false
     this.closeNewWatches = false
+    this.admissionDenial = undefined
     this.quirks = defaultQuirks
     for (const watch of this.watches) watch.release()
     this.answering.openUnsafe()
@@ -220,6 +232,10 @@ export const makeFaults = (switches: FaultSwitches, disconnectAll: () => void): 
         else switches.answering.openUnsafe()
       }),
     denyVerb: (resource, verb) => Effect.sync(() => switches.deny(resource, verb)),
+    denyScales: (denial) =>
+      Effect.sync(() => {
+        switches.admissionDenial = denial
+      }),
     allowAll: Effect.sync(() => switches.allowAll()),
     setQuirks: (quirks) =>
       Effect.sync(() => {

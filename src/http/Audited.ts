@@ -1,5 +1,5 @@
 import { Cause, Effect, Exit, Layer, Schema } from "effect"
-import { HttpRouter } from "effect/http"
+import { HttpRouter, HttpServerRequest } from "effect/http"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as View from "../cache/ClusterView.ts"
 import * as ViewReads from "../cache/ViewReads.ts"
@@ -9,6 +9,7 @@ import { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 import { Audit, type AuditOutcome } from "../observability/Audit.ts"
 import { problemOf } from "./Completion.ts"
+import { sentConditions } from "./SentConditions.ts"
 
 /** The outcome of a write in the audit log, by its exit. `interrupted`: the outcome of an interrupted write. */
 export const outcomeOf = (
@@ -44,7 +45,8 @@ export const layer = Layer.effect(
     return (handled, { endpoint }) =>
       endpoint.identifier === Resources.endpoints.setReplicaCount.identifier
         ? Effect.gen(function* () {
-            const { id, identity, receivedAt, remoteAddress } = yield* RequestContext
+            const { id, identity, receivedAt, remoteAddress, target } = yield* RequestContext
+            const { headers } = yield* HttpServerRequest.HttpServerRequest
             const { params } = yield* HttpRouter.RouteContext
             const { deployment = "", namespace = "", replica_count: to = "" } = params
             const from = countBefore(cache.current(), namespace, deployment)
@@ -57,6 +59,7 @@ export const layer = Layer.effect(
                 deployment,
                 to,
                 from,
+                ...sentConditions(headers["if-match"], target),
                 ...outcomeOf(exit, abandoned),
                 late: false,
                 receivedAt

@@ -1,6 +1,6 @@
 /** The one place where an error becomes a status, header fields and a body. */
 import { HttpServerResponse } from "effect/http"
-import { headersOf, type Problem, problemContentType } from "../contract/Problems.ts"
+import { headersOf, membersOf, type Problem, problemContentType } from "../contract/Problems.ts"
 
 /** An error as it goes over the wire, through a response or straight onto a socket. */
 export interface RenderedProblem {
@@ -12,11 +12,11 @@ export interface RenderedProblem {
 
 /** Renders an error as an RFC 9457 problem; `id` is the request's. */
 export const render = (problem: Problem, id: string): RenderedProblem => {
-  const { code, detail, status, title, type } = problem
+  const { detail, status, title } = problem
   return {
     status,
     title,
-    body: JSON.stringify({ type, title, status, detail, instance: id, code }),
+    body: JSON.stringify(membersOf(problem, detail, id)),
     headers: { "x-request-id": id, ...headersOf(problem) }
   }
 }

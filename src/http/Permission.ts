@@ -1,6 +1,7 @@
 import { Effect } from "effect"
-import type { Access, Authorization } from "../authorization/Authorization.ts"
-import { type ClusterUnavailable, type Unauthorized, Unidentified } from "../contract/Problems.ts"
+import { type Access, type Authorization, describe, type SetAccess } from "../authorization/Authorization.ts"
+import type { Precondition } from "../contract/Preconditions.ts"
+import { type ClusterUnavailable, PreconditionRequired, type Unauthorized, Unidentified } from "../contract/Problems.ts"
 import type { Identity } from "../identity/Identity.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 
@@ -17,3 +18,19 @@ export const require = (
     yield* authorization.check(identity, access)
     return identity
   })
+
+/** Like `require`. Fails with `PreconditionRequired` if the caller is permitted the write only with a precondition. */
+export const requireSet = (
+  authorization: Authorization["Service"],
+  access: SetAccess,
+  precondition: Precondition | undefined
+): Effect.Effect<Identity, Unidentified | Unauthorized | ClusterUnavailable | PreconditionRequired> =>
+  Effect.tap(require(authorization, access), (identity) =>
+    (precondition === undefined || precondition === "*") && authorization.requiresIfMatch(identity, access)
+      ? Effect.fail(
+          new PreconditionRequired({
+            detail: `${identity.user} may ${describe(access)} only with If-Match and the count that it replaces.`
+          })
+        )
+      : Effect.void
+  )

@@ -1,10 +1,11 @@
-import { type Duration, Effect, type Exit, Fiber } from "effect"
+import { type Duration, Effect, type Exit, Fiber, Metric } from "effect"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import * as ViewReads from "../cache/ViewReads.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
-import { type ClusterUnavailable, type NotFound, RequestTimeout, type Unauthorized } from "../contract/Problems.ts"
+import { type Precondition, preconditionText } from "../contract/Preconditions.ts"
+import { RequestTimeout } from "../contract/Problems.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
-import { DeploymentScaler } from "../model/DeploymentScaler.ts"
+import { DeploymentScaler, type ScaleError } from "../model/DeploymentScaler.ts"
 import { EventRecorder } from "../model/EventRecorder.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { Audit } from "../observability/Audit.ts"
@@ -16,10 +17,21 @@ const tooSlow = new RequestTimeout({
 
 const cancelled = { outcome: "refused", code: "Cancelled" } as const
 
-type WriteError = NotFound | Unauthorized | ClusterUnavailable
+/** Writes refused with 412. */
+const preconditionsFailed = Metric.counter("preconditions_failed_total", {
+  description: "Writes refused with 412: the desired count was not the one of If-Match.",
+  incremental: true
+})
+
+/** The conditions of a write. */
+export interface WriteConditions {
+  readonly precondition: Precondition | undefined
+  readonly dryRun: boolean
+}
 
 /**
- * Sets a replica count through the scaler and applies it to the cache. A write that takes longer than `serveTimeout`
+ * Sets a replica count through the scaler and applies it to the cache, except in a dry run. Succeeds with whether the
+ * deployment had the count already, and not that of the precondition. A write that takes longer than `serveTimeout`
  * fails with `RequestTimeout`. A write that was sent runs to its end even if its request has ended; then its outcome is
  * recorded in the audit log.
  */
@@ -30,15 +42,28 @@ export const make = (serveTimeout: Duration.Duration) =>
     const events = yield* EventRecorder
     const scaler = yield* DeploymentScaler
     const scope = yield* Effect.scope
+    yield* Metric.update(preconditionsFailed, 0)
 
-    return Effect.fnUntraced(function* (ref: DeploymentRef, to: ReplicaCount) {
+    return Effect.fnUntraced(function* (
+      ref: DeploymentRef,
+      to: ReplicaCount,
+      { dryRun, precondition }: WriteConditions
+    ) {
       const { id, identity, receivedAt, remoteAddress } = yield* RequestContext
       const from = ViewReads.getDeployment(cache.current(), ref)?.replicas
 
-      const carriedOut: Effect.Effect<void, WriteError> = Effect.gen(function* () {
-        const { uid, ...object } = yield* scaler.scale(ref, to)
+      const carriedOut: Effect.Effect<boolean, ScaleError> = Effect.gen(function* () {
+        const ifCount = precondition === "*" ? undefined : precondition
+        const {
+          alreadySet = false,
+          uid,
+          ...object
+        } = yield* Effect.tapErrorTag(scaler.scale(ref, to, { ifCount, dryRun }), "PreconditionFailed", () =>
+          Metric.update(preconditionsFailed, 1)
+        )
+        if (dryRun) return alreadySet
         yield* cache.written(object)
-        if (identity === undefined) return
+        if (alreadySet || identity === undefined) return alreadySet
         const { groups, user } = identity
         const { replicas, resourceVersion } = object
         yield* events.record({
@@ -52,9 +77,10 @@ export const make = (serveTimeout: Duration.Duration) =>
           requestId: id,
           at: receivedAt
         })
+        return alreadySet
       })
 
-      const recordLate = (exit: Exit.Exit<void, WriteError>) =>
+      const recordLate = (exit: Exit.Exit<boolean, ScaleError>) =>
         audit.record({
           requestId: id,
           identity,
@@ -62,13 +88,15 @@ export const make = (serveTimeout: Duration.Duration) =>
           namespace: ref.namespace,
           deployment: ref.name,
           to: String(to),
+          ifMatch: precondition === undefined ? undefined : preconditionText(precondition),
+          dryRun,
           from,
           ...outcomeOf(exit, cancelled),
           late: true,
           receivedAt
         })
 
-      const followed = (writing: Fiber.Fiber<void, WriteError>) =>
+      const followed = (writing: Fiber.Fiber<boolean, ScaleError>) =>
         Effect.flatMap(Effect.andThen(Fiber.interrupt(writing), Fiber.await(writing)), recordLate)
 
       return yield* Effect.uninterruptibleMask((restore) =>

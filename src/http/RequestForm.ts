@@ -57,12 +57,13 @@ const routableSegment = (segment: string): string =>
 
 /**
  * A request target for the router. A segment with malformed percent-encoding is escaped: its other segments still route
- * the request, and the endpoint then refuses the escaped text, which is no valid name. `;` and `#` are escaped too,
- * because the router would take them for the start of the query.
+ * the request, and the endpoint then refuses the escaped text, which is no valid name. `;` and `#` in the path are escaped
+ * too, because the router would take them for the start of the query. The query stays as it is.
  */
 export const routableTarget = (target: string): string => {
   if (!special.test(target)) return target
   const queryAt = target.indexOf("?")
   const path = queryAt === -1 ? target : target.slice(0, queryAt)
-  return path.split("/").map(routableSegment).join("/").replaceAll(";", "%3B").replaceAll("#", "%23")
+  const query = queryAt === -1 ? "" : target.slice(queryAt)
+  return path.split("/").map(routableSegment).join("/").replaceAll(";", "%3B").replaceAll("#", "%23") + query
 }

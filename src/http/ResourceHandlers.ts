@@ -5,6 +5,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Authorization } from "../authorization/Authorization.ts"
 import { ClusterCache } from "../cache/ClusterCache.ts"
 import { Api } from "../contract/Api.ts"
+import { alreadySetField } from "../contract/Preconditions.ts"
 import { BadRequest, NotFound, NotReady, type TooManyRequests } from "../contract/Problems.ts"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Audit } from "../observability/Audit.ts"
@@ -128,19 +129,21 @@ export const layer = (serveTimeout: Duration.Duration) =>
         listReplicaCounts: ({ params }) => answer(CachedRead.listReplicaCounts(params)),
         listAllReplicaCounts: () => answer(CachedRead.listAllReplicaCounts),
         findReplicaCounts: ({ params }) => answer(CachedRead.findReplicaCounts(params)),
-        setReplicaCount: ({ params: { deployment, namespace, replica_count: replicas } }) =>
+        setReplicaCount: ({ headers, params: { deployment, namespace, replica_count: replicas }, query }) =>
           Effect.gen(function* () {
-            yield* Permission.require(authorization, {
-              verb: "set",
-              resource: "replica_count",
-              namespace,
-              deployment,
-              replicas
-            })
+            const precondition = headers["if-match"]
+            yield* Permission.requireSet(
+              authorization,
+              { verb: "set", resource: "replica_count", namespace, deployment, replicas },
+              precondition
+            )
             if (!cache.isSynced()) return yield* notSynced
             yield* audit.admit
-            yield* write({ namespace, name: deployment }, replicas)
-            return {}
+            const alreadySet = yield* write({ namespace, name: deployment }, replicas, {
+              precondition,
+              dryRun: query.dryRun !== undefined
+            })
+            return alreadySet ? HttpServerResponse.jsonUnsafe({}, { headers: { [alreadySetField]: "true" } }) : {}
           })
       })
     })

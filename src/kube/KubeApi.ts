@@ -2,6 +2,7 @@
 import { Context, Duration, Effect, Layer, Option, Result, type Scope, Stream } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { AccessQuestion } from "../model/AccessReviewer.ts"
+import type { ScaleOptions } from "../model/DeploymentScaler.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentRef, NamespaceObject, ScaledDeployment } from "../model/ReadModel.ts"
 import type { ReplicaCount } from "../contract/Names.ts"
@@ -101,6 +102,17 @@ const timedOut = (operation: string, limit: Duration.Input) =>
       )
   })
 
+const scalePath = ({ name, namespace }: DeploymentRef): string =>
+  `/apis/apps/v1/namespaces/${namespace}/deployments/${name}/scale`
+
+const replicasPath = "/spec/replicas"
+
+/** The JSON Patch of a Scale. A count of 0 is absent from it: the test for it is null, and only `add` sets another. */
+const compareAndSet = (ifCount: ReplicaCount, replicas: ReplicaCount) => [
+  { op: "test", path: replicasPath, value: ifCount === 0 ? null : ifCount },
+  { op: "add", path: replicasPath, value: replicas }
+]
+
 type Versioned = { readonly resourceVersion: ResourceVersion }
 
 const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
@@ -198,13 +210,29 @@ const make = Effect.fnUntraced(function* (options: KubeApiOptions) {
 
     getNamespaceUid: (name) => findNamespace(name, identityTimeout, decodeNamespaceUid),
 
-    scale: (ref, replicas) =>
+    scale: (ref, replicas, { dryRun, ifCount }) =>
       ask(
         "scale",
         `scale deployment ${ref.namespace}/${ref.name}`,
-        HttpClientRequest.patch(`/apis/apps/v1/namespaces/${ref.namespace}/deployments/${ref.name}/scale`, {
-          urlParams: { fieldManager }
-        }).pipe(HttpClientRequest.bodyText(JSON.stringify({ spec: { replicas } }), "application/merge-patch+json")),
+        HttpClientRequest.patch(scalePath(ref), {
+          urlParams: { fieldManager, ...(dryRun ? { dryRun: "All" } : {}) }
+        }).pipe(
+          ifCount === undefined
+            ? HttpClientRequest.bodyText(JSON.stringify({ spec: { replicas } }), "application/merge-patch+json")
+            : HttpClientRequest.bodyText(
+                JSON.stringify(compareAndSet(ifCount, replicas)),
+                "application/json-patch+json"
+              )
+        ),
+        scaleTimeout,
+        decodeScale
+      ),
+
+    getScale: (ref) =>
+      ask(
+        "get",
+        `get the scale of deployment ${ref.namespace}/${ref.name}`,
+        HttpClientRequest.get(scalePath(ref)),
         scaleTimeout,
         decodeScale
       ),
@@ -261,8 +289,17 @@ export class KubeApi extends Context.Service<
     readonly getNamespace: (name: NamespaceName) => Effect.Effect<Option.Option<NamespaceObject>, KubeError>
     /** The UID of this namespace, if it exists. */
     readonly getNamespaceUid: (name: NamespaceName) => Effect.Effect<Option.Option<string>, KubeError>
-    /** Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. */
-    readonly scale: (ref: DeploymentRef, replicas: ReplicaCount) => Effect.Effect<ScaledDeployment, KubeError>
+    /**
+     * Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. With `ifCount`
+     * it is one atomic compare-and-set, which fails with 422 if the deployment has another count.
+     */
+    readonly scale: (
+      ref: DeploymentRef,
+      replicas: ReplicaCount,
+      options: ScaleOptions
+    ) => Effect.Effect<ScaledDeployment, KubeError>
+    /** Reads a deployment's replica count from its `scale` subresource (a consistent read). */
+    readonly getScale: (ref: DeploymentRef) => Effect.Effect<ScaledDeployment, KubeError>
     /** Creates a SubjectAccessReview. */
     readonly accessReview: (question: AccessQuestion) => Effect.Effect<AccessDecision, KubeError>
     /** Creates an Event. */

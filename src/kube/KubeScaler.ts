@@ -1,7 +1,7 @@
 import { Duration, Effect, Fiber, Layer, Schedule } from "effect"
-import { DeploymentScaler } from "../model/DeploymentScaler.ts"
-import { ClusterUnavailable, NotFound, Unauthorized } from "../contract/Problems.ts"
-import type { NamespaceName } from "../contract/Names.ts"
+import { DeploymentScaler, type ScaleError, type ScaleOptions, type ScaleOutcome } from "../model/DeploymentScaler.ts"
+import { ClusterUnavailable, NotFound, PreconditionFailed, Unauthorized } from "../contract/Problems.ts"
+import type { NamespaceName, ReplicaCount } from "../contract/Names.ts"
 import type { DeploymentRef } from "../model/ReadModel.ts"
 import { KubeApi } from "./KubeApi.ts"
 import type { KubeError } from "./KubeErrors.ts"
@@ -13,6 +13,12 @@ const retryLater = (detail: string, retryAfterSeconds: number) => ClusterUnavail
 const notFound = (ref: DeploymentRef) =>
   new NotFound({ detail: `deployment "${ref.name}" not found in namespace "${ref.namespace}"` })
 
+/** The cluster's `Retry-After` in whole seconds, at least one. */
+const secondsOf = (error: KubeError): number =>
+  error._tag === "KubeStatusError" && error.retryAfter !== undefined
+    ? Math.max(1, Math.ceil(Duration.toSeconds(error.retryAfter)))
+    : 1
+
 // A client sees the message of a Status only. Other messages may contain the address of the cluster.
 const translate =
   (ref: DeploymentRef) =>
@@ -20,7 +26,7 @@ const translate =
     if (error._tag !== "KubeStatusError") {
       return retryLater("the cluster could not be reached, or did not answer in time", 1)
     }
-    const seconds = error.retryAfter === undefined ? 1 : Math.max(1, Math.ceil(Duration.toSeconds(error.retryAfter)))
+    const seconds = secondsOf(error)
     switch (error.code) {
       case 404:
         return notFound(ref)
@@ -43,6 +49,81 @@ const translate =
 
 const conflicts = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
+const isStatus = (error: KubeError, code: number): boolean => error._tag === "KubeStatusError" && error.code === code
+
+const unreadable = (ref: DeploymentRef) => (error: KubeError) =>
+  isStatus(error, 404)
+    ? notFound(ref)
+    : retryLater("the cluster refused the write, and the current count could not be read", secondsOf(error))
+
+const failed = (ref: DeploymentRef, ifCount: ReplicaCount, current: ReplicaCount) =>
+  new PreconditionFailed({
+    detail: `deployment "${ref.name}" in namespace "${ref.namespace}" has the count ${current}, not ${ifCount}; nothing was set`,
+    current
+  })
+
+/** How often a conditional write is tried while the cluster refuses it although the count is the expected one. */
+const attempts = 2
+
+const make = (api: KubeApi["Service"]) => {
+  const logged = (message: string, ref: DeploymentRef) => (error: KubeError) =>
+    Effect.logWarning(message).pipe(
+      Effect.annotateLogs({ namespace: ref.namespace, deployment: ref.name, error: error.message })
+    )
+
+  const refuse = (ref: DeploymentRef, error: KubeError) =>
+    Effect.andThen(logged("Cannot set a replica count", ref)(error), Effect.fail(translate(ref)(error)))
+
+  const write = (ref: DeploymentRef, replicas: ReplicaCount, options: ScaleOptions) =>
+    Effect.retry(api.scale(ref, replicas, options), { schedule: conflicts, while: (error) => isStatus(error, 409) })
+
+  const read = (ref: DeploymentRef) =>
+    api
+      .getScale(ref)
+      .pipe(
+        Effect.tapError(
+          logged("Cannot read a replica count: this service needs the verb get on deployments/scale", ref)
+        ),
+        Effect.mapError(unreadable(ref))
+      )
+
+  /**
+   * The cluster refuses a count with 422 if the test of the patch fails, but also if admission denies it. The count
+   * tells: the expected one has passed the test. It may have changed and changed back, though, so the write is tried
+   * again before the refusal is passed on.
+   */
+  const compareAndSet = (
+    ref: DeploymentRef,
+    replicas: ReplicaCount,
+    ifCount: ReplicaCount,
+    options: ScaleOptions,
+    attempt: number
+  ): Effect.Effect<ScaleOutcome, ScaleError> =>
+    Effect.catch(write(ref, replicas, options), (error) =>
+      isStatus(error, 422)
+        ? Effect.flatMap(read(ref), (scale) => {
+            if (scale.replicas === ifCount) {
+              return attempt < attempts
+                ? compareAndSet(ref, replicas, ifCount, options, attempt + 1)
+                : refuse(ref, error)
+            }
+            return scale.replicas === replicas
+              ? Effect.succeed<ScaleOutcome>({ ...scale, alreadySet: true })
+              : Effect.fail(failed(ref, ifCount, scale.replicas))
+          })
+        : refuse(ref, error)
+    )
+
+  return (
+    ref: DeploymentRef,
+    replicas: ReplicaCount,
+    options: ScaleOptions
+  ): Effect.Effect<ScaleOutcome, ScaleError> =>
+    options.ifCount === undefined
+      ? Effect.catch(write(ref, replicas, options), (error) => refuse(ref, error))
+      : compareAndSet(ref, replicas, options.ifCount, options, 1)
+}
+
 /**
  * `DeploymentScaler` over `KubeApi`.
  *
@@ -52,21 +133,11 @@ const conflicts = Schedule.exponential("20 millis").pipe(Schedule.jittered, Sche
 export const layer: Layer.Layer<DeploymentScaler, never, KubeApi> = Layer.effect(
   DeploymentScaler,
   Effect.gen(function* () {
-    const api = yield* KubeApi
+    const scale = make(yield* KubeApi)
     const scope = yield* Effect.scope
     return DeploymentScaler.of({
-      scale: (ref, replicas) =>
-        api.scale(ref, replicas).pipe(
-          Effect.retry({
-            schedule: conflicts,
-            while: (error) => error._tag === "KubeStatusError" && error.code === 409
-          }),
-          Effect.tapError((error) =>
-            Effect.logWarning("Cannot set a replica count").pipe(
-              Effect.annotateLogs({ namespace: ref.namespace, deployment: ref.name, error: error.message })
-            )
-          ),
-          Effect.mapError(translate(ref)),
+      scale: (ref, replicas, options) =>
+        scale(ref, replicas, options).pipe(
           // A fiber of its own, so that the timeouts hold even if the caller is uninterruptible, and the write outlives
           // it.
           Effect.forkIn(scope, { uninterruptible: false }),
@@ -86,7 +157,8 @@ export const layerNamespaces = (
     Effect.map(DeploymentScaler, ({ scale }) => {
       const within = new Set(namespaces)
       return DeploymentScaler.of({
-        scale: (ref, replicas) => (within.has(ref.namespace) ? scale(ref, replicas) : Effect.fail(notFound(ref)))
+        scale: (ref, replicas, options) =>
+          within.has(ref.namespace) ? scale(ref, replicas, options) : Effect.fail(notFound(ref))
       })
     })
   ).pipe(Layer.provide(layer))

@@ -61,14 +61,14 @@ export const layer = (limits: ClusterWriteLimits) =>
         })
 
       return {
-        scale: (ref, replicas) =>
+        scale: (ref, replicas, options) =>
           Effect.flatMap(RequestContext, ({ identity }) => {
             const user = identity?.user ?? ""
             return Effect.uninterruptibleMask((restore) =>
               Effect.flatMap(enter(user), (entered) =>
                 entered
                   ? Effect.interruptible(turns.take(user, 1)).pipe(
-                      Effect.andThen(Effect.ensuring(restore(scaler.scale(ref, replicas)), turns.release(1))),
+                      Effect.andThen(Effect.ensuring(restore(scaler.scale(ref, replicas, options)), turns.release(1))),
                       Effect.ensuring(leave(user))
                     )
                   : Effect.fail(queueFull)

@@ -21,6 +21,10 @@ export interface AuditRecord {
   readonly namespace: string
   readonly deployment: string
   readonly to: string
+  /** The precondition as in the request; `undefined` without one. */
+  readonly ifMatch: string | undefined
+  /** Whether the request was a dry run, which changes nothing. */
+  readonly dryRun: boolean
   /** The count in the cache before the write; `undefined` if there was none. */
   readonly from: number | undefined
   readonly outcome: AuditOutcome

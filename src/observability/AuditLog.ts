@@ -32,8 +32,8 @@ const refused = Metric.counter("audit_writes_refused_total", {
 const unrecordable = new NotReady({ detail: "The audit log cannot record the write; nothing was set." })
 
 const log = (record: AuditRecord, repeated = 0) => {
-  const { code, deployment, from, identity, late, namespace, outcome, receivedAt, remoteAddress, requestId, to } =
-    record
+  const { code, deployment, dryRun, from, identity, ifMatch, late, namespace, outcome } = record
+  const { receivedAt, remoteAddress, requestId, to } = record
   return Effect.logInfo("audit").pipe(
     Effect.annotateLogs({
       audit: "write",
@@ -53,7 +53,9 @@ const log = (record: AuditRecord, repeated = 0) => {
       namespace: shortened(namespace),
       deployment: shortened(deployment),
       oldCount: from ?? null,
-      newCount: shortened(to)
+      newCount: shortened(to),
+      ...(ifMatch === undefined ? {} : { ifMatch: shortened(ifMatch) }),
+      ...(dryRun ? { dryRun } : {})
     }),
     Effect.provideService(References.MinimumLogLevel, "All")
   )

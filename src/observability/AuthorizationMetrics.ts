@@ -32,6 +32,7 @@ export const counted = (authorization: Authorization["Service"]): Effect.Effect<
       Metrics.memoized((verb: Access["verb"]) => Metrics.updater(decisions(resource)(verb)("allowed"), context))
     )
     return {
+      requiresIfMatch: authorization.requiresIfMatch,
       alreadyAllows: (identity, access, nowMillis) => {
         const allowed = authorization.alreadyAllows(identity, access, nowMillis)
         if (allowed) countAllowed(access.resource)(access.verb)(1)

@@ -7,6 +7,7 @@ import { Audit } from "../observability/Audit.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
 import { render } from "../http/ErrorResponse.ts"
 import { requestId } from "../http/RequestForm.ts"
+import { sentConditions } from "../http/SentConditions.ts"
 import { RequestObserver } from "../observability/RequestObserver.ts"
 
 const overloaded = new NotReady({ detail: "The instance is answering as many requests as it can." })
@@ -67,6 +68,7 @@ export const make = Effect.gen(function* () {
           deployment,
           to,
           from: undefined,
+          ...sentConditions(request.headers["if-match"], target),
           outcome: "refused",
           code: overloaded.code,
           late: false,

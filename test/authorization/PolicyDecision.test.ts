@@ -117,6 +117,34 @@ describe("a policy allows", () => {
     assert.isFalse(decide(ann, listNamespaces))
   })
 
+  it("a write of a rule with requireIfMatch only with a precondition", () => {
+    const rule = { subjects: { users: ["ann"] }, verbs: ["get", "set"], ...all, requireIfMatch: true }
+    const decide = deciding(rule)
+    assert.isTrue(decide(ann, set("a", "b", 3)))
+    assert.isTrue(decide(ann, set("a", "b", 3), true))
+    assert.isFalse(decide(ann, set("a", "b", 3), false))
+    assert.isTrue(decide(ann, get("a", "b"), false))
+    assert.isFalse(decide(identity("bob"), set("a", "b", 3)))
+  })
+
+  it("a write without a precondition if another rule allows the same write without it", () => {
+    const conditional = { subjects: { users: ["ann"] }, verbs: ["set"], ...all, requireIfMatch: true }
+    const other = { subjects: { groups: ["shop"] }, verbs: ["set"], ...all, deployments: ["web*"], maxReplicas: 5 }
+    for (const rules of [
+      [conditional, other],
+      [other, conditional],
+      [conditional, { ...other, requireIfMatch: false }]
+    ]) {
+      const decide = deciding(...rules)
+      assert.isTrue(decide(ann, set("a", "web", 5), false))
+      assert.isFalse(decide(ann, set("a", "web", 6), false))
+      assert.isFalse(decide(ann, set("a", "db", 5), false))
+      for (const access of [set("a", "web", 5), set("a", "web", 6), set("a", "db", 5)]) {
+        assert.isTrue(decide(ann, access, true))
+      }
+    }
+  })
+
   it("only counts within the bounds of a single rule", () => {
     const rule = { verbs: ["set"], ...all, minReplicas: 2, maxReplicas: 5 }
     for (const [count, expected] of [

@@ -167,6 +167,16 @@ rules:
       problem: "policy.yaml:6:18 rules[0].maxReplicas: means nothing without the verb set"
     },
     {
+      name: "requireIfMatch without set",
+      text: ruleWith("verbs: [get]", ...everything, "requireIfMatch: true"),
+      problem: "policy.yaml:6:21 rules[0].requireIfMatch: means nothing without the verb set"
+    },
+    {
+      name: "requireIfMatch that is no boolean",
+      text: ruleWith("verbs: [set]", ...everything, "requireIfMatch: 12"),
+      problem: "policy.yaml:6:21 rules[0].requireIfMatch: 12 is neither true nor false"
+    },
+    {
       name: "a minimum above the maximum",
       text: ruleWith("verbs: [set]", ...everything, "minReplicas: 4", "maxReplicas: 3"),
       problem: "policy.yaml:6:18 rules[0].minReplicas: 4 is more than maxReplicas, 3: no count would be allowed"

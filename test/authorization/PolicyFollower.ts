@@ -100,6 +100,8 @@ export const followPolicy = Effect.fnUntraced(function* (first: string | undefin
         },
         onSuccess: () => true
       }),
+    /** Whether a write is allowed only with a precondition. */
+    requiresIfMatch: authorization.requiresIfMatch,
     /** Writes a different text, and waits until it has been read. */
     write: (next: string | undefined) =>
       Effect.gen(function* () {

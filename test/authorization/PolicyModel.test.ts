@@ -19,7 +19,8 @@ const Rule = Schema.Struct({
   verbs: Schema.Array(Schema.Literals(["list", "get", "set"])).check(Schema.isMaxLength(3)),
   namespaces: some(Names),
   deployments: some(Names),
-  bounds: Schema.Union([Schema.Null, Schema.Struct({ from: Counts, to: Counts })])
+  bounds: Schema.Union([Schema.Null, Schema.Struct({ from: Counts, to: Counts })]),
+  requireIfMatch: Schema.Boolean
 })
 type Rule = typeof Rule.Type
 
@@ -48,7 +49,7 @@ const Step = Schema.Union([
 ])
 
 /** The rule as in the file. A rule without verbs allows only the metrics. */
-const written = ({ bounds, deployments, groups, namespaces, users, verbs }: Rule) => ({
+const written = ({ bounds, deployments, groups, namespaces, requireIfMatch, users, verbs }: Rule) => ({
   subjects: { ...(users.length === 0 ? {} : { users }), groups },
   ...(verbs.length === 0
     ? { metrics: true }
@@ -58,7 +59,8 @@ const written = ({ bounds, deployments, groups, namespaces, users, verbs }: Rule
         deployments,
         ...(bounds === null || !verbs.includes("set")
           ? {}
-          : { minReplicas: Math.min(bounds.from, bounds.to), maxReplicas: Math.max(bounds.from, bounds.to) })
+          : { minReplicas: Math.min(bounds.from, bounds.to), maxReplicas: Math.max(bounds.from, bounds.to) }),
+        ...(requireIfMatch && verbs.includes("set") ? { requireIfMatch } : {})
       })
 })
 
@@ -149,6 +151,7 @@ describe("a policy and a naive model", () => {
   let allowed = 0
   let denied = 0
   let refused = 0
+  let conditional = 0
 
   it.effect.prop(
     "allow the same accesses by the last valid policy, for any sequence of files and requests",
@@ -175,6 +178,11 @@ describe("a policy and a naive model", () => {
               assert.strictEqual(actual, expected, JSON.stringify({ request, who: key, inForce }))
               if (expected) allowed++
               else denied++
+              const access = accessOf(request)
+              if (access.verb !== "set" || !expected) continue
+              const required = inForce.every((rule) => rule.requireIfMatch || !allowedBy(rule, who, request))
+              assert.strictEqual(policy.requiresIfMatch(who, access), required, JSON.stringify({ request, inForce }))
+              if (required) conditional++
             }
             continue
           }
@@ -195,5 +203,6 @@ describe("a policy and a naive model", () => {
     assert.isAbove(allowed, 200)
     assert.isAbove(denied, 200)
     assert.isAbove(refused, 200)
+    assert.isAbove(conditional, 20)
   })
 })

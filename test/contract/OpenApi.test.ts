@@ -95,9 +95,26 @@ describe("the OpenAPI document", () => {
         ])
         for (const code of Object.keys(problems).filter((code) => code !== "UnknownEndpoint")) {
           const { description, required } = components.schemas[code]
-          assert.sameMembers(required, ["type", "title", "status", "detail", "instance", "code"], code)
+          const own = code === "PreconditionFailed" ? ["current"] : []
+          assert.sameMembers(required, ["type", "title", "status", "detail", "instance", "code", ...own], code)
           assert.isNotEmpty(description, code)
         }
+      })
+    )
+
+    it.effect("describes If-Match, dryRun and the current count of a failed precondition", () =>
+      Effect.gen(function* () {
+        const { components, paths } = JSON.parse(readFileSync(join(yield* Project, "openapi.json"), "utf8"))
+        const put = paths["/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}"].put
+        const parameter = (name: string) => put.parameters.find((one: { readonly name: string }) => one.name === name)
+        assert.deepInclude(parameter("if-match"), { in: "header", required: false })
+        assert.match('"12"', new RegExp(parameter("if-match").schema.pattern, "u"))
+        assert.deepInclude(parameter("dryRun"), { in: "query", required: false })
+        assert.deepStrictEqual(parameter("dryRun").schema.enum, ["All"])
+        assert.includeMembers(Object.keys(put.responses), ["412", "428"])
+        const { current } = components.schemas.PreconditionFailed.properties
+        assert.deepInclude(current, { type: "integer", minimum: 0, maximum: 2_147_483_647 })
+        assert.strictEqual(components.schemas.PreconditionFailed.examples[0].current, 13)
       })
     )
 
@@ -109,9 +126,10 @@ describe("the OpenAPI document", () => {
         assert.match(deployment.pattern, /^\^\[a-z0-9\]/)
         assert.deepInclude(replica_count, { type: "integer", minimum: 0, maximum: 2_147_483_647 })
         const put = paths["/namespaces/{namespace}/deployments/{deployment}/replica_count/{replica_count}"].put
-        for (const { name, schema } of put.parameters) {
-          assert.isNotEmpty(schema.pattern, name)
+        for (const { description, name, schema } of put.parameters) {
+          assert.isNotEmpty(schema.pattern ?? schema.enum, name)
           assert.isNotEmpty(schema.examples, name)
+          assert.isNotEmpty(schema.description ?? description, name)
         }
       })
     )

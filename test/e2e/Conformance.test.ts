@@ -33,7 +33,8 @@ describe("the conformance suite", () => {
         "403",
         "404",
         "408",
-        "410"
+        "410",
+        "412"
       ]) {
         assert.match(run.output(), new RegExp(`^ok +${row} `, "m"))
       }

@@ -349,7 +349,7 @@ describe("the scale subresource", () => {
     [400, "BadRequest", nginxScale, patch(`{"spec":{"replicas":"many"}}`)],
     [400, "BadRequest", nginxScale, patch(`{"spec":{"replicas":2147483648}}`)],
     [400, "BadRequest", nginxScale, patch(`{"spec":`)],
-    [415, "UnsupportedMediaType", nginxScale, patch(`[]`, "application/json-patch+json")],
+    [415, "UnsupportedMediaType", nginxScale, patch(`{}`, "application/apply-patch+yaml")],
     [404, "NotFound", "/apis/apps/v1/replicasets", {}],
     [405, "MethodNotAllowed", deployments, { method: "DELETE" }],
     [406, "NotAcceptable", deployments, { headers: { accept: "application/yaml" } }]

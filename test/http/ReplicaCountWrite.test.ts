@@ -40,15 +40,17 @@ describe("a write that outlives its request", () => {
         Effect.provideContext(services),
         Scope.provide(scope)
       )
-      const answering = yield* Effect.forkChild(Effect.flip(write(ref, ReplicaCount.make(3))))
+      const answering = yield* Effect.forkChild(
+        Effect.flip(write(ref, ReplicaCount.make(3), { precondition: ReplicaCount.make(2), dryRun: false }))
+      )
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(answering)).code, "RequestTimeout")
       const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(closing)
       assert.deepStrictEqual(
-        records.map(({ late, outcome }) => ({ late, outcome })),
-        [{ late: true, outcome: "accepted" }]
+        records.map(({ dryRun, ifMatch, late, outcome }) => ({ dryRun, ifMatch, late, outcome })),
+        [{ dryRun: false, ifMatch: '"2"', late: true, outcome: "accepted" }]
       )
     })
   )

@@ -51,6 +51,8 @@ describe("each write has an audit record", () => {
           deployment: "nginx",
           from: 12,
           to: "9",
+          ifMatch: undefined,
+          dryRun: false,
           outcome: "accepted",
           code: undefined,
           late: false
@@ -159,7 +161,9 @@ describe("each write has an audit record", () => {
   withService({ auditRecords: shedRecords, maxInFlight: 2, scaler: held.scaler })("a shed write", (it) => {
     it.effect("is recorded as refused, with the caller and the target", () =>
       Effect.gen(function* () {
-        const writes = yield* Effect.forEach([0, 1, 2, 3], (count) => Effect.forkChild(put("admin", nginx(count))))
+        const writes = yield* Effect.forEach([0, 1, 2, 3], (count) =>
+          Effect.forkChild(put("admin", `${nginx(count)}?dryRun=All`, { "if-match": '"12"' }))
+        )
         yield* eventually(
           () => shedRecords.length,
           (recorded) => recorded > 0
@@ -171,7 +175,8 @@ describe("each write has an audit record", () => {
         const all = yield* Effect.forEach(answers, () => recorded(shedRecords))
         const refused = all.filter(({ code }) => code === "NotReady")
         assert.strictEqual(refused.length, shed)
-        for (const { deployment, identity, namespace, outcome, to } of refused) {
+        for (const { deployment, dryRun, identity, ifMatch, namespace, outcome, to } of refused) {
+          assert.deepStrictEqual([ifMatch, dryRun], ['"12"', true])
           assert.deepStrictEqual(
             [outcome, identity?.user, namespace, deployment],
             ["refused", "admin", "personal", "nginx"]

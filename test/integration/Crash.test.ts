@@ -13,6 +13,7 @@ const brokenApi = Layer.succeed(KubeApi, {
   getNamespace: broken,
   getNamespaceUid: broken,
   scale: broken,
+  getScale: broken,
   accessReview: broken,
   createEvent: broken
 })

@@ -157,6 +157,7 @@ withService({
 const changing = (mode: { current: "allow" | "deny" | "unavailable"; keeps: boolean }) =>
   Layer.succeed(Authorization, {
     alreadyAllows: () => mode.keeps && mode.current === "allow",
+    requiresIfMatch: () => false,
     check: (identity, access) =>
       Effect.suspend((): Effect.Effect<void, Unauthorized | ClusterUnavailable> => {
         switch (mode.current) {

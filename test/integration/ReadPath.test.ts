@@ -11,6 +11,7 @@ import { TestService, withService } from "../support/TestService.ts"
 const authorization = (asked: Array<string>) =>
   Layer.succeed(Authorization, {
     alreadyAllows: ({ user }) => user !== "nobody",
+    requiresIfMatch: () => false,
     check: (identity, access) =>
       Effect.suspend(() => {
         asked.push(`${access.verb} ${access.resource}`)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Schema, Stream } from "effect"
 import { readFileSync } from "node:fs"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
+import { unconditional } from "../../src/model/DeploymentScaler.ts"
 import { ReplicaCount } from "../../src/contract/Names.ts"
 import { ResourceVersion } from "../../src/model/ResourceVersion.ts"
 import { KubeApi } from "../../src/kube/KubeApi.ts"
@@ -272,7 +273,7 @@ describe("scale", () => {
         })
       )
       const scaled = yield* Effect.provide(
-        Effect.flatMap(KubeApi, (api) => api.scale(ref, ReplicaCount.make(0))),
+        Effect.flatMap(KubeApi, (api) => api.scale(ref, ReplicaCount.make(0), unconditional)),
         kubeApi(url)
       )
       assert.deepStrictEqual(JSON.parse(JSON.stringify(scaled)), {
@@ -288,6 +289,61 @@ describe("scale", () => {
       assert.deepStrictEqual(request?.query, { fieldManager: "kube-resource-api" })
       assert.strictEqual(request?.headers["content-type"], "application/merge-patch+json")
       assert.strictEqual(request?.body, '{"spec":{"replicas":0}}')
+    })
+  )
+})
+
+describe("conditional scale", () => {
+  const scaled = { metadata: { namespace: "personal", name: "nginx", resourceVersion: "8" }, spec: { replicas: 5 } }
+
+  it.live.each([
+    [12, '[{"op":"test","path":"/spec/replicas","value":12},{"op":"add","path":"/spec/replicas","value":5}]'],
+    [0, '[{"op":"test","path":"/spec/replicas","value":null},{"op":"add","path":"/spec/replicas","value":5}]']
+  ] as const)("of the count %i is one JSON Patch", ([ifCount, body]) =>
+    Effect.gen(function* () {
+      const { received, url } = yield* serve((_, response) => json(response, 200, scaled))
+      const options = { ifCount: ReplicaCount.make(ifCount), dryRun: false }
+      yield* Effect.provide(
+        Effect.flatMap(KubeApi, (api) => api.scale(ref, ReplicaCount.make(5), options)),
+        kubeApi(url)
+      )
+      assert.strictEqual(received.length, 1)
+      assert.strictEqual(received[0]?.method, "PATCH")
+      assert.strictEqual(received[0]?.headers["content-type"], "application/json-patch+json")
+      assert.strictEqual(received[0]?.body, body)
+      assert.deepStrictEqual(received[0]?.query, { fieldManager: "kube-resource-api" })
+    })
+  )
+
+  it.live("a dry run has the parameter dryRun=All", () =>
+    Effect.gen(function* () {
+      const { received, url } = yield* serve((_, response) => json(response, 200, scaled))
+      for (const ifCount of [undefined, ReplicaCount.make(12)]) {
+        yield* Effect.provide(
+          Effect.flatMap(KubeApi, (api) => api.scale(ref, ReplicaCount.make(5), { ifCount, dryRun: true })),
+          kubeApi(url)
+        )
+      }
+      for (const { query } of received) {
+        assert.deepStrictEqual(query, { fieldManager: "kube-resource-api", dryRun: "All" })
+      }
+      assert.strictEqual(received.length, 2)
+    })
+  )
+
+  it.live("getScale reads the scale subresource", () =>
+    Effect.gen(function* () {
+      const { received, url } = yield* serve((_, response) => json(response, 200, scaled))
+      const scale = yield* Effect.provide(
+        Effect.flatMap(KubeApi, (api) => api.getScale(ref)),
+        kubeApi(url)
+      )
+      assert.strictEqual(scale.replicas, 5)
+      const [request] = received
+      assert.strictEqual(request?.method, "GET")
+      assert.strictEqual(request?.path, "/apis/apps/v1/namespaces/personal/deployments/nginx/scale")
+      // Without a version the API server reads from its store, not from its cache.
+      assert.deepStrictEqual(request?.query, {})
     })
   )
 })

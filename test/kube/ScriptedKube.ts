@@ -123,6 +123,7 @@ export const stubKubeApi = (calls: Partial<KubeApi["Service"]>): Layer.Layer<Kub
     getNamespace: () => Effect.never,
     getNamespaceUid: () => Effect.never,
     scale: () => Effect.never,
+    getScale: () => Effect.never,
     accessReview: () => Effect.never,
     createEvent: () => Effect.never,
     ...calls

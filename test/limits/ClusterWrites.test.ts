@@ -3,7 +3,7 @@ import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as ClusterWrites from "../../src/limits/ClusterWrites.ts"
 import { RequestContext } from "../../src/identity/RequestContext.ts"
-import { DeploymentScaler } from "../../src/model/DeploymentScaler.ts"
+import { DeploymentScaler, unconditional } from "../../src/model/DeploymentScaler.ts"
 import { ClusterUnavailable } from "../../src/contract/Problems.ts"
 import { DeploymentName, NamespaceName } from "../../src/contract/Names.ts"
 import { ReplicaCount } from "../../src/contract/Names.ts"
@@ -35,7 +35,7 @@ const makeCluster = Effect.sync(() => {
 })
 
 const writeAs = (user: string, replicas: number) =>
-  Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, ReplicaCount.make(replicas))).pipe(
+  Effect.flatMap(DeploymentScaler, (scaler) => scaler.scale(ref, ReplicaCount.make(replicas), unconditional)).pipe(
     Effect.updateService(RequestContext, (context) => ({
       ...context,
       identity: { user, groups: [], serialNumber: "1", issuer: "CN=ca", expiresAt: Infinity, spiffeIds: [] }

@@ -18,6 +18,8 @@ const accepted: AuditRecord = {
   namespace: "personal",
   deployment: "nginx",
   to: "38",
+  ifMatch: undefined,
+  dryRun: false,
   from: 12,
   outcome: "accepted",
   code: undefined,
@@ -63,6 +65,15 @@ describe("the audit log", () => {
           newCount: "38"
         }
       ])
+    })
+  )
+
+  it.effect("has If-Match as it was sent, and says that a write is a dry run", () =>
+    Effect.gen(function* () {
+      const [record] = yield* logged([{ ...accepted, ifMatch: '"12"', dryRun: true }], "Info")
+      assert.deepInclude(record, { ifMatch: '"12"', dryRun: true })
+      const [long] = yield* logged([{ ...accepted, ifMatch: '"1",'.repeat(1000) }], "Info")
+      assert.deepInclude(long, { ifMatch: `${'"1",'.repeat(63)}…` })
     })
   )
 

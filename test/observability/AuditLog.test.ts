@@ -14,6 +14,8 @@ const refused: AuditRecord = {
   namespace: "personal",
   deployment: "nginx",
   to: "1",
+  ifMatch: undefined,
+  dryRun: false,
   from: undefined,
   outcome: "refused",
   code: "Unidentified",

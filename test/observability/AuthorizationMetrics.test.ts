@@ -10,7 +10,11 @@ const access = { verb: "list", resource: "namespaces" } as const
 
 const after = (check: Authorization["Service"]["check"]) =>
   Effect.gen(function* () {
-    const counted = yield* AuthorizationMetrics.counted({ alreadyAllows: () => false, check })
+    const counted = yield* AuthorizationMetrics.counted({
+      alreadyAllows: () => false,
+      requiresIfMatch: () => false,
+      check
+    })
     const exit = yield* Effect.exit(counted.check(identity("jane"), access))
     return { tag: exit._tag, page: yield* PrometheusMetrics.format() }
   }).pipe(Effect.provide(Layer.sync(Metric.MetricRegistry, () => new Map())))
@@ -28,7 +32,11 @@ describe("AuthorizationMetrics", () => {
   ]
   it.effect("counts decisions of alreadyAllows, but only if it allows", () =>
     Effect.gen(function* () {
-      const kept = (allows: boolean) => ({ alreadyAllows: () => allows, check: () => Effect.void })
+      const kept = (allows: boolean) => ({
+        alreadyAllows: () => allows,
+        requiresIfMatch: () => false,
+        check: () => Effect.void
+      })
       for (const allows of [true, false]) {
         const counted = yield* AuthorizationMetrics.counted(kept(allows))
         assert.strictEqual(counted.alreadyAllows(identity("jane"), access, 0), allows)

@@ -25,6 +25,8 @@ const written = (logFormat: "json" | "pretty", user: string) =>
         namespace: user,
         deployment: "nginx",
         to: "3",
+        ifMatch: undefined,
+        dryRun: false,
         from: 1,
         outcome: "refused",
         code: "Unauthorized",
