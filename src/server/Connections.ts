@@ -57,7 +57,7 @@ type Ending = Full | "pipelining" | "response_timeout" | "idle"
 const refusedSeries = (reason: Full | "untrusted") =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total`, of one `address` or of one `user`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
+      "New connections closed at once. `total`, `address`, `user`: that limit was reached. `untrusted`: the address has had too many expensive handshakes of untrusted clients.",
     incremental: true,
     attributes: { reason }
   })

@@ -130,7 +130,7 @@ export const authorization = {
     "AUTHORIZATION_DENIED_GROUPS",
     Kind.groupPatterns,
     "kubeadm:*,eks:*,gke:*,aks:*",
-    "With AUTHORIZATION=kubernetes, groups that only the cluster's own CA may grant, beside `system:*`: a certificate that names one is denied everything."
+    "Groups denied everything with `AUTHORIZATION=kubernetes`, besides `system:*`: only the cluster's own CA may grant them."
   ),
   authorizationCacheSize: withDefault(
     "AUTHORIZATION_CACHE_SIZE",
