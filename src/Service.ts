@@ -45,15 +45,16 @@ type Platform = FileSystem.FileSystem | Path.Path
 
 /** The address of the cluster. The module of the embedded cluster is loaded only for `KUBE_SOURCE=embedded`. */
 const kubeConfig = ({
+  embeddedSeed,
   kubeconfig,
   kubeContext,
   kubeSource
-}: Settings): Layer.Layer<KubeConfig.KubeConfig, StartError> =>
+}: Settings): Layer.Layer<KubeConfig.KubeConfig, StartError, Platform> =>
   kubeSource === "embedded"
     ? Layer.unwrap(
         Effect.map(
           Effect.promise(() => import("./embedded/DemoCluster.ts")),
-          ({ layer }) => layer
+          ({ layer }) => layer(embeddedSeed)
         )
       )
     : KubeConfig.layer({
@@ -121,7 +122,7 @@ export type StartError = SettingError | KubeConfig.KubeConfigError | ListenFaile
 /** The parts of the service. */
 export interface Parts {
   /** Address and credentials of the cluster. */
-  readonly kubeConfig: Layer.Layer<KubeConfig.KubeConfig, StartError>
+  readonly kubeConfig: Layer.Layer<KubeConfig.KubeConfig, StartError, Platform>
   /** The cluster's events. */
   readonly watch: Layer.Layer<KubeWatch.KubeWatch, never, KubeApi.KubeApi>
   /** Writes to the cluster. */

@@ -2,10 +2,11 @@ import { Effect, type FileSystem, Layer, Metric, type Path } from "effect"
 import { applyLater, type FileReloadOptions, reloading } from "../settings/FileReload.ts"
 import type { SettingError } from "../settings/SettingError.ts"
 import { settings } from "../settings/Settings.ts"
+import { cannotStart } from "../settings/YamlFile.ts"
 import { Authorization, refused } from "./Authorization.ts"
 import type { Policy } from "./Policy.ts"
 import { decider } from "./PolicyDecision.ts"
-import { loadPolicy, type PolicyError } from "./PolicyFile.ts"
+import { loadPolicy } from "./PolicyFile.ts"
 
 /** Changes of the policy file, by outcome. */
 export const policyReloads = Metric.counter("policy_reloads_total", {
@@ -15,18 +16,6 @@ export const policyReloads = Metric.counter("policy_reloads_total", {
 
 /** Rules of the policy in force. */
 export const policyRules = Metric.gauge("policy_rules", { description: "Rules of the policy in force." })
-
-/** How many problems the error at the start lists. The log of a later refusal lists more. */
-const listed = 3
-
-const cannotStart = (file: string) => (error: PolicyError) => {
-  const more = error.problems.length - listed + error.more
-  return settings.policyFile.error(
-    file,
-    error.problems.slice(0, listed).join("; ") + (more > 0 ? `; and ${more} more` : ""),
-    "docs/authorization.md describes the format."
-  )
-}
 
 /**
  * Authorizes by a policy file, and denies by default. The file is loaded again when it changes. A change that cannot be
@@ -40,7 +29,10 @@ export const layer = (
   Layer.effect(
     Authorization,
     Effect.gen(function* () {
-      const reloaded = yield* Effect.mapError(reloading([file], loadPolicy(file), options), cannotStart(file))
+      const reloaded = yield* Effect.mapError(
+        reloading([file], loadPolicy(file), options),
+        cannotStart(settings.policyFile, file, "docs/authorization.md describes the format.")
+      )
       let decide = decider(reloaded.first)
       const inForce = (policy: Policy, message: string) =>
         Metric.update(policyRules, policy.rules.length).pipe(

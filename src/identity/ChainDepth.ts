@@ -6,7 +6,7 @@
  * send 100 kB, that is 78 intermediates with RSA keys of 3,072 bits and public exponents of the same size. That took 560 ms
  * of CPU for each handshake, and takes 42 ms with this bound; see bench/HostileChain.ts.
  *
- * Node has no option for the depth (https://github.com/nodejs/node/issues/39208). OpenSSL has: for the certificate of a
+ * Node has no option for the depth (https://github.com/nodejs/node/issues/39208). OpenSSL has one: for the certificate of a
  * client it looks up the verification parameters named `ssl_client`, first in a table that the process may add to. So this
  * adds a copy of the built-in parameters with a depth, through `node:ffi`. Without `node:ffi` it logs a warning, and only
  * limits/HandshakeDebts.ts limits the cost.

@@ -76,9 +76,12 @@ const kindOf = ({ held, stage, unanswered }: Connection<unknown>): Kind => {
 /** How a limit is divided. */
 interface Quota {
   readonly maximum: number
-  /** Most identified connections. The rest stays free for handshakes and probes, however many users are connected. */
+  /** The maximum number of identified connections. The rest stays free for handshakes and probes, however many users are connected. */
   readonly identified: number
-  /** Up to this number, silent connections and handshakes are each worth more than connections of unidentified clients. */
+  /**
+   * While silent connections, or handshakes, number at most this many, connections of unidentified clients are evicted
+   * before them.
+   */
   readonly guaranteed: number
 }
 

@@ -10,13 +10,13 @@ const longest = 253
 
 const shortened = (text: string) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text)
 
-/** The bytes that wait for a slow reader of the log, beyond which no write is admitted. */
+/** No write is admitted while this many bytes or more wait for the reader of the log. */
 export const mostWaiting = 524_288
 
 /** How long refused requests of one unidentified address are counted before they are logged together. */
 export const aggregated = Duration.seconds(10)
 
-/** The addresses that are counted apart. All others share one count. */
+/** The maximum number of addresses counted separately. All others share one count. */
 const mostAddresses = 1024
 
 const dropped = Metric.counter("audit_records_dropped_total", {
@@ -73,8 +73,9 @@ interface Refusals {
  * - A record of a write that was sent to the cluster is always logged. Writes are admitted only while few bytes wait for the
  *   reader of `stream`, and the limits of writes bound those that are already admitted.
  * - A record of a refused request is dropped while too many bytes wait.
- * - Refused requests of an unidentified address make one line at first, and then one for each ten seconds, with the last
- *   request and how many there were (`repeated`): anybody can send them without end.
+ * - Records of refused requests of unidentified clients are aggregated by address, because anyone can send them without
+ *   limit. The first refused request is logged at once. After that, one line every ten seconds holds the last request and
+ *   the number of requests (`repeated`).
  */
 export const layer = (stream: Writable) =>
   Layer.effect(

@@ -20,6 +20,7 @@ import {
 } from "../limits/ConnectionTable.ts"
 import * as HandshakeDebts from "../limits/HandshakeDebts.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
+import { isLast, type OrderedResponse } from "./OrderedResponse.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
 
@@ -45,6 +46,8 @@ interface Open {
   share: Share | undefined
   counted: number
   chargedBytes: number
+  /** The response to its latest request. */
+  latest: OrderedResponse<IncomingMessage> | undefined
   /** The response that waits for changes, and how to end the wait. */
   held: { readonly response: ServerResponse; readonly supersede: () => void } | undefined
 }
@@ -57,7 +60,7 @@ type Ending = Full | "pipelining" | "response_timeout" | "idle"
 const refusedSeries = (reason: Full | "untrusted") =>
   Metric.counter("connections_refused_total", {
     description:
-      "New connections closed at once: the limit (in `total`, of one `address` or of one `user`) was reached and none could be ended for them, or the address has had too many expensive handshakes of `untrusted` clients.",
+      "New connections closed at once. `total`, `address`, `user`: that limit was reached. `untrusted`: the address has had too many expensive handshakes of untrusted clients.",
     incremental: true,
     attributes: { reason }
   })
@@ -84,7 +87,7 @@ const isOverload = (status: number): boolean => status === 429 || status === 503
 /**
  * Whether a request asks for another protocol. Node's parser then drops the rest of the packet, although
  * `shouldUpgradeCallback` refuses (onParserExecuteCommon in lib/_http_server.js, Node 26). A request in it would get no
- * response, and the next response would be taken for it.
+ * response, and the next response would be taken for it. So the connection ends with the response to this request.
  */
 const asksForUpgrade = ({ headers }: IncomingMessage): boolean =>
   headers.upgrade !== undefined && /\bupgrade\b/i.test(headers.connection ?? "")
@@ -176,6 +179,7 @@ export class Connections {
       share: undefined,
       counted: 0,
       chargedBytes: HandshakeDebts.freeBytes,
+      latest: undefined,
       held: undefined
     }
     const address = clientAddress(raw.remoteAddress)
@@ -213,8 +217,11 @@ export class Connections {
     if (!socket.authorized && socket.getPeerX509Certificate()?.issuerCertificate !== undefined) this.charge(connection)
   }
 
-  /** Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended. */
-  received(request: IncomingMessage, response: ServerResponse): boolean {
+  /**
+   * Counts a request as in flight until its response has left. `false`: it was shed, or its connection has ended or ends with
+   * an earlier response.
+   */
+  received(request: IncomingMessage, response: OrderedResponse<IncomingMessage>): boolean {
     const connection = this.secured.get(request.socket)
     const share = connection?.socket.share
     // A further request of the packet for which the connection was ended.
@@ -224,17 +231,27 @@ export class Connections {
       spend(request)
       return false
     }
-    connection.socket.held?.supersede()
+    const { held, latest } = connection.socket
+    if (latest !== undefined && isLast(latest)) {
+      // It will get no response. It counts as unanswered, so that few such requests are in memory.
+      this.table.received(connection)
+      return false
+    }
+    // Before the wait ends, because its response must not end the connection then.
+    if (latest !== undefined) latest.isFollowed = true
+    held?.supersede()
     if (request.socket.destroyed) {
       this.evict(connection, "pipelining")
       spend(request)
       return false
     }
+    connection.socket.latest = response
     const admission = this.inFlight.admit(request.url ?? "", share)
     this.table.received(connection)
     if (admission === "counted") connection.socket.counted++
     response.on("finish", () => {
       if (!connection.open) return
+      if (connection.socket.latest === response && !isLast(response)) connection.socket.latest = undefined
       const wasHeld = connection.socket.held?.response === response
       this.table.answered(connection, wasHeld)
       if (share.user === undefined && admission !== "exempt" && isOverload(response.statusCode)) rest(request.socket)

@@ -2,7 +2,7 @@ import { Clock, Context, Duration, Effect, Layer, Scope, Stream, Tracer } from "
 import { HttpMiddleware, HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingMessage } from "node:http"
 import { createServer, type Server as NodeHttpsServer } from "node:https"
 import { Api, WatcherApi } from "../contract/Api.ts"
 import * as App from "../http/App.ts"
@@ -62,7 +62,7 @@ export type Middleware = <E>(application: Application<E>) => Application<E>
 /** The port that the service listens on. */
 export class Server extends Context.Service<Server, { readonly port: number }>()("kube-resource-api/server/Server") {}
 
-const makeHttps = (tls: TlsMaterial, settings: ServerSettings): NodeHttpsServer =>
+const makeHttps = (tls: TlsMaterial, settings: ServerSettings) =>
   createServer({
     ...contextOptions(tls),
     IncomingMessage: SpentConnection.Request,
@@ -188,7 +188,7 @@ export const layer = (settings: ServerSettings, middleware: Middleware) =>
       const answeredFromCache =
         settings.role === "watcher" ? () => false : yield* ReadPath.make(settings, responseBytes, held)
       // The one pipeline: connection guard, read path, routes.
-      const serve = (request: IncomingMessage, response: ServerResponse): void => {
+      const serve = (request: IncomingMessage, response: SpentConnection.Response): void => {
         if (!connections.received(request, response)) return
         const isTraced = tracing?.isTraced(request.headers["traceparent"]) === true
         if (isTraced) traced(request, response)

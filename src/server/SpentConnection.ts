@@ -9,7 +9,7 @@
  */
 import { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
-import { SlicedResponse } from "./SlicedResponse.ts"
+import { OrderedResponse } from "./OrderedResponse.ts"
 
 const spent = new WeakMap<Socket, { readonly request: Request; readonly response: Response }>()
 
@@ -23,7 +23,7 @@ export class Request extends IncomingMessage {
 }
 
 /** The server's responses. */
-export class Response extends SlicedResponse<Request> {
+export class Response extends OrderedResponse<Request> {
   // Node passes more arguments than its types declare.
   constructor(...given: [Request]) {
     super(...given)

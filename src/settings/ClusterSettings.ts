@@ -10,6 +10,11 @@ export const cluster = {
     "auto",
     "Source of the cluster: service account, kubeconfig or embedded demo. `auto`: the service account if there is one, else the kubeconfig."
   ),
+  embeddedSeed: optional(
+    "EMBEDDED_SEED",
+    Kind.yamlFile,
+    "Initial content of the embedded cluster (docs/testing.md). Read at the start only. Unset: that of the demo."
+  ),
   kubeconfig: optional("KUBECONFIG", Kind.text, "Kubeconfig file. Unset: ~/.kube/config."),
   kubeContext: optional("KUBE_CONTEXT", Kind.text, "Kubeconfig context. Unset: the current one."),
   kubeNamespaces: optional(
@@ -106,7 +111,7 @@ export const authorization = {
   ),
   policyFile: optional(
     "POLICY_FILE",
-    Kind.policyFile,
+    Kind.yamlFile,
     "Authorization policy (docs/authorization.md). Reloaded when it changes."
   ),
   authorizationCacheAllow: withDefault(
@@ -125,7 +130,7 @@ export const authorization = {
     "AUTHORIZATION_DENIED_GROUPS",
     Kind.groupPatterns,
     "kubeadm:*,eks:*,gke:*,aks:*",
-    "With AUTHORIZATION=kubernetes, groups that only the cluster's own CA may grant, beside `system:*`: a certificate that names one is denied everything."
+    "Groups denied everything with `AUTHORIZATION=kubernetes`, besides `system:*`: only the cluster's own CA may grant them."
   ),
   authorizationCacheSize: withDefault(
     "AUTHORIZATION_CACHE_SIZE",

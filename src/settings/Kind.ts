@@ -25,8 +25,8 @@ export const secret: Kind<Redacted.Redacted<string>> = {
 /** The path of a PEM file. */
 export const pemFile: Kind<string> = { allowed: "a path to a PEM file", codec: Schema.NonEmptyString }
 
-/** The path of the authorization policy. */
-export const policyFile: Kind<string> = { allowed: "a path to a YAML or JSON file", codec: Schema.NonEmptyString }
+/** The path of a YAML or JSON file. */
+export const yamlFile: Kind<string> = { allowed: "a path to a YAML or JSON file", codec: Schema.NonEmptyString }
 
 /** One of a fixed list of words. */
 export const oneOf = <const L extends ReadonlyArray<string>>(...literals: L): Kind<L[number]> => ({

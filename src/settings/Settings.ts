@@ -181,6 +181,15 @@ const checks: Readonly<Record<string, (values: Declared) => SettingError | undef
         )
       : undefined,
 
+  seedIsUsed: ({ embeddedSeed, kubeSource }) =>
+    embeddedSeed !== undefined && kubeSource !== "embedded"
+      ? settings.embeddedSeed.error(
+          embeddedSeed,
+          `it would be ignored with ${settings.kubeSource.name}=${kubeSource}`,
+          `Set ${settings.kubeSource.name}=embedded, or unset ${settings.embeddedSeed.name}.`
+        )
+      : undefined,
+
   headersWithinRequest: ({ headersTimeout, requestTimeout }) =>
     Duration.isGreaterThan(headersTimeout, requestTimeout)
       ? settings.headersTimeout.error(

@@ -3,7 +3,8 @@ import { Effect, FileSystem, Result } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { readFileSync } from "node:fs"
 import type { Policy } from "../../src/authorization/Policy.ts"
-import { decodePolicy, loadPolicy, maxPolicyBytes, maxProblems } from "../../src/authorization/PolicyFile.ts"
+import { decodePolicy, loadPolicy, maxPolicyBytes } from "../../src/authorization/PolicyFile.ts"
+import { maxProblems } from "../../src/settings/YamlFile.ts"
 
 const decoded = (text: string) => decodePolicy("policy.yaml", text)
 

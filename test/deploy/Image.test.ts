@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
 import { execFileSync } from "node:child_process"
 import {
+  chownSync,
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -97,11 +98,12 @@ const otherClone = () => {
   return clone
 }
 
-/** Runs the image like a container in a pod: a read-only root, user 65532 and mounted files. */
+/** Runs a program of the image like a container in a pod: a read-only root, user 65532 and mounted files. */
 const startImage = (
   files: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
-  ...words: ReadonlyArray<string>
+  program: string,
+  user = 65532
 ) => {
   const container = run([...buildah, "from", "localhost/image:first"]).trim()
   const folder = run([...buildah, "mount", container]).trim()
@@ -114,7 +116,7 @@ const startImage = (
     `mount --bind '${folder}' '${folder}'`,
     ...mounts,
     `mount -o remount,bind,ro '${folder}'`,
-    `exec chroot --userspec=65532:65532 '${folder}' /nodejs/bin/node ${words.join(" ")}`
+    `exec chroot --userspec=${user}:${user} '${folder}' /nodejs/bin/node ${program}`
   ].join("\n")
   return startCommand("unshare", ["--mount", "--propagation", "private", "bash", "-c", script], {
     PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -275,5 +277,51 @@ layer(Images.layer, { excludeTestServices: true })("the image", (it) => {
       instance.child.kill("SIGTERM")
       assert.strictEqual(yield* instance.exited, 0, instance.output())
     }).pipe(Effect.provide(cluster))
+  )
+
+  it.effect("serves a seed file without a cluster, as any user, as docs/testing.md describes", () =>
+    Effect.gen(function* () {
+      yield* Images
+      const user = 1001
+      const certs = mkdtempSync(join(work, "certs-"))
+      run(["scripts/pki.sh", certs])
+      chownSync(certs, user, user)
+      for (const name of ["server.crt", "server.key", "ca.crt"]) chownSync(join(certs, name), user, user)
+      const instance = yield* startImage(
+        { "/certs": certs, "/seed": folderOf({ "seed.yaml": "namespaces:\n  personal: { nginx: 12, kafka: 3 }\n" }) },
+        {
+          KUBE_SOURCE: "embedded",
+          EMBEDDED_SEED: "/seed/seed.yaml",
+          TLS_CERT_FILE: "/certs/server.crt",
+          TLS_KEY_FILE: "/certs/server.key",
+          TLS_CLIENT_CA_FILE: "/certs/ca.crt",
+          HOST: "127.0.0.1",
+          PORT: "0"
+        },
+        "/app/main.js",
+        user
+      )
+      const port = yield* instance.port
+      yield* instance.printed("Ready")
+      const pem = (name: string) => readFileSync(join(certs, name), "utf8")
+      const client = (name: string) => ({ ca: pem("ca.crt"), cert: pem(`${name}.crt`), key: pem(`${name}.key`) })
+      const path = "/namespaces/personal/deployments/ANY/replica_count"
+      const read = yield* send(port, { client: client("viewer"), path })
+      assert.strictEqual(
+        read.body,
+        '{"namespace":"personal","deployments":[{"deployment":"kafka","replica_count":3},{"deployment":"nginx","replica_count":12}]}'
+      )
+      const statuses = yield* Effect.forEach(["admin", "viewer", "nobody", "stranger"], (name) =>
+        send(port, {
+          client: client(name),
+          method: "PUT",
+          path: "/namespaces/personal/deployments/nginx/replica_count/3"
+        })
+      )
+      assert.deepStrictEqual(
+        statuses.map(({ status }) => status),
+        [200, 401, 401, 403]
+      )
+    })
   )
 })

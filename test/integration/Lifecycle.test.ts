@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, FileSystem } from "effect"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { eventually } from "../support/Eventually.ts"
@@ -39,6 +40,37 @@ describe("process lifecycle", () => {
       assert.strictEqual(yield* instance.exited, 0)
       assert.include(instance.output(), "Stopped")
     })
+  )
+
+  it.live("serves the embedded cluster with the content of EMBEDDED_SEED, read at the start only", () =>
+    Effect.gen(function* () {
+      const fileSystem = yield* FileSystem.FileSystem
+      const seed = `${yield* fileSystem.makeTempDirectoryScoped()}/seed.yaml`
+      yield* fileSystem.writeFileString(seed, "namespaces:\n  shop: { cart: 4, search: 0 }\n  empty:\n")
+      const instance = yield* start({ ...demoSettings, EMBEDDED_SEED: seed, POLICY_FILE: "" })
+      const port = yield* instance.port
+      yield* untilStatus(port, "/readyz", "200")
+      const counts = Effect.map(
+        send(port, { client: "viewer", path: "/namespaces/ANY/deployments/ANY/replica_count" }),
+        ({ body }) => JSON.parse(body)
+      )
+      const shop = (cart: number) => ({
+        namespace: "shop",
+        deployments: [
+          { deployment: "cart", replica_count: cart },
+          { deployment: "search", replica_count: 0 }
+        ]
+      })
+      assert.deepStrictEqual(yield* counts, [{ namespace: "empty", deployments: [] }, shop(4)])
+      yield* fileSystem.writeFileString(seed, "namespaces: {}")
+      const write = yield* send(port, {
+        client: "admin",
+        method: "PUT",
+        path: "/namespaces/shop/deployments/cart/replica_count/7"
+      })
+      assert.strictEqual(write.status, 200)
+      assert.deepStrictEqual(yield* counts, [{ namespace: "empty", deployments: [] }, shop(7)])
+    }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.live(
@@ -217,6 +249,26 @@ describe("startup errors name the setting, the value and the fix", () => {
       { KUBE_SOURCE: "kubeconfig", KUBECONFIG: "/nowhere/config" },
       "KUBECONFIG",
       "/nowhere/config"
+    ],
+    [
+      "a missing seed file",
+      { EMBEDDED_SEED: "/nowhere/seed.yaml" },
+      "EMBEDDED_SEED=/nowhere/seed.yaml",
+      "no such file",
+      "docs/testing.md"
+    ],
+    [
+      "a file that is not a seed",
+      { EMBEDDED_SEED: "package.json" },
+      "EMBEDDED_SEED=package.json",
+      "package.json:2:3 name: unknown key",
+      "docs/testing.md"
+    ],
+    [
+      "a seed without the embedded cluster",
+      { EMBEDDED_SEED: "/seed.yaml", KUBE_SOURCE: "kubeconfig" },
+      "EMBEDDED_SEED=/seed.yaml",
+      "KUBE_SOURCE=embedded"
     ],
     ["outside of a cluster", { KUBE_SOURCE: "in-cluster" }, "KUBE_SOURCE"]
   ] as const) {

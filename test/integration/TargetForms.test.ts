@@ -49,7 +49,7 @@ withService({
     )
   }
 
-  it.effect("ANY with an escape means all in a read, and is no name in a write", () =>
+  it.effect("an escaped ANY selects all in a read and is refused as a name in a write", () =>
     Effect.gen(function* () {
       assert.strictEqual(
         (yield* request("GET", "/namespaces/%41NY/deployments")).split("\r\n\r\n")[1],

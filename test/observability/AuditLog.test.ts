@@ -98,8 +98,8 @@ describe("refused requests of unidentified clients", () => {
   )
 })
 
-describe("with a reader of the log that stalls", () => {
-  it.effect("writes are not admitted, refused requests are dropped, and records of writes are kept", () =>
+describe("when the reader of the log stalls or is gone", () => {
+  it.effect("a stalled reader: denies writes, drops refused requests, keeps records of writes", () =>
     Effect.gen(function* () {
       const { admit, lines, record, stream } = yield* auditing
       yield* admit
@@ -124,7 +124,7 @@ describe("with a reader of the log that stalls", () => {
     }).pipe(Effect.provide(fresh))
   )
 
-  it.effect("or that is gone, no write is admitted", () =>
+  it.effect("a closed log: admits no write", () =>
     Effect.gen(function* () {
       const { admit, stream } = yield* auditing
       stream.destroy()

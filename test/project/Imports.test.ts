@@ -32,7 +32,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   cache: ["contract", "model"],
   kube: ["contract", "model", "retry"],
   shared: ["contract", "model", "retry", "settings"],
-  embedded: ["contract", "kube", "model"],
+  embedded: ["contract", "kube", "model", "settings"],
   model: ["contract"],
   settings: ["contract"],
   client: ["contract"],

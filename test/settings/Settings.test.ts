@@ -86,6 +86,18 @@ describe("settings", () => {
       assert.include(both.message, "POLICY_FILE=p.yaml")
     })
   )
+  it.effect("take a seed only for the embedded cluster", () =>
+    Effect.gen(function* () {
+      const { embeddedSeed } = yield* load({ KUBE_SOURCE: "embedded", EMBEDDED_SEED: "seed.yaml" })
+      assert.strictEqual(embeddedSeed, "seed.yaml")
+      for (const environment of [{}, { KUBE_SOURCE: "kubeconfig" }]) {
+        const error = yield* Effect.flip(load({ ...environment, EMBEDDED_SEED: "seed.yaml" }))
+        assert.strictEqual(error.setting, "EMBEDDED_SEED")
+        assert.include(error.message, "EMBEDDED_SEED=seed.yaml")
+        assert.include(error.fix, "KUBE_SOURCE=embedded")
+      }
+    })
+  )
   it.effect("select a cache in memory, or one shared through Redis", () =>
     Effect.gen(function* () {
       const alone = yield* load({})
