@@ -42,8 +42,10 @@ export const deployment = DeploymentName.annotate({
 })
 
 // `ANY` has routes of its own. The error of a misspelled `ANY` mentions it.
-const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
-const deploymentOfRead = deployment.annotate({ expected: `${deploymentText} or ANY` })
+/** A namespace in the path of a read. */
+export const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
+/** A deployment in the path of a read. */
+export const deploymentOfRead = deployment.annotate({ expected: `${deploymentText} or ANY` })
 
 /** The errors of every endpoint. */
 export const always = [UriTooLong, HeaderFieldsTooLarge, RequestTimeout, Internal] as const
