@@ -79,6 +79,9 @@ export const make = (client: Generated) => ({
   /**
    * Sets a function of the current count, and gives the count that was set. A write of others in between is not lost:
    * `update` is called again with their count. After ten attempts it fails with `PreconditionFailed`.
+   *
+   * Two that ask for the same count at the same time both succeed, because a write of the count that is already there
+   * does: it is an update of a state and no counter.
    */
   updateReplicaCount: updateReplicaCount(client)
 })

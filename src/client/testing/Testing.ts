@@ -4,7 +4,7 @@
  *
  * Times pass by Effect's clock, so a `TestClock` controls them.
  */
-import { Context, type Duration, Effect, Layer, Ref, Schema, SubscriptionRef } from "effect"
+import { Context, type Duration, Effect, Layer, Ref, SubscriptionRef } from "effect"
 import { HttpClient } from "effect/http"
 import type { EndReason } from "../../contract/Events.ts"
 import { DeploymentName, NamespaceName, ReplicaCount } from "../../contract/Names.ts"
@@ -24,17 +24,13 @@ export interface Cluster {
   readonly [namespace: string]: { readonly [deployment: string]: number }
 }
 
-const decode = Schema.decodeUnknownSync(Schema.Record(NamespaceName, Schema.Record(DeploymentName, ReplicaCount)))
-
-const namespacesOf = (cluster: Cluster): State.Namespaces => {
-  const valid: Readonly<Record<string, Readonly<Record<string, ReplicaCount>>>> = decode(cluster)
-  return new Map(
-    Object.entries(valid).map(([namespace, deployments]) => [
+const namespacesOf = (content: Cluster): State.Namespaces =>
+  new Map(
+    Object.entries(content).map(([namespace, deployments]) => [
       NamespaceName.make(namespace),
-      new Map(Object.entries(deployments).map(([name, count]) => [DeploymentName.make(name), count]))
+      new Map(Object.entries(deployments).map(([name, count]) => [DeploymentName.make(name), ReplicaCount.make(count)]))
     ])
   )
-}
 
 const contentOf = (namespaces: State.Namespaces): Cluster =>
   Object.fromEntries([...namespaces].map(([namespace, deployments]) => [namespace, Object.fromEntries(deployments)]))
