@@ -77,11 +77,9 @@ const updateReplicaCount =
 export const make = (client: Generated) => ({
   setReplicaCount: setReplicaCount(client),
   /**
-   * Sets a function of the current count, and gives the count that was set. A write of others in between is not lost:
-   * `update` is called again with their count. After ten attempts it fails with `PreconditionFailed`.
-   *
-   * Two that ask for the same count at the same time both succeed, because a write of the count that is already there
-   * does: it is an update of a state and no counter.
+   * Sets a function of the current count, and gives the count that was set. No write of others in between is lost, also
+   * not one of the same count: `update` is called again with their count. After ten attempts it fails with
+   * `PreconditionFailed`.
    */
   updateReplicaCount: updateReplicaCount(client)
 })

@@ -3,7 +3,8 @@ import { Effect, Stream, SubscriptionRef } from "effect"
 import { HttpClient, type HttpClientError, type HttpClientRequest } from "effect/http"
 import { OpenApi } from "effect/http-api"
 import { Api, metricsContentType } from "../../contract/Api.ts"
-import { WriteHeaders, WriteQuery } from "../../contract/Preconditions.ts"
+import type { ReplicaCount } from "../../contract/Names.ts"
+import { alreadySetField, WriteHeaders, WriteQuery } from "../../contract/Preconditions.ts"
 import {
   BadRequest,
   headersOf,
@@ -114,7 +115,7 @@ const answerStream = (cluster: Cluster, target: Target, request: Request): Answe
     }
   })
 
-const preconditionFailed = (current: PreconditionFailed["current"]) =>
+const preconditionFailed = (current: ReplicaCount) =>
   new PreconditionFailed({ detail: `The desired count is ${current}.`, current })
 
 const answerWrite = (
@@ -135,16 +136,18 @@ const answerWrite = (
         detail: "The count may be set only with If-Match and the count that it replaces."
       })
     }
-    const problem = yield* SubscriptionRef.modify(cluster, (now): readonly [Problem | undefined, Events.Moment] => {
+    const isOther = (current: ReplicaCount) => expected !== undefined && expected !== "*" && expected !== current
+    type Outcome = readonly [Problem | MemoryResponse.Content, Events.Moment]
+    const outcome = yield* SubscriptionRef.modify(cluster, (now): Outcome => {
       const current = now.namespaces.get(namespace)?.get(deployment)
       if (current === undefined) return [gone({ _tag: "Counts", namespace, deployment }), now]
-      if (current === replica_count) return [undefined, now]
-      if (expected !== undefined && expected !== "*" && expected !== current) return [preconditionFailed(current), now]
-      if (dryRun !== undefined) return [undefined, now]
+      if (current === replica_count) return [json({}, isOther(current) ? { [alreadySetField]: "true" } : {}), now]
+      if (isOther(current)) return [preconditionFailed(current), now]
+      if (dryRun !== undefined) return [json({}), now]
       const namespaces = withCount(now.namespaces, namespace, deployment, replica_count)
-      return [undefined, { ...now, namespaces, version: now.version + 1 }]
+      return [json({}), { ...now, namespaces, version: now.version + 1 }]
     })
-    return problem === undefined ? json({}) : yield* Effect.fail(problem)
+    return isProblem(outcome) ? yield* Effect.fail(outcome) : outcome
   })
 
 const answerService = (endpoint: Routes.EndpointName): MemoryResponse.Content => {
