@@ -116,10 +116,13 @@ const entries = [
   ...services.map((service) => entry("GET", service, service.identifier, nothing, (): Route => ({ _tag: "Service" })))
 ]
 
+// An empty segment is one of a parameter, and no valid name. A space is another.
+const withoutEmpty = (path: string): string => path.replaceAll(/\/(?=\/)/g, "/%20")
+
 /** The endpoint of a request; `undefined` if there is none. */
 export const find = (method: string, path: string): Found | undefined => {
   for (const one of entries) {
-    const found = one(method === "HEAD" ? "GET" : method, path)
+    const found = one(method === "HEAD" ? "GET" : method, withoutEmpty(path))
     if (found !== undefined) return found
   }
   return undefined
