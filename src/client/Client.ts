@@ -54,27 +54,35 @@ export interface MutualTlsOptions {
   readonly key: string
 }
 
-/** A client of the service at `url` over any `HttpClient`: mutual TLS in production, `layer` of `testing` in a test. */
-export const make = Effect.fnUntraced(function* (url: string) {
-  const at = HttpClient.mapRequest(HttpClientRequest.prependUrl(url))
-  const plain = yield* HttpApiClient.make(Api, { transformClient: at })
-  const conditional = yield* HttpApiClient.make(ConditionalReads, { transformClient: at })
-  const streams = yield* HttpApiClient.make(Streams, {
-    transformClient: (client) => at(HttpClient.mapRequest(client, HttpClientRequest.accept("text/event-stream")))
-  })
-  return {
-    ...plain,
-    ...Writes.make(plain),
-    /** The reads, each with the entity tag of its body. */
-    tagged: taggedReads(plain),
-    /** The conditional reads: `Option.none()` while the body has the entity tag that the caller names. */
-    changed: changedReads(conditional),
-    ...Watches.make(streams)
-  }
-})
+/** The client's type: a method for each endpoint of the contract, and a stream of states for each read. */
+export interface Client
+  extends
+    Omit<HttpApiClient.ForApi<typeof Api>, keyof ReturnType<typeof Writes.make>>,
+    ReturnType<typeof Writes.make>,
+    ReturnType<typeof Watches.make> {
+  /** The reads, each with the entity tag of its body. */
+  readonly tagged: ReturnType<typeof taggedReads>
+  /** The conditional reads: `Option.none()` while the body has the entity tag that the caller names. */
+  readonly changed: ReturnType<typeof changedReads>
+}
 
-/** The client's type: a method for each endpoint of the contract, its conditional form and its stream. */
-export type Client = Effect.Success<ReturnType<typeof make>>
+/** A client of the service at `url` over any `HttpClient`: mutual TLS in production, `layer` of `testing` in a test. */
+export const make = (url: string): Effect.Effect<Client, never, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const at = HttpClient.mapRequest(HttpClientRequest.prependUrl(url))
+    const plain = yield* HttpApiClient.make(Api, { transformClient: at })
+    const conditional = yield* HttpApiClient.make(ConditionalReads, { transformClient: at })
+    const streams = yield* HttpApiClient.make(Streams, {
+      transformClient: (client) => at(HttpClient.mapRequest(client, HttpClientRequest.accept("text/event-stream")))
+    })
+    return {
+      ...plain,
+      ...Writes.make(plain),
+      ...Watches.make(streams),
+      tagged: taggedReads(plain),
+      changed: changedReads(conditional)
+    }
+  })
 
 /** The `HttpClient` layer for mutual TLS with kept-alive connections. */
 export const layerMutualTls = (options: MutualTlsOptions): Layer.Layer<HttpClient.HttpClient> =>

@@ -96,6 +96,16 @@ withService()("the streams of a running service", (it) => {
     )
   )
 
+  it.effect("close their connection when they are interrupted", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const proxy = yield* TcpProxy.make(() => port)
+      const client = yield* Client.make(`https://localhost:${proxy.port}`)
+      yield* Stream.runDrain(Stream.take(client.watchNamespaces(), 1))
+      yield* eventually(proxy.open, (open) => open === 0)
+    }).pipe(Effect.provide(asAdmin))
+  )
+
   it.effect("a conditional read waits for a change", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
