@@ -34,6 +34,7 @@ const manifest = {
   sideEffects: false,
   exports: {
     ".": { types: "./client/Client.d.ts", default: "./client/Client.js" },
+    "./testing": { types: "./client/testing/Testing.d.ts", default: "./client/testing/Testing.js" },
     "./package.json": "./package.json"
   },
   files: ["client", "contract"],

@@ -1,14 +1,17 @@
 /**
  * The typed client, derived from the contract that the server serves: one method for each endpoint, with checked
- * parameters, decoded bodies, and the contract's problems as errors (`Effect.catchTag("NotFound", ...)`).
+ * parameters, decoded bodies, and the contract's problems as errors (`Effect.catchTag("NotFound", ...)`). A read is also a
+ * conditional read and a stream of states.
  */
 import { Effect, type Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
-import { HttpApiClient, type HttpApiEndpoint } from "effect/http-api"
+import { HttpApiClient } from "effect/http-api"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Api } from "../contract/Api.ts"
-import type { DeploymentName, NamespaceName, ReplicaCount } from "../contract/Names.ts"
-import type { WriteHeaders, WriteQuery } from "../contract/Preconditions.ts"
+import { ConditionalReads, Streams } from "../contract/Reads.ts"
+import { changedReads, taggedReads } from "./ConditionalReads.ts"
+import * as Watches from "./Watches.ts"
+import * as Writes from "./Writes.ts"
 
 export type { Code, Problem } from "../contract/Problems.ts"
 export {
@@ -20,6 +23,7 @@ export {
   NamespaceReplicaCounts,
   ReplicaCountsByNamespace
 } from "../contract/Bodies.ts"
+export { EntityTag, ofCount as entityTagOf } from "../contract/EntityTag.ts"
 export { DeploymentName, maxReplicaCount, NamespaceName, ReplicaCount } from "../contract/Names.ts"
 export { alreadySetField } from "../contract/Preconditions.ts"
 export {
@@ -36,8 +40,12 @@ export {
   TooManyRequests,
   Unauthorized,
   Unidentified,
+  UnknownEndpoint,
   UriTooLong
 } from "../contract/Problems.ts"
+export type { Condition, Tagged } from "./ConditionalReads.ts"
+export type { WatchError } from "./StateStream.ts"
+export type { SetReplicaCount, UpdateReplicaCount } from "./Writes.ts"
 
 /** The client's certificate and key, and the CA of the server's certificate, as PEM texts. */
 export interface MutualTlsOptions {
@@ -46,40 +54,35 @@ export interface MutualTlsOptions {
   readonly key: string
 }
 
-type Generated = HttpApiClient.ForApi<typeof Api>
-
-/** A write: its path parameters, and optionally its precondition and a dry run. */
-export interface SetReplicaCount {
-  readonly params: {
-    readonly namespace: NamespaceName
-    readonly deployment: DeploymentName
-    readonly replica_count: ReplicaCount
-  }
-  /** `if-match`: the count that the deployment must have, or `*` for any. */
-  readonly headers?: typeof WriteHeaders.Type
-  /** `dryRun`: the cluster checks the write and changes nothing. */
-  readonly query?: typeof WriteQuery.Type
+/** The client's type: a method for each endpoint of the contract, and a stream of states for each read. */
+export interface Client
+  extends
+    Omit<HttpApiClient.ForApi<typeof Api>, keyof ReturnType<typeof Writes.make>>,
+    ReturnType<typeof Writes.make>,
+    ReturnType<typeof Watches.make> {
+  /** The reads, each with the entity tag of its body. */
+  readonly tagged: ReturnType<typeof taggedReads>
+  /** The conditional reads: `Option.none()` while the body has the entity tag that the caller names. */
+  readonly changed: ReturnType<typeof changedReads>
 }
 
-// A generated method takes a key for each part of a request, also where all of the part is optional.
-const setReplicaCount =
-  (client: Generated) =>
-  <Mode extends HttpApiEndpoint.ClientResponseMode = "decoded-only">(
-    request: SetReplicaCount & { readonly responseMode?: Mode }
-  ) =>
-    client.setReplicaCount({ ...request, headers: request.headers ?? {}, query: request.query ?? {} })
-
-/** The client's type: one method for each endpoint of the contract. */
-export type Client = Omit<Generated, "setReplicaCount"> & {
-  readonly setReplicaCount: ReturnType<typeof setReplicaCount>
-}
-
-/** A client of the service at `url` over any `HttpClient`: mutual TLS in production, canned responses in a test. */
+/** A client of the service at `url` over any `HttpClient`: mutual TLS in production, `layer` of `testing` in a test. */
 export const make = (url: string): Effect.Effect<Client, never, HttpClient.HttpClient> =>
-  Effect.map(
-    HttpApiClient.make(Api, { transformClient: HttpClient.mapRequest(HttpClientRequest.prependUrl(url)) }),
-    (client) => ({ ...client, setReplicaCount: setReplicaCount(client) })
-  )
+  Effect.gen(function* () {
+    const at = HttpClient.mapRequest(HttpClientRequest.prependUrl(url))
+    const plain = yield* HttpApiClient.make(Api, { transformClient: at })
+    const conditional = yield* HttpApiClient.make(ConditionalReads, { transformClient: at })
+    const streams = yield* HttpApiClient.make(Streams, {
+      transformClient: (client) => at(HttpClient.mapRequest(client, HttpClientRequest.accept("text/event-stream")))
+    })
+    return {
+      ...plain,
+      ...Writes.make(plain),
+      ...Watches.make(streams),
+      tagged: taggedReads(plain),
+      changed: changedReads(conditional)
+    }
+  })
 
 /** The `HttpClient` layer for mutual TLS with kept-alive connections. */
 export const layerMutualTls = (options: MutualTlsOptions): Layer.Layer<HttpClient.HttpClient> =>

@@ -7,114 +7,33 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import * as Bodies from "./Bodies.ts"
 import { describeApi, describeOperation } from "./Document.ts"
 import { Audited, Completed, Identified } from "./Middleware.ts"
-import { DeploymentName, NamespaceName, ReplicaCountText } from "./Names.ts"
+import { ReplicaCountText } from "./Names.ts"
 import { WriteHeaders, WriteQuery } from "./Preconditions.ts"
-import {
-  ClusterUnavailable,
-  HeaderFieldsTooLarge,
-  Internal,
-  NotFound,
-  NotReady,
-  PreconditionFailed,
-  PreconditionRequired,
-  RequestTimeout,
-  Unauthorized,
-  UriTooLong
-} from "./Problems.ts"
-
-const namespaceText = "a namespace's name (a DNS-1123 label of at most 63 characters)"
-const deploymentText = "a deployment's name (a DNS-1123 subdomain of at most 253 characters)"
-
-const namespace = NamespaceName.annotate({
-  description: "A namespace's name: a DNS-1123 label of at most 63 characters.",
-  expected: namespaceText,
-  examples: [NamespaceName.make("personal")]
-})
-
-const deployment = DeploymentName.annotate({
-  description: "A deployment's name: a DNS-1123 subdomain of at most 253 characters.",
-  expected: deploymentText,
-  examples: [DeploymentName.make("nginx")]
-})
-
-// `ANY` has routes of its own. The error of a misspelled `ANY` mentions it.
-const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
-const deploymentOfRead = deployment.annotate({ expected: `${deploymentText} or ANY` })
+import { NotReady, PreconditionFailed, PreconditionRequired } from "./Problems.ts"
+import * as Reads from "./Reads.ts"
 
 /** The version of Prometheus' text format that `/metrics` speaks. */
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-const always = [UriTooLong, HeaderFieldsTooLarge, RequestTimeout, Internal] as const
-const permitted = [...always, Unauthorized, ClusterUnavailable] as const
-const reading = [...permitted, NotReady, NotFound] as const
-const writing = [...reading, PreconditionFailed, PreconditionRequired] as const
-
 /** The cluster's resources: namespaces, deployments and replica counts. */
 export class Resources extends HttpApiGroup.make("resources", { topLevel: true })
   .add(
-    HttpApiEndpoint.get("listNamespaces", "/namespaces", {
-      success: Bodies.NamespaceList,
-      error: reading
-    }).annotateMerge(describeOperation("List namespaces", "Names of all namespaces, sorted.", "read")),
-    HttpApiEndpoint.get("listDeployments", "/namespaces/:namespace/deployments", {
-      params: { namespace: namespaceOfRead },
-      success: Bodies.DeploymentList,
-      error: reading
-    }).annotateMerge(
-      describeOperation("List the deployments of a namespace", "Names of a namespace's deployments, sorted.", "read")
-    ),
-    HttpApiEndpoint.get("listAllDeployments", "/namespaces/ANY/deployments", {
-      success: Bodies.AllDeploymentLists,
-      error: reading
-    }).annotateMerge(
-      describeOperation(
-        "List all deployments",
-        "One list for each namespace, also for a namespace without deployments.",
-        "read"
-      )
-    ),
-    HttpApiEndpoint.get("getReplicaCount", "/namespaces/:namespace/deployments/:deployment/replica_count", {
-      params: { namespace: namespaceOfRead, deployment: deploymentOfRead },
-      success: Bodies.DeploymentReplicaCount,
-      error: reading
-    }).annotateMerge(describeOperation("Get a replica count", "The desired replica count of one deployment.", "read")),
-    HttpApiEndpoint.get("listReplicaCounts", "/namespaces/:namespace/deployments/ANY/replica_count", {
-      params: { namespace: namespaceOfRead },
-      success: Bodies.NamespaceReplicaCounts,
-      error: reading
-    }).annotateMerge(
-      describeOperation(
-        "List the replica counts of a namespace",
-        "The desired replica counts of all deployments of a namespace.",
-        "read"
-      )
-    ),
-    HttpApiEndpoint.get("listAllReplicaCounts", "/namespaces/ANY/deployments/ANY/replica_count", {
-      success: Bodies.AllReplicaCounts,
-      error: reading
-    }).annotateMerge(
-      describeOperation("List all replica counts", "The desired replica counts, one entry for each namespace.", "read")
-    ),
-    HttpApiEndpoint.get("findReplicaCounts", "/namespaces/ANY/deployments/:deployment/replica_count", {
-      params: { deployment: deploymentOfRead },
-      success: Bodies.ReplicaCountsByNamespace,
-      error: reading
-    }).annotateMerge(
-      describeOperation(
-        "Find a deployment in all namespaces",
-        "The desired replica counts of the deployments of this name, one for each namespace that has it.",
-        "read"
-      )
-    ),
+    Reads.namespaces.plain,
+    Reads.deployments.plain,
+    Reads.allDeployments.plain,
+    Reads.replicaCount.plain,
+    Reads.replicaCounts.plain,
+    Reads.allReplicaCounts.plain,
+    Reads.foundReplicaCounts.plain,
     HttpApiEndpoint.put(
       "setReplicaCount",
       "/namespaces/:namespace/deployments/:deployment/replica_count/:replica_count",
       {
-        params: { namespace, deployment, replica_count: ReplicaCountText },
+        params: { namespace: Reads.namespace, deployment: Reads.deployment, replica_count: ReplicaCountText },
         headers: WriteHeaders,
         query: WriteQuery,
         success: Bodies.Empty,
-        error: writing
+        error: [...Reads.reading, PreconditionFailed, PreconditionRequired]
       }
     )
       .annotateMerge(
@@ -130,7 +49,7 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
     OpenApi.annotations({
       title: "Resources",
       description:
-        "Namespaces, deployments and replica counts. Reads are answered from the cache; `Age` tells how old it is."
+        "Namespaces, deployments and replica counts. Reads are answered from the cache; `Age` tells how old it is.\n\nA read with `If-None-Match` is conditional, and with `Prefer: wait=N` it waits for a change.\n\nA read with `Accept: text/event-stream` is a stream of server-sent events. `snapshot` has the body of the read; each `change` has what changed since, as new values; the `id` of both is the entity tag. After their data comes the comment `: version <text>`. A comment follows every 15 seconds without an event. `end` has the reason for which the service ends the stream.\n\nTo resume, connect again after the time that `retry` names, with `Last-Event-ID: <id>` and `Last-Event-Version: <text>` of the last event. The stream then starts with what changed or with a new snapshot, and shows no older state, on any instance. A stream that ended with `permission` is then refused with 401, one that ended with `gone` with 410."
     })
   )
   .middleware(Identified)
@@ -140,10 +59,13 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
 /** Liveness and readiness, without identity. */
 export class Probes extends HttpApiGroup.make("probes", { topLevel: true })
   .add(
-    HttpApiEndpoint.get("livez", "/livez", { success: Bodies.Empty, error: always }).annotateMerge(
+    HttpApiEndpoint.get("livez", "/livez", { success: Bodies.Empty, error: Reads.always }).annotateMerge(
       describeOperation("Get liveness", "Whether the process is alive. Never depends on the cluster.", "probe")
     ),
-    HttpApiEndpoint.get("readyz", "/readyz", { success: Bodies.Empty, error: [...always, NotReady] }).annotateMerge(
+    HttpApiEndpoint.get("readyz", "/readyz", {
+      success: Bodies.Empty,
+      error: [...Reads.always, NotReady]
+    }).annotateMerge(
       describeOperation(
         "Get readiness",
         "503 until the first full sync, and again from the moment shutdown begins.",
@@ -159,7 +81,7 @@ export class Description extends HttpApiGroup.make("description", { topLevel: tr
   .add(
     HttpApiEndpoint.get("openapi", "/openapi.json", {
       success: Schema.Unknown,
-      error: [...always, NotReady]
+      error: [...Reads.always, NotReady]
     }).annotateMerge(describeOperation("Get the OpenAPI document", "The OpenAPI description of this API."))
   )
   .annotateMerge(OpenApi.annotations({ title: "Description", description: "The description of this API." }))
@@ -171,7 +93,7 @@ export class Metrics extends HttpApiGroup.make("metrics", { topLevel: true })
   .add(
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: metricsContentType })),
-      error: [...permitted, NotReady]
+      error: [...Reads.permitted, NotReady]
     }).annotateMerge(
       describeOperation("Get metrics", "Prometheus' text format, for callers that are permitted to `get metrics`.")
     )
@@ -189,7 +111,8 @@ export class Api extends HttpApi.make("kube-resource-api")
   .annotateMerge(
     describeApi(
       "kube-resource-api",
-      "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: the subject's CN is the user, each O a group. Errors are RFC 9457 problems; `code` is the error's name."
+      "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: the subject's CN is the user, each O a group. Errors are RFC 9457 problems; `code` is the error's name.",
+      [OpenApi.fromApi(Reads.ConditionalReads), OpenApi.fromApi(Reads.Streams)]
     )
   ) {}
 

@@ -1,6 +1,7 @@
 /** The parts of the OpenAPI document beyond the schemas: mutual TLS, response headers, licence and server. */
 import { Predicate, SchemaAST } from "effect"
 import { OpenApi } from "effect/http-api"
+import { merged, withInlineTexts } from "./MergedOperations.ts"
 import { ReplicaCount } from "./Names.ts"
 import { alreadySetField } from "./Preconditions.ts"
 import { membersOf, type Problem, problems } from "./Problems.ts"
@@ -45,9 +46,17 @@ const alreadySet = {
   }
 }
 
+const validators = {
+  Age: age,
+  ETag: text('The entity tag of the body; for a single replica count the count, such as `"12"`. Not on event streams.'),
+  "Cache-Control": text("`private, no-cache`: a stored response is revalidated before each use."),
+  Vary: text("`accept`: the same URL is also an event stream."),
+  "Preference-Applied": text("`wait=N`: the response has waited up to N seconds for a change.")
+}
+
 const headersOf = (status: string, kind: OperationKind): Json => ({
   "X-Request-Id": requestId,
-  ...(kind === "read" && status === "200" ? { Age: age } : {}),
+  ...(kind === "read" && (status === "200" || status === "304") ? validators : {}),
   ...(kind === "write" && status === "200" ? alreadySet : {}),
   ...(status === "429" || status === "503" ? retryAfter : {}),
   ...(status === "429" ? rateLimit : {})
@@ -56,7 +65,9 @@ const headersOf = (status: string, kind: OperationKind): Json => ({
 const entriesOf = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
   Predicate.isObject(value) ? Object.entries(value) : []
 
-/** The kind of an operation: a read carries `Age`, a write may carry `X-Already-Set`, a probe needs no identity. */
+/**
+ * The kind of an operation: a read carries `Age` and `ETag`, a write may carry `X-Already-Set`, a probe needs no identity.
+ */
 export type OperationKind = "read" | "write" | "probe" | "other"
 
 /** Annotates an operation with its summary, description, security requirement and response headers. */
@@ -122,26 +133,32 @@ const publishedSchemas = (components: unknown): Json =>
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
   )
 
-/** Annotates an API with the parts of its document beside the endpoints. */
-export const describeApi = (title: string, description: string) =>
+/**
+ * Annotates an API with the parts of its document beside the endpoints. The operations of the documents `variants` are
+ * merged into its own.
+ */
+export const describeApi = (title: string, description: string, variants: ReadonlyArray<OpenApi.OpenAPISpec> = []) =>
   OpenApi.annotations({
     title,
     version: "1.0.0",
     description,
     license: { name: "MIT", url: "https://opensource.org/license/mit" },
     servers: [{ url: "/", description: "The server that this document comes from." }],
-    transform: (document: Json) => ({
-      ...document,
-      paths: published(document["paths"]),
-      components: {
-        schemas: publishedSchemas(document["components"]),
-        securitySchemes: {
-          [scheme]: {
-            type: scheme,
-            description: "A client certificate of the company's CA: CN the user, each O a group."
+    transform: (own: Json) => {
+      const document = variants.reduce((all: Json, variant) => merged(all, withInlineTexts({ ...variant })), own)
+      return {
+        ...document,
+        paths: published(document["paths"]),
+        components: {
+          schemas: publishedSchemas(document["components"]),
+          securitySchemes: {
+            [scheme]: {
+              type: scheme,
+              description: "A client certificate of the company's CA: CN the user, each O a group."
+            }
           }
-        }
-      },
-      security: [{ [scheme]: [] }]
-    })
+        },
+        security: [{ [scheme]: [] }]
+      }
+    }
   })

@@ -14,7 +14,7 @@ class Project extends Context.Service<Project, string>()("test/Project") {
     Effect.gen(function* () {
       const dist = mkdtempSync(join(tmpdir(), "kube-resource-api-client-"))
       yield* run("node", [join(root, "scripts/client.ts"), dist], root)
-      const folder = yield* project(["scale.ts", "canned.ts"])
+      const folder = yield* project(["scale.ts", "follow.ts", "changes.ts", "testing.ts"])
       const words = ["install", join(dist, "kube-resource-api-client.tgz"), "--offline", "--ignore-scripts"]
       // The peers are there: npm is not to ask a registry for them.
       yield* run("npm", [...words, "--legacy-peer-deps", "--no-audit", "--no-fund"], folder)
@@ -35,9 +35,26 @@ describe("the packed client", () => {
       })
     )
 
-    it.effect("runs over canned responses", () =>
+    it.effect("follows a replica count of a running service", () =>
       Effect.gen(function* () {
-        yield* runExample(yield* Project, "canned.ts", 0)
+        const { port } = yield* TestService
+        assert.match(
+          yield* runExample(yield* Project, "follow.ts", port),
+          /kafka has 3 replicas[^]*kafka has 4 replicas/
+        )
+      })
+    )
+
+    it.effect("asks a running service for changes", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        assert.match(yield* runExample(yield* Project, "changes.ts", port), /3 namespaces, unchanged/)
+      })
+    )
+
+    it.effect("runs over a cluster in memory", () =>
+      Effect.gen(function* () {
+        yield* runExample(yield* Project, "testing.ts", 0)
       })
     )
 

@@ -1,0 +1,17 @@
+/** The requests of the reads: what a caller names, by the contract's parameters. */
+import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
+
+/** Names a namespace. */
+export interface InNamespace {
+  readonly params: { readonly namespace: NamespaceName }
+}
+
+/** Names a deployment in any namespace. */
+export interface Named {
+  readonly params: { readonly deployment: DeploymentName }
+}
+
+/** Names a deployment. */
+export interface OfDeployment {
+  readonly params: { readonly namespace: NamespaceName; readonly deployment: DeploymentName }
+}
