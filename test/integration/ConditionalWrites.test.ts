@@ -610,6 +610,7 @@ withService()("a count that many clients increment by compare-and-set", (it) => 
         const increment = Effect.fnUntraced(function* (pool: Effect.Success<ReturnType<typeof agent>>) {
           const get = yield* send(port, { client: "admin", path: nginx, agent: pool })
           let expected = Number(/"replica_count":([0-9]+)\}/.exec(get.body)?.[1])
+          let tries = 0
           for (;;) {
             attempts.made++
             const answer = yield* send(port, {
@@ -622,7 +623,7 @@ withService()("a count that many clients increment by compare-and-set", (it) => 
             if (answer.status === 200 && answer.headers["x-already-set"] === undefined) return
             attempts.failed++
             // As clients of a contended count do.
-            yield* Effect.sleep(yield* Random.nextIntBetween(0, 400))
+            yield* Effect.sleep(yield* Random.nextIntBetween(0, Math.min(800, 50 * 2 ** tries++)))
             if (answer.status === 200) {
               // Another client has set this count from the same one.
               expected++
@@ -646,6 +647,6 @@ withService()("a count that many clients increment by compare-and-set", (it) => 
         assert.isAbove(attempts.failed, clients)
         assert.strictEqual(attempts.made - attempts.failed, clients * increments)
       }),
-    120_000
+    240_000
   )
 })
