@@ -63,6 +63,7 @@ test: check ## Check, then run the tests of the program
 check-deploy: setup ## Test image, chart, alert rules and dashboard with buildah, Helm, promtool and Prometheus
 	scripts/deploy-tools.sh
 	scripts/prometheus.sh .dev/prometheus
+	scripts/go.sh .dev/go
 	vitest run --config vitest.deploy.config.ts
 
 e2e: setup ## Run the conformance suite against the service at E2E_URL and its cluster (KUBECONFIG), in namespaces of its own

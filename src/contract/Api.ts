@@ -112,7 +112,7 @@ export class Api extends HttpApi.make("kube-resource-api")
     describeApi(
       "kube-resource-api",
       "Namespaces, deployments and replica counts of a Kubernetes cluster, over mutual TLS. The client certificate is the identity: the subject's CN is the user, each O a group. Errors are RFC 9457 problems; `code` is the error's name.",
-      [OpenApi.fromApi(Reads.ConditionalReads), OpenApi.fromApi(Reads.Streams)]
+      () => [OpenApi.fromApi(Reads.ConditionalReads), OpenApi.fromApi(Reads.Streams)]
     )
   ) {}
 

@@ -137,7 +137,11 @@ const publishedSchemas = (components: unknown): Json =>
  * Annotates an API with the parts of its document beside the endpoints. The operations of the documents `variants` are
  * merged into its own.
  */
-export const describeApi = (title: string, description: string, variants: ReadonlyArray<OpenApi.OpenAPISpec> = []) =>
+export const describeApi = (
+  title: string,
+  description: string,
+  variants: () => ReadonlyArray<OpenApi.OpenAPISpec> = () => []
+) =>
   OpenApi.annotations({
     title,
     version: "1.0.0",
@@ -145,7 +149,7 @@ export const describeApi = (title: string, description: string, variants: Readon
     license: { name: "MIT", url: "https://opensource.org/license/mit" },
     servers: [{ url: "/", description: "The server that this document comes from." }],
     transform: (own: Json) => {
-      const document = variants.reduce((all: Json, variant) => merged(all, withInlineTexts({ ...variant })), own)
+      const document = variants().reduce((all: Json, variant) => merged(all, withInlineTexts({ ...variant })), own)
       return {
         ...document,
         paths: published(document["paths"]),

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Duration, Effect, Fiber, Layer, Queue, Ref, Schema, Stream } from "effect"
+import { Array as Arr, Duration, Effect, Fiber, Layer, Queue, Ref, Schema, type Scope, Stream } from "effect"
 import { HttpClient, HttpClientError } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as Client from "../../src/client/Client.ts"
@@ -36,13 +36,13 @@ const streamRequests = Effect.flatMap(Testing.TestCluster, ({ requests }) =>
   Effect.map(requests, (all) => all.filter(({ endpoint }) => endpoint?.startsWith("watch") === true))
 )
 
-/** Longer than the first wait before a reconnection, and shorter than the second and third together. */
+/** Longer than `retry`, a second, and the first wait of the back-off, at most 0.6 seconds. */
 const reconnectionTime = "1700 millis"
 
 describe("a stream of states", () => {
   const test = <E>(
     name: string,
-    body: Effect.Effect<void, E, Testing.TestCluster | HttpClient.HttpClient | import("effect").Scope.Scope>
+    body: Effect.Effect<void, E, Testing.TestCluster | HttpClient.HttpClient | Scope.Scope>
   ) => it.effect(name, () => Effect.provide(body, Testing.layer(content)))
 
   test(

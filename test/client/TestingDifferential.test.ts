@@ -56,13 +56,64 @@ const Write = Schema.Struct({
   query: Schema.Literals(["", "", "", "?dryRun=All", "?dryRun=No", "?dryRun=All&dryRun=All", "?force=true", "?"])
 })
 
+/** Reads and writes with valid names and conditions. */
+const ValidRead = Schema.Struct({
+  _tag: Schema.Literal("Read"),
+  path: Schema.Union([
+    Schema.TemplateLiteral(["/namespaces/", Schema.Literals(["ANY", ...namespaces]), "/deployments"]),
+    Schema.TemplateLiteral([
+      "/namespaces/",
+      Schema.Literals(["ANY", ...namespaces]),
+      "/deployments/",
+      Schema.Literals(["ANY", ...deployments]),
+      "/replica_count"
+    ])
+  ]),
+  ifNoneMatch: Schema.Literals(["", "current"]),
+  prefer: Schema.Literals(["", "wait=0"])
+})
+const ValidWrite = Schema.Struct({
+  _tag: Schema.Literal("Write"),
+  namespace: Schema.Literals(["personal", "kube-system"]),
+  deployment: Schema.Literals(deployments),
+  count: Schema.Literals(["0", "1", "12", "13"]),
+  ifMatch: Schema.Literals(["", '"0"', '"1"', '"12"', '"13"', "*"]),
+  query: Schema.Literals(["", "?dryRun=All"])
+})
+
 const Edit = Schema.Struct({
   _tag: Schema.Literal("Edit"),
-  edit: Schema.Literals(["create namespace", "delete namespace", "put deployment", "delete deployment"]),
+  edit: Schema.Literals([
+    "create namespace",
+    "delete namespace",
+    "put deployment",
+    "put deployment",
+    "delete deployment"
+  ]),
   namespace: Schema.Literals(namespaces),
   deployment: Schema.Literals(deployments),
   count: Schema.Literals([0, 1, 12, 13])
 })
+
+type Step = typeof Read.Type | typeof Write.Type | typeof Edit.Type
+
+const nginx = { namespace: "personal", deployment: "nginx" } as const
+const wrong = { _tag: "Write", ...nginx, count: "13", ifMatch: '"1"', query: "" } as const
+
+/** Steps that give each status, whatever is generated. */
+const always: ReadonlyArray<Step> = [
+  { _tag: "Edit", edit: "put deployment", ...nginx, count: 12 },
+  wrong,
+  { ...wrong, ifMatch: '"12"' },
+  { ...wrong, ifMatch: '"12"' },
+  { ...wrong, ifMatch: "12" },
+  ...(["", "current", "*"] as const).map((ifNoneMatch): Step => ({
+    _tag: "Read",
+    path: "/namespaces",
+    ifNoneMatch,
+    prefer: "wait=0"
+  }))
+]
 
 /** One of the two, with the tags of its responses by path. */
 interface Side {
@@ -165,9 +216,13 @@ withService()("the cluster in memory", (it) => {
         const agree = both("GET", "/namespaces/ANY/deployments/ANY/replica_count", {})
 
         const steps = [
-          ...(yield* Arbitrary.sampleEffect(Arbitrary.schema(Schema.Union([Read, Read, Read, Write, Write, Edit])), {
-            count: 600
-          }))
+          ...always,
+          ...(yield* Arbitrary.sampleEffect(
+            Arbitrary.schema(Schema.Union([Read, ValidRead, Write, ValidWrite, Edit])),
+            {
+              count: 600
+            }
+          ))
         ]
         const statuses = new Map<number, number>()
         for (const step of steps) {

@@ -3,7 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import { OpenApi } from "effect/http-api"
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { WatcherApi } from "../../src/contract/Api.ts"
+import { Resources, WatcherApi } from "../../src/contract/Api.ts"
 import { problems } from "../../src/contract/Problems.ts"
 import { linkPackages, project, root, run, runExample, typeCheck } from "../support/Example.ts"
 import { send } from "../support/Https.ts"
@@ -115,6 +115,35 @@ describe("the OpenAPI document", () => {
         const { current } = components.schemas.PreconditionFailed.properties
         assert.deepInclude(current, { type: "integer", minimum: 0, maximum: 2_147_483_647 })
         assert.strictEqual(components.schemas.PreconditionFailed.examples[0].current, 13)
+      })
+    )
+
+    it.effect("describes each read also as a conditional read and as a stream of events", () =>
+      Effect.gen(function* () {
+        const { components, paths } = JSON.parse(readFileSync(join(yield* Project, "openapi.json"), "utf8"))
+        for (const { path } of Object.values(Resources.endpoints).filter(({ method }) => method === "GET")) {
+          const { parameters, responses } = paths[path.replaceAll(/:([a-z]+)/g, "{$1}")].get
+          assert.includeMembers(
+            parameters.map(({ name }: { readonly name: string }) => name),
+            ["if-none-match", "prefer", "last-event-id", "last-event-version"],
+            path
+          )
+          assert.containsAllKeys(responses[200].headers, ["ETag", "Cache-Control", "Vary", "Age", "Preference-Applied"])
+          assert.containsAllKeys(responses[304].headers, ["ETag", "Cache-Control", "Vary", "Age", "Preference-Applied"])
+          assert.notProperty(responses[304], "content")
+          assert.sameMembers(Object.keys(responses[200].content), ["application/json", "text/event-stream"])
+          const events: ReadonlyArray<{ readonly properties: { readonly event: unknown; readonly data: unknown } }> =
+            responses[200].content["text/event-stream"].schema.anyOf
+          assert.deepStrictEqual(
+            events.map(({ properties }) => properties.event),
+            ["snapshot", "change", "end"].map((name) => ({ type: "string", enum: [name] }))
+          )
+          assert.deepInclude(events[0]?.properties.data, {
+            contentMediaType: "application/json",
+            contentSchema: responses[200].content["application/json"].schema
+          })
+        }
+        assert.includeMembers(Object.keys(components.schemas), ["CountChange", "DeploymentChange", "NamespaceChange"])
       })
     )
 

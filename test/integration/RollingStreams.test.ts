@@ -58,8 +58,10 @@ describe("rolling update", () => {
 
         const olds = yield* Effect.all([launch, launch, launch])
         const url = `https://127.0.0.1:${balancer.port}`
-        const reader = yield* Effect.provide(make(url), mutualTls("viewer"))
-        const writer = yield* Effect.provide(make(url), mutualTls("admin"))
+        const connected = (client: "admin" | "viewer") =>
+          Effect.flatMap(Layer.build(mutualTls(client)), (services) => Effect.provide(make(url), services))
+        const reader = yield* connected("viewer")
+        const writer = yield* connected("admin")
 
         /** The counts that each consumer has seen: one of the count itself, or of the whole namespace. */
         const seen: Array<Array<number>> = Array.from({ length: streams }, () => [])
