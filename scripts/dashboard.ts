@@ -200,7 +200,12 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
         "{{route}}",
         `sum by (route) (${rate("http_requests_total", `${reads}, code="304"`)}) / sum by (route) (${rate("http_requests_total", reads)})`
       )
-    ).description("Waits that ended without a change included.")
+    ).description("Waits that ended without a change included."),
+    graph(
+      "Preconditions failed (412)",
+      Unit.RequestsPerSecond,
+      query("{{instance}}", rate("preconditions_failed_total"))
+    )
   ],
   "Cache and informer": [
     graph("Cache age", Unit.Seconds, query("{{instance}}", now("cache_age_seconds"))).description(
