@@ -101,7 +101,11 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     )
   ],
   Saturation: [
-    graph("Requests in flight", Unit.Short, query("{{instance}}", now("http_requests_in_flight"))),
+    graph(
+      "Requests in flight",
+      Unit.Short,
+      query("{{instance}}", `${now("http_requests_in_flight")} - ${now("waits_open")} - ${now("streams_open")}`)
+    ).description("Without waits and event streams."),
     graph(
       "Open connections",
       Unit.Short,
@@ -115,6 +119,16 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
       query("writes", `sum(${rate("cluster_writes_refused_total")})`)
     ).description("MAX_IN_FLIGHT and MAX_QUEUED_WRITES."),
     graph("Writes in flight", Unit.Short, query("{{instance}}", now("cluster_writes_present"))),
+    graph(
+      "Response bytes in flight",
+      Unit.BytesIEC,
+      query("{{instance}}", now("response_bytes_in_flight"))
+    ).description("Of large responses, up to MAX_RESPONSE_BYTES."),
+    graph(
+      "Reads refused for their size",
+      Unit.RequestsPerSecond,
+      query("{{instance}}", rate("response_bytes_refused_total"))
+    ).description("MAX_RESPONSE_BYTES was reached: 503."),
     graph("CPU", Unit.PercentUnit, query("{{instance}}", rate("process_cpu_seconds_total"))),
     graph(
       "Event loop: busy",
@@ -147,6 +161,50 @@ const rows: Readonly<Record<string, ReadonlyArray<PanelBuilder>>> = {
     ),
     graph("Log lines dropped", Unit.OpsPerSecond, query("{{instance}}", rate("log_lines_dropped_total"))).description(
       "The reader of the log does not keep up."
+    ),
+    graph(
+      "Writes refused by the audit log",
+      Unit.RequestsPerSecond,
+      query("{{instance}}", rate("audit_writes_refused_total"))
+    ).description("The log is not read. The alert KubeResourceApiAuditBlocked fires at once.")
+  ],
+  Consumers: [
+    graph(
+      "Open waits and event streams",
+      Unit.Short,
+      query("{{instance}} waits", now("waits_open")),
+      query("{{instance}} streams", now("streams_open"))
+    ).description("Up to MAX_WAITERS and MAX_STREAMS."),
+    graph(
+      "Wakes and events",
+      Unit.OpsPerSecond,
+      query("woken: {{kind}}", `sum by (kind) (${rate("wakes_total")})`),
+      query("sent: {{event}}", `sum by (event) (${rate("stream_events_total")})`)
+    ).description("A slow consumer gets fewer events than its stream was woken."),
+    graph("Ends of waits", Unit.OpsPerSecond, by("outcome", rate("waits_total"))),
+    graph("Ends of event streams", Unit.OpsPerSecond, by("reason", rate("streams_ended_total"))).description(
+      "Clients reconnect after shutdown and max_age. stalled: the client did not read."
+    ),
+    graph(
+      "Waits and event streams refused (429)",
+      Unit.RequestsPerSecond,
+      query("waits: {{limit}}", `sum by (limit) (${rate("waits_refused_total")})`),
+      query("streams: {{limit}}", `sum by (limit) (${rate("streams_refused_total")})`)
+    ).description(
+      "The alert KubeResourceApiStreamsRefused fires if the limit in total is reached for minutes. user: one user's half."
+    ),
+    graph(
+      "Unchanged reads (304), share",
+      Unit.PercentUnit,
+      query(
+        "{{route}}",
+        `sum by (route) (${rate("http_requests_total", `${reads}, code="304"`)}) / sum by (route) (${rate("http_requests_total", reads)})`
+      )
+    ).description("Waits that ended without a change included."),
+    graph(
+      "Preconditions failed (412)",
+      Unit.RequestsPerSecond,
+      query("{{instance}}", rate("preconditions_failed_total"))
     )
   ],
   "Cache and informer": [

@@ -2,11 +2,13 @@
  * The contract, as a client can check it on any instance and any cluster. The order matters: the check of rate limits is
  * last, because the client is refused after it.
  *
- * One file: a row for each row of the contract.
+ * One file: a row for each row of the contract. `ReadChecks.ts` has conditional reads, waits and event streams,
+ * `WriteChecks.ts` conditional writes and dry runs.
  */
 import { Effect, Schema } from "effect"
 import { type Check, eventually, expect, expectSame, LeftOut } from "./Check.ts"
 import { settings as serviceSettings } from "../settings/Settings.ts"
+import { conditionalReads, streams, waits } from "./ReadChecks.ts"
 import { ScratchCluster } from "./ScratchCluster.ts"
 import { type Caller, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
 import {
@@ -15,12 +17,12 @@ import {
   count,
   expectProblem,
   expectStatus,
+  ofDenied,
   one,
   problem,
   type Scratch,
   type Services
 } from "./Requests.ts"
-import { settings } from "./Settings.ts"
 import { conditionalWrites } from "./WriteChecks.ts"
 
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
@@ -273,14 +275,7 @@ const strangers = (scratch: Scratch): Checks => {
       .map(([target, question]) => ({
         row: "401",
         says: `${question.method ?? "GET"} ${target} of a denied client: Unauthorized`,
-        run: Effect.gen(function* () {
-          const service = yield* ServiceUnderTest
-          if (!service.knows("denied")) {
-            const { deniedCertFile, deniedKeyFile } = settings
-            return yield* new LeftOut({ message: `set ${deniedCertFile.name} and ${deniedKeyFile.name}` })
-          }
-          return yield* expectProblem(yield* ask(target, { ...question, as: "denied" }), 401, "Unauthorized")
-        })
+        run: Effect.flatMap(ofDenied(target, question), (answer) => expectProblem(answer, 401, "Unauthorized"))
       })),
     ...resources.map(([target, question]) => ({
       row: "403",
@@ -382,6 +377,9 @@ export const all = (scratch: Scratch): Checks => {
     everywhere(scratch, "3C", count("ANY", "nginx"), [one(first, "nginx", 2), one(second, "nginx", 5)]),
     ...writes(scratch),
     ...conditionalWrites(scratch),
+    ...conditionalReads(scratch),
+    ...waits(scratch),
+    ...streams(scratch),
     ...refusals(scratch),
     ...strangers(scratch)
   ]

@@ -1,8 +1,9 @@
 /** The requests of the suite, and what their responses must be. */
 import { Effect, Schema } from "effect"
-import { type Check, expect, expectSame } from "./Check.ts"
+import { type Check, expect, expectSame, LeftOut } from "./Check.ts"
 import type { ScratchCluster } from "./ScratchCluster.ts"
 import { type Answer, type Question, ServiceUnderTest } from "./ServiceUnderTest.ts"
+import { settings } from "./Settings.ts"
 
 /** The namespaces that the suite creates. */
 export interface Scratch {
@@ -23,6 +24,16 @@ export type Checks = ReadonlyArray<Check<Services>>
 /** Sends a request to the service. */
 export const ask = (path: string, question?: Question) =>
   Effect.flatMap(ServiceUnderTest, (service) => service.ask(path, question))
+
+/** The response to a client that may do nothing; left out without its certificate. */
+export const ofDenied = Effect.fnUntraced(function* (path: string, question: Question = {}) {
+  const service = yield* ServiceUnderTest
+  if (!service.knows("denied")) {
+    const { deniedCertFile, deniedKeyFile } = settings
+    return yield* new LeftOut({ message: `set ${deniedCertFile.name} and ${deniedKeyFile.name}` })
+  }
+  return yield* service.ask(path, { ...question, as: "denied" })
+})
 
 const Problem = Schema.fromJsonString(
   Schema.Struct({

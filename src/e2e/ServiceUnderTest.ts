@@ -1,6 +1,8 @@
-import { Context, Data, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, type Scope } from "effect"
 import { Agent, request as httpsRequest } from "node:https"
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls"
+import * as EventStream from "./EventStream.ts"
+import { noAnswer, NoAnswer } from "./NoAnswer.ts"
 import type { ClientCertificate, Settings } from "./Settings.ts"
 
 /** A client that may do everything, one that may do nothing, or one without a certificate. */
@@ -20,15 +22,8 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** There was no response; `problem` is the error of the connection. */
-export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly problem: string }> {
-  override get message(): string {
-    return `no answer: ${this.problem}`
-  }
-}
-
-const noAnswer = (error: Error) =>
-  new NoAnswer({ problem: "code" in error ? `${error.message} (${String(error.code)})` : error.message })
+/** Sends a request and waits for its response. */
+type Ask = (path: string, question?: Question) => Effect.Effect<Answer, NoAnswer>
 
 const make = Effect.fnUntraced(function* (settings: Settings) {
   const options = (certificate: ClientCertificate | undefined): ConnectionOptions => ({
@@ -52,9 +47,9 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     )
   const agents = { admin: yield* pool("admin"), denied: yield* pool("denied"), nobody: yield* pool("nobody") }
 
-  const ask = (path: string, { as = "admin", headers = {}, method = "GET" }: Question = {}) =>
+  const send = (agent: Agent, path: string, { headers = {}, method = "GET" }: Question) =>
     Effect.callback<Answer, NoAnswer>((resume) => {
-      const outgoing = httpsRequest({ host, port, path, method, headers, agent: agents[as] }, (response) => {
+      const outgoing = httpsRequest({ host, port, path, method, headers, agent }, (response) => {
         const chunks: Array<Buffer> = []
         response.on("data", (chunk: Buffer) => chunks.push(chunk))
         response.on("error", (error) => resume(Effect.fail(noAnswer(error))))
@@ -89,7 +84,15 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     )
 
   return ServiceUnderTest.of({
-    ask,
+    ask: (path, question = {}) => send(agents[question.as ?? "admin"], path, question),
+    connection: Effect.map(
+      pool("admin"),
+      (agent): Ask =>
+        (path, question = {}) =>
+          send(agent, path, question)
+    ),
+    stream: (path, headers = {}) =>
+      EventStream.open({ host, port, path, headers, ...options(settings.admin) }, settings.patienceMillis),
     handshake: (more) =>
       Effect.scoped(
         Effect.map(open(more), (socket) => ({
@@ -122,7 +125,15 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
 export class ServiceUnderTest extends Context.Service<
   ServiceUnderTest,
   {
-    readonly ask: (path: string, question?: Question) => Effect.Effect<Answer, NoAnswer>
+    /** All requests of a caller go over one connection, so a load balancer sends them to the same instance. */
+    readonly ask: Ask
+    /** A further connection of the client that may do everything, perhaps to another instance. */
+    readonly connection: Effect.Effect<Ask, never, Scope.Scope>
+    /** Opens an event stream of the client that may do everything, over a connection of its own. */
+    readonly stream: (
+      path: string,
+      headers?: Readonly<Record<string, string>>
+    ) => Effect.Effect<EventStream.OpenStream, NoAnswer, Scope.Scope>
     /** Opens a connection with these TLS options and returns what was negotiated. */
     readonly handshake: (
       options: ConnectionOptions

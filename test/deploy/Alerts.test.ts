@@ -29,6 +29,8 @@ const age = `cache_age_seconds{${service},instance="a"}`
 const foreign = `shared_cache_foreign{${service},instance="a"}`
 const outOfMemory = `shared_cache_out_of_memory{${service},instance="a"}`
 const unrecorded = `audit_writes_refused_total{${service},instance="a"}`
+const refused = (kind: "streams" | "waits", limit: "total" | "user") =>
+  `${kind}_refused_total{${service},instance="a",limit="${limit}"}`
 const connected = `informer_connected{${service},instance="a",resource="deployments"}`
 const expiry = `tls_certificate_expiry_timestamp_seconds{${service},instance="a",file="server"}`
 
@@ -63,6 +65,8 @@ const healthy: Series = {
   [foreign]: "0x180",
   [outOfMemory]: "0x180",
   [unrecorded]: "0x180",
+  [refused("streams", "total")]: "0x180",
+  [refused("waits", "total")]: "0x180",
   [connected]: "1x180",
   [expiry]: "7776000x180"
 }
@@ -161,6 +165,12 @@ const cases: Readonly<Record<string, Case>> = {
     labels: instance,
     doesNot: { [unrecorded]: "7x180" }
   },
+  KubeResourceApiStreamsRefused: {
+    fires: { [refused("streams", "total")]: "0x160 1+1x19" },
+    labels: instance,
+    // One user is refused all the time. All are for five minutes, as during a rolling update.
+    doesNot: { [refused("streams", "user")]: "0+10x180", [refused("streams", "total")]: "0x165 10+10x4 50x9" }
+  },
   KubeResourceApiInformerDisconnected: {
     fires: { [connected]: "1x170 0x9" },
     labels: { ...instance, resource: "deployments" },
@@ -215,6 +225,12 @@ const more: ReadonlyArray<readonly [alert: string, what: string, change: Change,
     "no instance is known",
     { [up("a")]: undefined, [up("b")]: undefined },
     { job: "kube-resource-api" }
+  ],
+  [
+    "KubeResourceApiStreamsRefused",
+    "only waits are refused",
+    { [refused("waits", "total")]: "0x160 1+1x19" },
+    instance
   ],
   ["KubeResourceApiInstanceTurnover", "a container restarts repeatedly", { [restarts]: "0x150 0+1x29" }, {}]
 ]

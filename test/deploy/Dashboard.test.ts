@@ -55,6 +55,7 @@ describe("the dashboard", () => {
         "Errors",
         "Latency",
         "Saturation",
+        "Consumers",
         "Cache and informer",
         "Shared cache",
         "Security",

@@ -3,6 +3,7 @@ import { Effect, Random, Schedule, type Scope } from "effect"
 import { copyFileSync, mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { openStream } from "../support/EventStreams.ts"
 import { agent, send } from "../support/Https.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
 import { type Client, clientSettings, file } from "../support/Pki.ts"
@@ -58,15 +59,24 @@ export const probe = (port: number, metricsPort: number, settings: Readonly<Reco
     "src/probe/main.ts"
   )
 
-/** Sends reads, writes and all kinds of refused requests until the scope closes, some fifty a second. */
+/**
+ * Sends reads, writes and all kinds of refused requests until the scope closes, some fifty a second, and holds a wait and an
+ * event stream.
+ */
 export const load = (port: number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const count = "/namespaces/personal/deployments/nginx/replica_count"
-    const asked: ReadonlyArray<{ readonly client: Client; readonly path: string; readonly method?: string }> = [
+    const asked: ReadonlyArray<{
+      readonly client: Client
+      readonly path: string
+      readonly method?: string
+      readonly headers?: Readonly<Record<string, string>>
+    }> = [
       { client: "viewer", path: "/namespaces" },
       { client: "viewer", path: "/namespaces/ANY/deployments" },
       { client: "viewer", path: count },
       { client: "viewer", path: count, method: "HEAD" },
+      { client: "viewer", path: count, headers: { "if-none-match": "*" } },
       { client: "viewer", path: "/namespaces/personal/deployments/gone/replica_count" },
       { client: "viewer", path: `${count}/5`, method: "PUT" },
       { client: "nobody", path: count },
@@ -81,18 +91,24 @@ export const load = (port: number): Effect.Effect<void, never, Scope.Scope> =>
       nobody: yield* agent("nobody"),
       admin: yield* agent("admin")
     }
-    const ask = ({ client, method = "GET", path }: (typeof asked)[number]) =>
+    const ask = ({ client, headers = {}, method = "GET", path }: (typeof asked)[number]) =>
       Effect.ignore(
         send(port, {
           client,
           path,
           method,
+          headers,
           ...(client === "viewer" || client === "nobody" ? { agent: pools[client] } : {})
         })
       )
     const writes = Effect.flatMap(Random.nextIntBetween(1, 9), (replicas) =>
       Effect.ignore(send(port, { client: "admin", path: `${count}/${replicas}`, method: "PUT", agent: pools.admin }))
     )
+    yield* ask({ client: "admin", path: count, headers: { "if-none-match": "*", prefer: "wait=1" } }).pipe(
+      Effect.repeat(Schedule.spaced("100 millis")),
+      Effect.forkScoped
+    )
+    yield* Effect.orDie(openStream(port, { client: "viewer", path: count }))
     yield* Effect.forEach(asked, ask, { discard: true }).pipe(
       Effect.andThen(writes),
       Effect.repeat(Schedule.spaced("100 millis")),

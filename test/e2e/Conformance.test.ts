@@ -4,6 +4,7 @@ import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { demoSeed } from "../../src/embedded/Seed.ts"
 import { kubeconfig } from "../support/Kubeconfig.ts"
 import { conformanceSuite, demoSettings, start } from "../support/Process.ts"
+import * as TcpBalancer from "../support/TcpBalancer.ts"
 
 const cluster = EmbeddedKube.layer({ seed: demoSeed, tokens: ["test"] })
 
@@ -34,11 +35,30 @@ describe("the conformance suite", () => {
         "404",
         "408",
         "410",
-        "412"
+        "412",
+        "304",
+        "wait",
+        "stream"
       ]) {
         assert.match(run.output(), new RegExp(`^ok +${row} `, "m"))
       }
       assert.deepStrictEqual((yield* kube.snapshot).namespaces, ["default", "kube-system", "personal"])
+    }).pipe(Effect.provide(cluster))
+  )
+
+  it.live("passes through a TCP balancer of two instances", () =>
+    Effect.gen(function* () {
+      const kube = yield* EmbeddedKube
+      const KUBECONFIG = kubeconfig(kube.url, { token: "test" })
+      const balancer = yield* TcpBalancer.make
+      for (let nth = 0; nth < 2; nth++) {
+        const service = yield* start({ ...demoSettings, KUBE_SOURCE: "kubeconfig", KUBECONFIG, HEADERS_TIMEOUT: "1s" })
+        yield* balancer.add(yield* service.port)
+      }
+      const run = yield* conformanceSuite(balancer.port, { KUBECONFIG })
+      assert.strictEqual(yield* run.exited, 0, run.output())
+      assert.match(run.output(), /\n[0-9]{2,} passed, 0 failed, [0-9]+ left out\n$/)
+      assert.strictEqual(balancer.given.size, 2)
     }).pipe(Effect.provide(cluster))
   )
 
