@@ -232,17 +232,18 @@ export class Connections {
       return false
     }
     const { held, latest } = connection.socket
-    if (latest !== undefined && isLast(latest)) {
-      // It will get no response. It counts as unanswered, so that few such requests are in memory.
-      this.table.received(connection)
-      return false
-    }
+    const isIgnored = latest !== undefined && isLast(latest)
     // Before the wait ends, because its response must not end the connection then.
-    if (latest !== undefined) latest.isFollowed = true
+    if (latest !== undefined && !isIgnored) latest.isFollowed = true
     held?.supersede()
     if (request.socket.destroyed) {
       this.evict(connection, "pipelining")
       spend(request)
+      return false
+    }
+    if (isIgnored) {
+      // It will get no response. It counts as unanswered, so that few such requests are in memory.
+      this.table.received(connection)
       return false
     }
     connection.socket.latest = response
