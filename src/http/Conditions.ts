@@ -57,8 +57,9 @@ const quality = (range: string): number => {
  * Whether a client asks for an event stream: `Accept` names `text/event-stream`, and does not prefer `application/json`.
  */
 export const acceptsStream = (headers: IncomingHttpHeaders): boolean => {
-  const accept = headers.accept?.toLowerCase()
-  if (accept === undefined || !accept.includes(eventStream)) return false
+  if (headers.accept === undefined || headers.accept === "*/*") return false
+  const accept = headers.accept.toLowerCase()
+  if (!accept.includes(eventStream)) return false
   const qualityOf = (type: string) =>
     Math.max(
       0,

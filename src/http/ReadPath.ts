@@ -55,7 +55,6 @@ export const make = Effect.fnUntraced(function* (
   const send = (call: Call, status: number, headers: OutgoingHttpHeaders, body: Body, code?: Code) => {
     const { response } = call
     response.writeHead(status, lifecycle.isShuttingDown() ? { ...headers, connection: "close" } : headers)
-    // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
     response.end(body, "latin1")
     complete(call, status, body.length, code)
   }
@@ -81,6 +80,13 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
+  /** Takes the token of a request that the read path answers. */
+  const begin = ({ identity, receivedAt }: Call): true => {
+    rates.take("reads", identity.user, receivedAt)
+    observer.received()
+    return true
+  }
+
   const sendProblem = (call: Call, problem: Problem) => {
     const { body, headers, status } = ErrorResponse.render(problem, call.id)
     send(
@@ -92,16 +98,18 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  const sendUnchanged = (call: Call, etag: string, applied?: OutgoingHttpHeaders) =>
+  const sendUnchanged = (call: Call, etag: string, applied?: OutgoingHttpHeaders): true => {
     send(call, 304, { ...readHeaders(etag, cache.age()), ...applied, "x-request-id": call.id }, "")
+    return true
+  }
 
   /** Answers a read that has waited. */
-  const sendWaited = (call: Call, etag: string, seconds: number) => {
+  const sendWaited = (call: Call, etag: string, seconds: number): void => {
     const { identity, response, target } = call
     const { find, missing, tag } = target.read
     const view = cache.current()
     const current = tag(view)
-    if (current === etag) return sendUnchanged(call, etag, waited(seconds))
+    if (current === etag) return void sendUnchanged(call, etag, waited(seconds))
     const body = find(view)
     if (current === undefined || body === undefined) return sendProblem(call, new NotFound({ detail: missing() }))
     if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) {
@@ -195,50 +203,34 @@ export const make = Effect.fnUntraced(function* (
       requestBytes: request.url.length + fieldBytes,
       held: undefined
     }
-    const begin = () => {
-      rates.take("reads", identity.user, now)
-      observer.received()
-    }
-    if (isStream) {
-      if (!stream({ ...call, held: "stream" })) return false
-      begin()
-      return true
-    }
+    if (isStream) return stream({ ...call, held: "stream" }) && begin(call)
     if (isUnchanged) {
       const seconds = waitSeconds(headers["prefer"], held.maxWaitSeconds)
       if (seconds === undefined) {
-        begin()
-        sendUnchanged(call, etag)
-        return true
+        begin(call)
+        return sendUnchanged(call, etag)
       }
       const waiting: Call = { ...call, held: "wait" }
-      if (seconds === 0) {
-        begin()
-        sendUnchanged(waiting, etag, waited(seconds))
-        return true
-      }
-      if (!wait(waiting, etag, seconds)) return false
-      begin()
-      return true
+      if (seconds > 0) return wait(waiting, etag, seconds) && begin(call)
+      begin(call)
+      return sendUnchanged(waiting, etag, waited(seconds))
     }
     const body = find(view)
     if (body === undefined) return false
     if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) return false
-    begin()
-    send(
-      call,
-      200,
-      {
-        age: String(cache.age()),
-        "cache-control": "private, no-cache",
-        "content-type": "application/json",
-        "content-length": String(body.length),
-        etag,
-        vary: "accept",
-        "x-request-id": call.id
-      },
-      body
-    )
+    begin(call)
+    response.writeHead(200, {
+      age: String(cache.age()),
+      "cache-control": "private, no-cache",
+      "content-type": "application/json",
+      "content-length": String(body.length),
+      etag,
+      vary: "accept",
+      "x-request-id": call.id
+    })
+    // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
+    response.end(body, "latin1")
+    complete(call, 200, body.length)
     return true
   }
 

@@ -5,27 +5,30 @@
  * (resOnFinish in lib/_http_server.js, Node 26). Their responses are lost. So a response that has successors does not send
  * `Connection: close`, and a request after one that does is not carried out: Connections tests `shouldKeepAlive`.
  */
-import { Predicate } from "effect"
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from "node:http"
 import { SlicedResponse } from "./SlicedResponse.ts"
+
+type Fields = OutgoingHttpHeaders | Array<OutgoingHttpHeader>
 
 /** A response that knows its successor on the connection. */
 export class OrderedResponse<R extends IncomingMessage> extends SlicedResponse<R> {
   /** Whether a later request of the connection is being carried out. */
   isFollowed = false
 
-  override writeHead(...given: [unknown, unknown?, unknown?]): this {
-    const headers = given.at(-1)
-    if (Predicate.hasProperty(headers, "connection") && headers.connection === "close") {
-      if (this.isFollowed) {
-        const { connection: _, ...others } = headers
-        given[given.length - 1] = others
-      } else {
-        this.shouldKeepAlive = false
-      }
+  override writeHead(status: number, reason?: string | Fields, fields?: Fields): this {
+    return typeof reason === "string"
+      ? super.writeHead(status, reason, this.ordered(fields))
+      : super.writeHead(status, this.ordered(reason ?? fields))
+  }
+
+  private ordered(fields: Fields | undefined): Fields | undefined {
+    if (fields === undefined || Array.isArray(fields) || fields["connection"] !== "close") return fields
+    if (this.isFollowed) {
+      const { connection: _, ...others } = fields
+      return others
     }
-    Reflect.apply(super.writeHead, this, given)
-    return this
+    this.shouldKeepAlive = false
+    return fields
   }
 }
 

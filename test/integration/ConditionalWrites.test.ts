@@ -623,7 +623,7 @@ withService()("a count that many clients increment by compare-and-set", (it) => 
             if (answer.status === 200 && answer.headers["x-already-set"] === undefined) return
             attempts.failed++
             // As clients of a contended count do.
-            yield* Effect.sleep(yield* Random.nextIntBetween(0, Math.min(800, 50 * 2 ** tries++)))
+            yield* Effect.sleep(yield* Random.nextIntBetween(0, Math.min(800, 200 * 2 ** tries++)))
             if (answer.status === 200) {
               // Another client has set this count from the same one.
               expected++
