@@ -29,6 +29,11 @@ const hasCores = availableParallelism() > 1
 export const onServerCore = (pid: number): Effect.Effect<void> =>
   hasCores ? Effect.asVoid(run("taskset", ["--all-tasks", "--cpu-list", "--pid", "0", String(pid)])) : Effect.void
 
+/** Pins this process, and those that it starts from then on, to the second core, away from the servers. */
+export const onLoadCore: Effect.Effect<void> = hasCores
+  ? Effect.asVoid(run("taskset", ["--all-tasks", "--cpu-list", "--pid", "1", String(process.pid)]))
+  : Effect.void
+
 /** Runs a command on the second core, away from the servers. */
 export const runOnLoadCore = (command: string, words: ReadonlyArray<string>): Effect.Effect<string> =>
   hasCores ? run("taskset", ["--cpu-list", "1", command, ...words]) : run(command, words)

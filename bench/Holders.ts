@@ -3,22 +3,24 @@
  * requests and `report` prints the milliseconds from each change until each stream had it: a probed count is the time of its
  * change in microseconds.
  *
- * PORT, KIND (wait or stream), COUNT; SHARED=true reads one target, the probe. Otherwise the first reads the probe and each
- * other one a target of its own.
+ * PORT, KIND (wait or stream), COUNT, FROM (the time of zero); READS: all the count of the probe (`probe`), each a count of its
+ * own, the first that of the probe (`counts`), or each the names of a namespace's deployments (`names`).
  */
 import { createInterface } from "node:readline"
 import { connect, type TLSSocket } from "node:tls"
 import { clientOptions } from "../test/support/Pki.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 
-const { COUNT = "0", KIND = "stream", PORT = "0", SHARED = "false", FROM = "0" } = process.env
+const { COUNT = "0", KIND = "stream", PORT = "0", READS = "counts", FROM = "0" } = process.env
 const count = Number(COUNT)
 const from = Number(FROM)
 const perNamespace = 100
 
+const pad = (number: number) => String(number).padStart(5, "0")
+
 const target = (index: number): string => {
-  const at = SHARED === "true" ? 0 : index
-  const pad = (number: number) => String(number).padStart(5, "0")
+  if (READS === "names") return `/namespaces/load-${pad(index)}/deployments`
+  const at = READS === "probe" ? 0 : index
   return `/namespaces/load-${pad(Math.floor(at / perNamespace))}/deployments/deployment-${pad(at % perNamespace)}/replica_count`
 }
 

@@ -7,7 +7,7 @@ import { start } from "../test/support/Process.ts"
 import { send } from "../test/support/Https.ts"
 import { eventually } from "../test/support/Eventually.ts"
 import { visibleMillis, watchProbe } from "./Changes.ts"
-import { onServerCore, runOnLoadCore } from "./Command.ts"
+import { onLoadCore, onServerCore, runOnLoadCore } from "./Command.ts"
 import { monotonicMicros } from "./MonotonicClock.ts"
 import { cpuMicros, residentMegabytes } from "./ProcessUsage.ts"
 import {
@@ -28,20 +28,23 @@ const large = "/namespaces/ANY/deployments/ANY/replica_count"
 
 /** A service without limits on the consumers of the benchmark. */
 const startUnlimited = (cluster: EncodedCluster) =>
-  startServer(
-    "kube-resource-api",
-    {
-      ...serviceSettings(cluster),
-      MAX_CONNECTIONS: "19000",
-      MAX_CONNECTIONS_PER_ADDRESS: "19000",
-      MAX_CONNECTIONS_PER_USER: "19000",
-      MAX_WAITERS: "40000",
-      MAX_STREAMS: "40000",
-      MAX_WAIT: "1h",
-      NODE_OPTIONS: "--expose-gc --import=./bench/CollectAtSignal.ts"
-    },
-    "src/main.ts",
-    '"Ready"'
+  Effect.tap(
+    startServer(
+      "kube-resource-api",
+      {
+        ...serviceSettings(cluster),
+        MAX_CONNECTIONS: "19000",
+        MAX_CONNECTIONS_PER_ADDRESS: "19000",
+        MAX_CONNECTIONS_PER_USER: "19000",
+        MAX_WAITERS: "40000",
+        MAX_STREAMS: "40000",
+        MAX_WAIT: "1h",
+        NODE_OPTIONS: "--expose-gc --import=./bench/CollectAtSignal.ts"
+      },
+      "src/main.ts",
+      '"Ready"'
+    ),
+    ({ pid }) => onServerCore(pid)
   )
 
 const settled = ({ pid }: Server) =>
@@ -55,7 +58,7 @@ const settled = ({ pid }: Server) =>
 
 /** Opens connections that have sent one request. */
 const openIdle = Effect.fnUntraced(function* (service: Server, count: number) {
-  const environment = { PORT: String(service.port), COUNT: String(count) }
+  const environment = { PORT: String(service.port), COUNT: String(count), READS: "names" }
   const { output } = yield* start(environment, "bench/Holders.ts")
   yield* eventually(output, (text) => text.includes("open\n"), 120_000)
 })
@@ -63,17 +66,18 @@ const openIdle = Effect.fnUntraced(function* (service: Server, count: number) {
 interface Holding {
   readonly kind: "wait" | "stream"
   readonly count: number
-  readonly shared: boolean
+  /** The names of a namespace's deployments, a count each, or all the same count. */
+  readonly reads: "names" | "counts" | "probe"
 }
 
 /** Holds reads. `growth`: the resident kB of the service for each, beside its connection. */
-const hold = Effect.fnUntraced(function* (service: Server, from: number, { count, kind, shared }: Holding) {
+const hold = Effect.fnUntraced(function* (service: Server, from: number, { count, kind, reads }: Holding) {
   const holders = yield* start(
     {
       PORT: String(service.port),
       KIND: kind,
       COUNT: String(count),
-      SHARED: String(shared),
+      READS: reads,
       FROM: String(from)
     },
     "bench/Holders.ts"
@@ -99,7 +103,6 @@ const hold = Effect.fnUntraced(function* (service: Server, from: number, { count
 
 const costOfUnchanged = Effect.fnUntraced(function* (cluster: EncodedCluster, quick: boolean) {
   const service = yield* startUnlimited(cluster)
-  yield* onServerCore(service.pid)
   const tagOf = Effect.fnUntraced(function* (path: string) {
     const { headers } = yield* Effect.orDie(send(service.port, { client: "viewer", path }))
     return String(headers["etag"])
@@ -151,8 +154,8 @@ const costOfEvents = Effect.fnUntraced(function* (cluster: EncodedCluster, quick
   const from = monotonicMicros()
   const [held, free] = yield* Effect.all([startUnlimited(cluster), startUnlimited(cluster)])
   const [waiting, streaming] = quick ? [200, 100] : [10_000, 2000]
-  const waits = yield* hold(held, from, { kind: "wait", count: waiting, shared: false })
-  const streams = yield* hold(held, from, { kind: "stream", count: streaming, shared: false })
+  const waits = yield* hold(held, from, { kind: "wait", count: waiting, reads: "names" })
+  const streams = yield* hold(held, from, { kind: "stream", count: streaming, reads: "names" })
   yield* openIdle(free, waiting + streaming)
   yield* result("resident kB of a wait", [waits.growth], { atMost: 8 }, 1)
   yield* result("resident kB of an event stream", [streams.growth], { atMost: 8 }, 1)
@@ -167,7 +170,7 @@ const costOfEvents = Effect.fnUntraced(function* (cluster: EncodedCluster, quick
   const idle: Array<{ readonly held: number; readonly free: number }> = []
   for (let round = 0; round < (quick ? 1 : 7); round++) {
     const without = yield* used(Effect.sleep(`${seconds} seconds`))
-    const { value, ...all } = yield* used(changeDeployments(cluster, 1000, seconds, from))
+    const { value, ...all } = yield* used(changeDeployments(cluster, 2000, seconds, from))
     const { count } = value
     idle.push({ held: without.held / 10_000 / seconds, free: without.free / 10_000 / seconds })
     micros.push({ held: (all.held - without.held) / count, free: (all.free - without.free) / count })
@@ -187,12 +190,12 @@ const freshness = Effect.fnUntraced(function* (cluster: EncodedCluster, quick: b
   const from = monotonicMicros()
   const service = yield* startUnlimited(cluster)
   const count = quick ? 100 : 2000
-  const streams = yield* hold(service, from, { kind: "stream", count, shared })
+  const streams = yield* hold(service, from, { kind: "stream", count, reads: shared ? "probe" : "counts" })
   const seconds = quick ? 2 : 10
   const [seen, { probed }] = yield* Effect.all(
     [
       shared ? Effect.succeed(undefined) : watchProbe(service, from, seconds + 0.5, 1),
-      changeDeployments(cluster, 20, seconds, from)
+      changeDeployments(cluster, shared ? 4 : 20, seconds, from)
     ],
     { concurrency: 2 }
   )
@@ -219,9 +222,12 @@ const freshness = Effect.fnUntraced(function* (cluster: EncodedCluster, quick: b
 const main = Effect.gen(function* () {
   const quick = yield* isQuick
   yield* title("waiting")
+  yield* onLoadCore
   const cluster = yield* startEncodedCluster(20_000)
+  // A namespace for each deployment: nothing changes the names of its deployments.
+  const scattered = yield* startEncodedCluster(20_000, 1)
   yield* costOfUnchanged(cluster, quick)
-  yield* costOfEvents(cluster, quick)
+  yield* costOfEvents(scattered, quick)
   yield* freshness(cluster, quick, true)
   yield* freshness(cluster, quick, false)
 })
