@@ -105,17 +105,13 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
 
   const subscriptions = new Subscriptions()
 
-  // Subscribers receive only changed views.
+  // Subscribers receive only changed views. They are notified in the step that sets the view: between two steps another
+  // fiber could send the new tag of a change that is not noted yet.
   const update = (next: (view: View.ClusterView) => View.ClusterView) =>
-    Effect.suspend(() => {
-      const before = current()
-      return Effect.andThen(
-        SubscriptionRef.updateSome(views, (view) => {
-          const changed = next(view)
-          return changed === view ? Option.none() : Option.some(changed)
-        }),
-        Effect.sync(() => subscriptions.settle(before, current()))
-      )
+    SubscriptionRef.updateSome(views, (view) => {
+      const changed = next(view)
+      subscriptions.settle(view, changed)
+      return changed === view ? Option.none() : Option.some(changed)
     })
 
   const take = (events: Iterable<ClusterEvent>): Effect.Effect<void> =>

@@ -2,7 +2,7 @@
  * The version of the state of a target. Content tags have no order, and one instance can be behind another. A client that
  * moves to another instance names the version that it has seen, so that it is not shown an older state.
  */
-import { isOlder, ResourceVersion } from "../model/ResourceVersion.ts"
+import { isOlder, ResourceVersion, unversioned } from "../model/ResourceVersion.ts"
 import type { ClusterView } from "./ClusterView.ts"
 import * as History from "./History.ts"
 import type { Target } from "./Target.ts"
@@ -23,13 +23,16 @@ const historiesOf = (view: ClusterView, target: Target): Histories | undefined =
 
 const decimal = /^[0-9]+$/
 
-const textOf = (version: ResourceVersion | undefined): string =>
-  version !== undefined && decimal.test(version) ? version : ""
+// Polled lists have no version, so a poll does not tell how far it has come.
+const isPolled = ({ floor }: History.History): boolean => floor === unversioned
+
+const textOf = (history: History.History): string =>
+  !isPolled(history) && history.newest !== undefined && decimal.test(history.newest) ? history.newest : ""
 
 /** The version of the state: the newest change of deployments and of namespaces that it includes. */
 export const versionOf = (view: ClusterView, target: Target): string | undefined => {
   const histories = historiesOf(view, target)
-  return histories && `${textOf(histories.deployments.newest)}.${textOf(histories.namespaces.newest)}`
+  return histories && `${textOf(histories.deployments)}.${textOf(histories.namespaces)}`
 }
 
 const written = /^([0-9]{0,20})\.([0-9]{0,20})$/
@@ -39,7 +42,11 @@ export const isBehind = (view: ClusterView, target: Target, version: string): bo
   const parts = written.exec(version)
   const histories = historiesOf(view, target)
   if (parts === null || histories === undefined) return false
-  const lacks = ({ highest }: History.History, seen: string | undefined) =>
-    seen !== undefined && seen !== "" && highest !== undefined && isOlder(highest, ResourceVersion.make(seen))
+  const lacks = (history: History.History, seen: string | undefined) =>
+    seen !== undefined &&
+    seen !== "" &&
+    !isPolled(history) &&
+    history.highest !== undefined &&
+    isOlder(history.highest, ResourceVersion.make(seen))
   return lacks(histories.deployments, parts[1]) || lacks(histories.namespaces, parts[2])
 }

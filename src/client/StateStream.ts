@@ -161,9 +161,11 @@ export const states = <Body, Item>(
         Effect.gen(function* () {
           const [after, shown] = yield* next(yield* Ref.get(state), message)
           yield* Ref.set(state, after)
-          return { shown, ended: after.ended }
+          return { shown, ended: after.ended, isProgress: message._tag !== "Retry" }
         })
       ),
+      // An element resets the back-off. A service that only greets its clients must not be asked for ever at the first delay.
+      Stream.filter(({ isProgress }) => isProgress),
       Stream.takeUntil(({ ended }) => ended),
       Stream.concat(Stream.fromEffect(disconnected("the stream ended")))
     )

@@ -5,6 +5,7 @@ import { HeaderFieldsTooLarge, type Problem, UnknownEndpoint, UriTooLong } from 
 import { ClientIdentity } from "../identity/Identity.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 import { RequestObserver } from "../observability/RequestObserver.ts"
+import { asksToHold } from "./Conditions.ts"
 import * as Completion from "./Completion.ts"
 import { headerBytes, requestId, type RequestLimits, routableTarget } from "./RequestForm.ts"
 
@@ -49,7 +50,7 @@ export const make = <E>(
     const clock = yield* Clock.Clock
 
     const contextOf = (request: HttpServerRequest.HttpServerRequest, span: Tracer.AnySpan | undefined) => {
-      const { rawHeaders, socket, url = "" } = NodeHttpServerRequest.toIncomingMessage(request)
+      const { headers, rawHeaders, socket, url = "" } = NodeHttpServerRequest.toIncomingMessage(request)
       const receivedAt = clock.currentTimeMillisUnsafe()
       const identity = identities.of(socket, receivedAt)
       const fieldBytes = headerBytes(rawHeaders)
@@ -63,6 +64,7 @@ export const make = <E>(
         startedNanos: clock.currentTimeNanosUnsafe(),
         requestBytes: url.length + fieldBytes,
         traceId: span?.traceId,
+        asksToHold: asksToHold(headers),
         isOutdated: identity === undefined && identities.isOutdated(socket)
       }
       return { context, refused: tooLarge(url.length, fieldBytes, limits) }

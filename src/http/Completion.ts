@@ -80,7 +80,9 @@ export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(functi
   return (exit, context, match) => {
     const respond = (response: HttpServerResponse.HttpServerResponse, problem?: Problem) => {
       const responseBytes = context.method === "HEAD" ? 0 : bodyBytes(response)
-      observe(context, match, response.status, problem, responseBytes, heldOf(response))
+      // A problem may come at the end of a wait.
+      const held = problem === undefined ? heldOf(response) : context.asksToHold
+      observe(context, match, response.status, problem, responseBytes, held)
       const headers = { "x-request-id": context.id }
       // During shutdown, clients move elsewhere before the port closes. After a change of trust, they repeat the
       // handshake.
@@ -89,7 +91,7 @@ export const make: Effect.Effect<Complete, never, Lifecycle> = Effect.gen(functi
     }
     if (Exit.isSuccess(exit)) return Effect.succeed(respond(exit.value))
     if (Cause.hasInterruptsOnly(exit.cause)) {
-      observe(context, match, clientGone)
+      observe(context, match, clientGone, undefined, 0, context.asksToHold)
       return Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(Cause.isInterruptReason)))
     }
     const problem = problemOf(exit.cause)

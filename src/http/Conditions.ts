@@ -82,3 +82,9 @@ export const resumption = (headers: IncomingHttpHeaders) => ({
   lastEventId: fieldOf(headers["last-event-id"]),
   lastVersion: fieldOf(headers["last-event-version"])
 })
+
+/** The kind of response that a read with these fields asks for, if it waits for changes. */
+export const asksToHold = (headers: IncomingHttpHeaders): "wait" | "stream" | undefined => {
+  if (acceptsStream(headers)) return "stream"
+  return headers["if-none-match"] !== undefined && waitSeconds(headers["prefer"], 1) !== undefined ? "wait" : undefined
+}

@@ -71,7 +71,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
               resume(problem === undefined ? Effect.void : Effect.fail(problem))
             )
             if (typeof cancel === "function") return Effect.sync(cancel)
-            resume(Effect.fail(cancel))
+            resume(cancel === "followed" ? Effect.void : Effect.fail(cancel))
             return undefined
           })
         }
@@ -86,7 +86,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
         const { request, response } = held
         const { id } = yield* RequestContext
         const headers = streamHeaders(cache.age())
-        const bytes = yield* Effect.callback<number, TooManyRequests>((resume) => {
+        const bytes = yield* Effect.callback<number, BadRequest | TooManyRequests>((resume) => {
           const cancel = heldResponses.stream(
             held,
             resumption(request.headers),

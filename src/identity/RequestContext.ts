@@ -11,6 +11,7 @@ import type { Identity } from "./Identity.ts"
  * - `receivedAt`: milliseconds since the epoch. `startedNanos`: the same moment on the monotonic clock.
  * - `requestBytes`: size of request target and header block.
  * - `traceId`: the trace of the request; `undefined` without one.
+ * - `asksToHold`: whether the request asks for a response that waits for changes.
  * - `isOutdated`: whether the verdict on the connection's certificate no longer holds, so that a new handshake may have
  *   another result.
  */
@@ -24,6 +25,7 @@ export interface RequestContext {
   readonly startedNanos: bigint
   readonly requestBytes: number
   readonly traceId: string | undefined
+  readonly asksToHold: "wait" | "stream" | undefined
   readonly isOutdated: boolean
 }
 
@@ -41,6 +43,7 @@ export const RequestContext: Context.Reference<RequestContext> = Context.Referen
       startedNanos: 0n,
       requestBytes: 0,
       traceId: undefined,
+      asksToHold: undefined,
       isOutdated: false
     })
   }

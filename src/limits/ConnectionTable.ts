@@ -69,7 +69,8 @@ export class Connection<S> {
 export type Kind = keyof Standing<unknown>
 
 const kindOf = ({ held, stage, unanswered }: Connection<unknown>): Kind => {
-  if (held && stage === "identified") return "identifiedHeld"
+  // A client that has not read an earlier response is timed out.
+  if (held && stage === "identified" && unanswered === 1) return "identifiedHeld"
   return unanswered === 0 || stage === "silent" || stage === "handshakes" ? stage : `${stage}Answered`
 }
 
@@ -116,10 +117,10 @@ export interface ConnectionTable<S> {
   readonly secure: (connection: Connection<S>, user: string | undefined) => Full | undefined
   /** A request arrived. */
   readonly received: (connection: Connection<S>) => void
-  /** A response left. `wasHeld`: it had waited for changes. */
-  readonly answered: (connection: Connection<S>, wasHeld?: boolean) => void
-  /** The response in progress waits for changes. The connection is not evicted until it has left. */
-  readonly hold: (connection: Connection<S>) => void
+  /** A response left. */
+  readonly answered: (connection: Connection<S>) => void
+  /** Whether the response in progress waits for changes. The connection is not evicted meanwhile. */
+  readonly hold: (connection: Connection<S>, held: boolean) => void
   /** Removes a connection; returns whether it was in the table. */
   readonly remove: (connection: Connection<S>) => boolean
   /** The connection of one kind without progress for the longest time. */
@@ -239,14 +240,14 @@ export const make = <S>(
       connection.unanswered++
       if (connection.unanswered === 1) settle(connection)
     },
-    answered: (connection, wasHeld = false) => {
+    answered: (connection) => {
       connection.unanswered--
-      if (wasHeld) connection.held = false
       settle(connection)
     },
-    hold: (connection) => {
-      connection.held = true
-      settle(connection)
+    hold: (connection, held) => {
+      connection.held = held
+      // That an earlier response is not read stays as old as it is.
+      if (connection.unanswered === 1) settle(connection)
     },
     remove,
     oldest: (kind) => all.standing[kind].oldest?.item,

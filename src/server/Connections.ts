@@ -48,8 +48,8 @@ interface Open {
   chargedBytes: number
   /** The response to its latest request. */
   latest: OrderedResponse<IncomingMessage> | undefined
-  /** The response that waits for changes, and how to end the wait. */
-  held: { readonly response: ServerResponse; readonly supersede: () => void } | undefined
+  /** How to end the response that waits for changes. */
+  held: { readonly supersede: () => void } | undefined
 }
 
 /** The key of a connection: both of its ends. */
@@ -249,15 +249,16 @@ export class Connections {
     connection.socket.latest = response
     const admission = this.inFlight.admit(request.url ?? "", share)
     this.table.received(connection)
-    if (admission === "counted") connection.socket.counted++
+    if (admission === "counted") {
+      connection.socket.counted++
+      response.hasPlace = true
+    }
     response.on("finish", () => {
       if (!connection.open) return
       if (connection.socket.latest === response && !isLast(response)) connection.socket.latest = undefined
-      const wasHeld = connection.socket.held?.response === response
-      this.table.answered(connection, wasHeld)
+      this.table.answered(connection)
       if (share.user === undefined && admission !== "exempt" && isOverload(response.statusCode)) rest(request.socket)
-      if (wasHeld) connection.socket.held = undefined
-      else if (admission === "counted") this.releaseOne(connection.socket, share)
+      this.leavePlace(connection.socket, share, response)
     })
     if (ShedResponse.announcesBody(request)) this.followBody(request, response)
     if (asksForUpgrade(request)) response.shouldKeepAlive = false
@@ -266,17 +267,25 @@ export class Connections {
   }
 
   /**
-   * The response waits for changes: it gives its place back, and is not timed out. `supersede` is called if a further request
-   * arrives on the connection, because that request would have to wait for this response.
+   * The response waits for changes: it gives its place back, and is not timed out until the returned function is called.
+   * `supersede` is called if a further request arrives on the connection, because that request would have to wait for this
+   * response. Returns `undefined` if one has already arrived.
    */
-  hold(response: ServerResponse, supersede: () => void): void {
-    // A pipelined response has no socket yet.
+  hold(response: ServerResponse, supersede: () => void): (() => void) | undefined {
     const connection = this.secured.get(response.req.socket)
     const share = connection?.socket.share
-    if (connection?.open !== true || share === undefined) return
-    connection.socket.held = { response, supersede }
-    this.table.hold(connection)
-    this.releaseOne(connection.socket, share)
+    if (connection?.open !== true || share === undefined) return undefined
+    const { latest } = connection.socket
+    if (latest === undefined || latest !== response) return undefined
+    this.leavePlace(connection.socket, share, latest)
+    const held = { supersede }
+    connection.socket.held = held
+    this.table.hold(connection, true)
+    return () => {
+      if (connection.socket.held !== held) return
+      connection.socket.held = undefined
+      if (connection.open) this.table.hold(connection, false)
+    }
   }
 
   /** Whether a request of this connection is being answered. */
@@ -321,7 +330,9 @@ export class Connections {
     return Effect.andThen(Effect.forkChild(endOthers), endIdle)
   }
 
-  private releaseOne(open: Open, share: Share): void {
+  private leavePlace(open: Open, share: Share, response: OrderedResponse<IncomingMessage>): void {
+    if (!response.hasPlace) return
+    response.hasPlace = false
     open.counted--
     this.inFlight.release(1, share)
   }

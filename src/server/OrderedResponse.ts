@@ -14,6 +14,8 @@ type Fields = OutgoingHttpHeaders | Array<OutgoingHttpHeader>
 export class OrderedResponse<R extends IncomingMessage> extends SlicedResponse<R> {
   /** Whether a later request of the connection is being carried out. */
   isFollowed = false
+  /** Whether its request holds one of the places for requests in flight. */
+  hasPlace = false
 
   override writeHead(status: number, reason?: string | Fields, fields?: Fields): this {
     return typeof reason === "string"

@@ -46,6 +46,19 @@ describe("ClusterCache", () => {
     }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
   )
 
+  it.effect("notifies subscribers before another fiber can see the change", () =>
+    Effect.gen(function* () {
+      const cache = yield* ClusterCache
+      const tag = () => ViewReads.replicaCountTag(cache.current(), ns("ns"), dep("x"))
+      const seen: Array<string | undefined> = []
+      cache.subscribe({ _tag: "Counts", namespace: ns("ns"), deployment: dep("x") }, () => seen.push(tag()))
+      yield* feed(applied("ns/x", 4, 2))
+      yield* cache.written(deployment("ns/x", 7, 5))
+      // The view is set after the notification, in the same step.
+      expect([seen, tag()]).toEqual([['"3"', '"4"'], '"7"'])
+    }).pipe(Effect.provide(ClusterCache.layerMemory([namespaces(1, "ns"), deployments(1, ["ns/x", 3, 1])])))
+  )
+
   it.effect("emits the current view and the later ones, the newest one to a slow subscriber", () =>
     Effect.gen(function* () {
       const cache = yield* ClusterCache

@@ -4,6 +4,9 @@ import { Authorization, refused } from "../../src/authorization/Authorization.ts
 import { ClusterUnavailable, type Unauthorized } from "../../src/contract/Problems.ts"
 import { EmbeddedKube } from "../../src/embedded/EmbeddedKube.ts"
 import { authority } from "../support/Authority.ts"
+import { demoSeed } from "../../src/embedded/Seed.ts"
+import { measured, untilMeasured } from "../support/Measured.ts"
+import { exchange, tlsConnection } from "../support/Sockets.ts"
 import { service } from "../support/ChangingTls.ts"
 import { openStream } from "../support/EventStreams.ts"
 import { eventually } from "../support/Eventually.ts"
@@ -154,7 +157,12 @@ withService({
 })
 
 /** An authorizer whose decision a test changes. */
-const changing = (mode: { current: "allow" | "deny" | "unavailable"; keeps: boolean }) =>
+interface Mode {
+  current: "allow" | "deny" | "unavailable"
+  readonly keeps: boolean
+}
+
+const changing = (mode: Mode) =>
   Layer.succeed(Authorization, {
     alreadyAllows: () => mode.keeps && mode.current === "allow",
     requiresIfMatch: () => false,
@@ -178,36 +186,29 @@ const ended = (answers: ReadonlyArray<Answer>, status: number) =>
   )
 
 for (const keeps of [true, false]) {
-  const mode: { current: "allow" | "deny" | "unavailable"; keeps: boolean } = { current: "allow", keeps }
+  const mode: Mode = { current: "allow", keeps }
   withService({ authorizer: changing(mode) })(
     `a permission that is withdrawn (answers are ${keeps ? "" : "not "}kept)`,
     (it) => {
-      for (const [to, status] of [
-        ["deny", 401],
-        ["unavailable", 503]
-      ] as const) {
-        it.effect(`ends waits and streams within 5 s: ${to}`, () =>
-          Effect.gen(function* () {
-            const { port } = yield* TestService
-            mode.current = "allow"
-            const streams = yield* Effect.forEach([nginx, routes], (path) =>
-              openStream(port, { client: "viewer", path })
-            )
-            for (const stream of streams) yield* stream.event(0)
-            const waits = yield* Effect.forkChild(
-              Effect.all([wait(port, nginx, "*", 60), wait(port, routes, "*", 60)], { concurrency: 2 })
-            )
-            yield* Effect.sleep(500)
-            mode.current = to
-            const since = performance.now()
-            for (const stream of streams) {
-              assert.deepInclude(yield* stream.event(1), { event: "end", data: '{"reason":"permission"}' })
-            }
-            ended(yield* Fiber.join(waits), status)
-            assert.isBelow(performance.now() - since, 5000)
-          }).pipe(Effect.scoped)
-        )
-      }
+      it.effect("ends waits and streams within 5 s", () =>
+        Effect.gen(function* () {
+          const { port } = yield* TestService
+          mode.current = "allow"
+          const streams = yield* Effect.forEach([nginx, routes], (path) => openStream(port, { client: "viewer", path }))
+          for (const stream of streams) yield* stream.event(0)
+          const waits = yield* Effect.forkChild(
+            Effect.all([wait(port, nginx, "*", 60), wait(port, routes, "*", 60)], { concurrency: 2 })
+          )
+          yield* untilMeasured("waits_open", 2)
+          mode.current = "deny"
+          const since = performance.now()
+          for (const stream of streams) {
+            assert.deepInclude(yield* stream.event(1), { event: "end", data: '{"reason":"permission"}' })
+          }
+          ended(yield* Fiber.join(waits), 401)
+          assert.isBelow(performance.now() - since, 5000)
+        }).pipe(Effect.scoped)
+      )
 
       it.effect("sends nothing of a change that comes after it", () =>
         Effect.gen(function* () {
@@ -224,6 +225,117 @@ for (const keeps of [true, false]) {
     }
   )
 }
+
+const unanswered: Mode = { current: "allow", keeps: false }
+
+withService({ authorizer: changing(unanswered) })(
+  "a cluster that does not answer whether a client is permitted",
+  (it) => {
+    it.effect("cuts streams off without an end that is final, ends waits with 503, and sends nothing meanwhile", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const streams = yield* Effect.forEach([nginx, routes], (path) => openStream(port, { client: "viewer", path }))
+        for (const stream of streams) yield* stream.event(0)
+        const waits = yield* Effect.forkChild(
+          Effect.all([wait(port, nginx, "*", 60), wait(port, routes, "*", 60)], { concurrency: 2 })
+        )
+        yield* untilMeasured("waits_open", 2)
+        unanswered.current = "unavailable"
+        ended(yield* Fiber.join(waits), 503)
+        for (const stream of streams) {
+          yield* stream.ended
+          assert.strictEqual(stream.events.length, 1)
+        }
+      }).pipe(Effect.scoped)
+    )
+  }
+)
+
+/** Answers after a while. */
+const slow = Layer.succeed(Authorization, {
+  alreadyAllows: () => false,
+  requiresIfMatch: () => false,
+  check: (_, { verb }) => Effect.sleep(verb === "get" ? 300 : 0)
+})
+
+withService({ authorizer: slow })(
+  "a request behind one that asks for a stream or a wait while its permission is reviewed",
+  (it) => {
+    it.effect("is carried out and answered; the stream is refused, and the wait answered at once", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestService
+        const put = (replicas: number) => `PUT ${nginx}/${replicas} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
+        const get = (fields: string) => `GET ${nginx} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`
+        const first = yield* exchange(port, [get("Accept: text/event-stream\r\n") + put(71)])
+        assert.match(first, /^HTTP\/1\.1 400 [^]*BadRequest[^]*HTTP\/1\.1 200 [^]*\{\}$/)
+        yield* eventually(send(port, { client: "viewer", path: nginx }), ({ body }) => body === count(71))
+        const second = yield* exchange(port, [get("If-None-Match: *\r\nPrefer: wait=60\r\n") + put(72)])
+        assert.match(second, /^HTTP\/1\.1 304 [^]*HTTP\/1\.1 200 [^]*\{\}$/)
+      })
+    )
+  }
+)
+
+withService()("waits that supersede each other on one connection", (it) => {
+  it.effect("give their places back once", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const socket = yield* tlsConnection({ port }, "admin")
+      const request = `GET ${nginx} HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\nPrefer: wait=60\r\n\r\n`
+      let answered = 0
+      socket.on("data", (chunk: Buffer) => (answered += chunk.toString("latin1").split("HTTP/1.1 304").length - 1))
+      for (let nth = 0; nth < 3; nth++) {
+        socket.write(request.repeat(10))
+        yield* eventually(
+          () => answered,
+          (count) => count === 10 * nth + 9
+        )
+        yield* untilMeasured("waits_open", 1)
+        assert.strictEqual(yield* measured("requests_in_flight"), 0)
+        socket.write(request)
+        answered--
+      }
+      socket.destroy()
+      yield* untilMeasured("waits_open", 0)
+      assert.strictEqual(yield* measured("requests_in_flight"), 0)
+    }).pipe(Effect.scoped)
+  )
+})
+
+const longNames = Object.fromEntries(
+  Array.from({ length: 20_000 }, (_, at) => [`${"a-rather-long-name-".repeat(10)}${at}`, 1])
+)
+
+withService({
+  kube: { seed: { ...demoSeed, long: longNames } },
+  responseTimeout: Duration.seconds(1),
+  requestTimeout: Duration.seconds(1),
+  headersTimeout: Duration.seconds(1)
+})("a response that is not read", (it) => {
+  const list = "/namespaces/long/deployments/ANY/replica_count"
+  const waiting = (path: string, seconds: number) =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\nPrefer: wait=${seconds}\r\n\r\n`
+
+  it.effect("is timed out after its wait is over, and in front of a wait", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const { cluster } = yield* EmbeddedKube
+      const [afterWait, before] = yield* Effect.all([
+        tlsConnection({ port }, "admin"),
+        tlsConnection({ port }, "admin")
+      ])
+      for (const socket of [afterWait, before]) socket.pause()
+      const evicted = yield* measured("connections_evicted_total")
+      afterWait.write(waiting(list, 60))
+      yield* untilMeasured("waits_open", 1)
+      yield* cluster.putDeployment("long", "one-more", 3)
+      before.write(`GET ${list} HTTP/1.1\r\nHost: x\r\n\r\n${waiting(nginx, 60)}`)
+      yield* eventually(measured("connections_evicted_total"), (count) => count === evicted + 2)
+      yield* untilMeasured("response_bytes_in_flight", 0)
+      yield* untilMeasured("waits_open", 0)
+    }).pipe(Effect.scoped)
+  )
+})
 
 describe("a certificate that is revoked", () => {
   it.live("ends its waits and streams within 5 s, and no others", () =>

@@ -13,7 +13,7 @@ import type { ClusterView } from "../../cache/ClusterView.ts"
 import * as StateVersion from "../../cache/StateVersion.ts"
 import type { Changed } from "../../cache/Subscriptions.ts"
 import type { Target } from "../../cache/Target.ts"
-import type { NamespaceName } from "../../contract/Names.ts"
+import { versionComment } from "../../contract/Events.ts"
 import type { ResponseBytes } from "../../limits/ResponseBytes.ts"
 import type { DeploymentRef } from "../../model/ReadModel.ts"
 import type { End, HeldRequest, HeldResponse } from "./HeldResponse.ts"
@@ -35,7 +35,7 @@ export type StreamEnd = End["reason"] | "max_age" | "gone" | "closed" | "stalled
 
 /** Whether the connection was closed, by the client or without a last event. */
 export const isCutOff = (end: StreamEnd): boolean =>
-  end === "closed" || end === "stalled" || end === "behind" || end === "superseded"
+  end === "closed" || end === "stalled" || end === "behind" || end === "superseded" || end === "unavailable"
 
 /** What a client that reconnects has seen. */
 export interface Resumption {
@@ -66,17 +66,12 @@ export interface StreamContext {
   readonly sent: (event: "snapshot" | "change") => void
 }
 
-/** Memoizes the text of a change in a view, for targets of one kind. */
+/** Memoizes the text of the changes since `first` in a view, for targets of one kind. */
 export interface RenderedChange {
-  changed: Changed
+  first: Changed
   view: ClusterView | undefined
   tag: Target["_tag"] | undefined
   text: string
-}
-
-interface Pending {
-  readonly namespaces: Set<NamespaceName>
-  readonly deployments: Map<string, DeploymentRef>
 }
 
 /** An event stream over a response whose head has been sent. `done` is called once, when it has ended. */
@@ -85,6 +80,7 @@ export class EventStream implements HeldResponse {
   readonly held: HeldRequest
   verifiedAt = performance.now()
   reviewedAt = Number.NEGATIVE_INFINITY
+  unansweredSince: number | undefined
   /** The bytes of the body so far. */
   bytes = 0
   private readonly context: StreamContext
@@ -93,11 +89,14 @@ export class EventStream implements HeldResponse {
   private readonly since = performance.now()
   private waitsFor: string | undefined
   private sentTag: string | undefined
-  /** The changes since `sentTag`; "unknown" asks for a snapshot. */
-  private pending: Changed | Pending | "unknown" = undefined
+  /** The changes since `sentTag`; "unknown" asks for a snapshot. The streams of a target share the objects. */
+  private pending: Array<NonNullable<Changed>> | "unknown" = "unknown"
+  private pendingNames = 0
   private readonly pieces: Array<string | Uint8Array> = []
   private release: (() => void) | undefined
+  /** Since when the client has not read all of an event. */
   private blockedSince: number | undefined
+  private isBlocked = false
   private wroteAt = performance.now()
   private isOver = false
 
@@ -113,39 +112,37 @@ export class EventStream implements HeldResponse {
     this.endsAt = this.since + context.maxAgeMillis * (0.5 + Math.random() / 2)
     this.sentTag = lastEventId
     this.waitsFor = lastVersion
-    this.pending = "unknown"
     held.response.once("close", () => this.finish("closed"))
     this.write(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`)
   }
 
   /** Notes a change. */
   readonly changed = (changed: Changed): void => {
-    const { pending } = this
-    if (pending === "unknown") {
-      // A snapshot covers every change.
-    } else if (changed === undefined) {
-      this.pending = "unknown"
-    } else if (pending === undefined) {
-      this.pending = changed.deployments.length > mostChanges ? "unknown" : changed
-    } else {
-      const merged = merge(pending, changed)
-      this.pending = merged.deployments.size + merged.namespaces.size > mostChanges ? "unknown" : merged
+    if (this.pending !== "unknown") {
+      this.pendingNames += changed === undefined ? 0 : changed.deployments.length + changed.namespaces.size
+      if (changed === undefined || this.pendingNames > mostChanges) this.pending = "unknown"
+      else this.pending.push(changed)
     }
     this.context.wake(this)
   }
 
   /** Sends what has changed, unless the client still has to read. */
   proceed(): void {
-    if (this.isOver || this.blockedSince !== undefined) return
+    if (this.isOver || this.isBlocked) return
     const view = this.context.cache.current()
-    if (this.isBehind(view)) return
+    if (!this.isBehind(view)) this.sendNews(view)
+    if (!this.isOver && performance.now() - this.wroteAt >= commentMillis) this.write(":\n\n")
+  }
+
+  private sendNews(view: ClusterView): void {
     const etag = this.held.read.tag(view)
     if (etag === undefined) return this.finish("gone")
     const { pending, sentTag } = this
-    this.pending = undefined
+    this.pending = []
+    this.pendingNames = 0
     this.sentTag = etag
     if (etag === sentTag) return
-    if (pending !== "unknown" && pending !== undefined) this.sendChange(view, etag, pending)
+    if (pending !== "unknown" && pending.length > 0) this.sendChange(view, etag, pending)
     else if (!this.sendSnapshot(view, etag)) {
       this.pending = "unknown"
       this.sentTag = sentTag
@@ -157,13 +154,12 @@ export class EventStream implements HeldResponse {
   }
 
   tick(now: number): void {
+    if (now >= this.endsAt) return this.finish("max_age")
     if (this.blockedSince !== undefined) {
       if (now - this.blockedSince > this.context.responseTimeoutMillis) this.finish("stalled")
       return
     }
-    if (now >= this.endsAt) return this.finish("max_age")
-    if (this.pending !== undefined) this.context.wake(this)
-    if (now - this.wroteAt >= commentMillis) this.write(":\n\n")
+    if (this.hasNews || now - this.wroteAt >= commentMillis) this.context.wake(this)
   }
 
   end({ reason }: End): void {
@@ -173,6 +169,10 @@ export class EventStream implements HeldResponse {
   /** Ends without a word, as when the request's fiber is interrupted. */
   cancel(): void {
     this.finish("closed")
+  }
+
+  private get hasNews(): boolean {
+    return this.pending === "unknown" || this.pending.length > 0
   }
 
   /** Whether the client has seen a newer state. Ends the stream if that lasts while the cluster is not heard. */
@@ -205,38 +205,28 @@ export class EventStream implements HeldResponse {
     return true
   }
 
-  private sendChange(view: ClusterView, etag: string, pending: NonNullable<Changed> | Pending): void {
+  private sendChange(view: ClusterView, etag: string, pending: ReadonlyArray<NonNullable<Changed>>): void {
     this.context.sent("change")
-    if (isMerged(pending)) {
-      this.write(this.changeText(view, etag, pending.namespaces, pending.deployments.values()))
-      return
-    }
     const { rendered } = this.context
-    const { _tag } = this.held.read.target
-    // The subscribers of a target get one object.
-    if (rendered.changed !== pending || rendered.view !== view || rendered.tag !== _tag) {
-      rendered.text = this.changeText(view, etag, pending.namespaces, pending.deployments)
-      rendered.changed = pending
+    const { target } = this.held.read
+    const [first] = pending
+    // The streams of a target are told of the same changes. Those that have waited since the same one send the same text.
+    if (rendered.first !== first || rendered.view !== view || rendered.tag !== target._tag) {
+      const namespaces = new Set(pending.flatMap((changed) => [...changed.namespaces]))
+      const deployments = new Map(pending.flatMap((changed) => changed.deployments.map((ref) => [keyOf(ref), ref])))
+      const items = changeItems(view, target, namespaces, deployments.values())
+      rendered.text = this.event("change", view, etag, items).join("")
+      rendered.first = first
       rendered.view = view
-      rendered.tag = _tag
+      rendered.tag = target._tag
     }
     this.write(rendered.text)
-  }
-
-  private changeText(
-    view: ClusterView,
-    etag: string,
-    namespaces: Iterable<NamespaceName>,
-    deployments: Iterable<DeploymentRef>
-  ): string {
-    const items = changeItems(view, this.held.read.target, namespaces, deployments)
-    return this.event("change", view, etag, items).join("")
   }
 
   private event(name: string, view: ClusterView, etag: string, data: Body): ReadonlyArray<string | Uint8Array> {
     const version = StateVersion.versionOf(view, this.held.read.target)
     const start = `event: ${name}\nid: ${etag}\ndata: `
-    const end = version === undefined ? "\n\n" : `\n: version ${version}\n\n`
+    const end = version === undefined ? "\n\n" : `\n${versionComment(version)}\n\n`
     return typeof data === "string" ? [start + data + end] : [start, data, end]
   }
 
@@ -248,7 +238,7 @@ export class EventStream implements HeldResponse {
         )
       }
     }
-    if (this.blockedSince === undefined) this.drain()
+    if (!this.isBlocked) this.drain()
   }
 
   private drain(): void {
@@ -257,16 +247,18 @@ export class EventStream implements HeldResponse {
     for (let piece = this.pieces.shift(); piece !== undefined; piece = this.pieces.shift()) {
       this.bytes += piece.length
       if (response.write(piece, "latin1")) continue
-      this.blockedSince = performance.now()
+      this.isBlocked = true
+      this.blockedSince ??= this.wroteAt
       response.once("drain", () => {
-        this.blockedSince = undefined
+        this.isBlocked = false
         this.drain()
       })
       return
     }
+    this.blockedSince = undefined
     this.release?.()
     this.release = undefined
-    if (this.pending !== undefined) this.context.wake(this)
+    if (this.hasNews) this.context.wake(this)
   }
 
   private finish(end: StreamEnd): void {
@@ -274,7 +266,7 @@ export class EventStream implements HeldResponse {
     this.isOver = true
     this.release?.()
     const { response } = this.held
-    if (!isCutOff(end) && this.blockedSince === undefined && this.pieces.length === 0) {
+    if (!isCutOff(end) && !this.isBlocked && this.pieces.length === 0) {
       const text = `event: end\ndata: {"reason":"${end}"}\n\n`
       this.bytes += text.length
       response.end(text, "latin1")
@@ -287,18 +279,3 @@ export class EventStream implements HeldResponse {
 }
 
 const keyOf = ({ name, namespace }: DeploymentRef): string => `${namespace}/${name}`
-
-const isMerged = (pending: NonNullable<Changed> | Pending): pending is Pending => pending.deployments instanceof Map
-
-/** Both changes. The first is not copied if it is not shared with other streams. */
-const merge = (pending: NonNullable<Changed> | Pending, changed: NonNullable<Changed>): Pending => {
-  const merged: Pending = isMerged(pending)
-    ? pending
-    : {
-        namespaces: new Set(pending.namespaces),
-        deployments: new Map(pending.deployments.map((ref) => [keyOf(ref), ref]))
-      }
-  for (const name of changed.namespaces) merged.namespaces.add(name)
-  for (const ref of changed.deployments) merged.deployments.set(keyOf(ref), ref)
-  return merged
-}

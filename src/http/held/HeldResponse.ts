@@ -12,11 +12,12 @@ export type HeldProblem = Unidentified | Unauthorized | ClusterUnavailable
  * - `shutdown`: the instance drains.
  * - `certificate`, `permission`: the client is not identified or not permitted any more; `problem` is the error that a
  *   request would get.
+ * - `unavailable`: the cluster does not answer whether the client is still permitted.
  * - `superseded`: the client sent a further request on the connection, which would have to wait for this response.
  */
 export type End =
   | { readonly reason: "shutdown" | "superseded" }
-  | { readonly reason: "certificate" | "permission"; readonly problem: HeldProblem }
+  | { readonly reason: "certificate" | "permission" | "unavailable"; readonly problem: HeldProblem }
 
 /** The request of a held response. */
 export interface HeldRequest {
@@ -34,6 +35,8 @@ export interface HeldResponse {
   verifiedAt: number
   /** When the authorizer last allowed it after a review. */
   reviewedAt: number
+  /** Since when the authorizer has not answered. */
+  unansweredSince: number | undefined
   /** Called every second. */
   readonly tick: (now: number) => void
   readonly end: (end: End) => void

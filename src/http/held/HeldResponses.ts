@@ -6,7 +6,7 @@ import { Cause, Clock, Context, Duration, Effect, Exit, FiberSet, Metric, Option
 import type { ServerResponse } from "node:http"
 import { Authorization } from "../../authorization/Authorization.ts"
 import { ClusterCache } from "../../cache/ClusterCache.ts"
-import { TooManyRequests, Unidentified } from "../../contract/Problems.ts"
+import { BadRequest, TooManyRequests, Unidentified } from "../../contract/Problems.ts"
 import { ClientIdentity } from "../../identity/Identity.ts"
 import type { ResponseBytes } from "../../limits/ResponseBytes.ts"
 import * as Metrics from "../../observability/Metrics.ts"
@@ -29,12 +29,19 @@ export interface HeldLimits {
   readonly maxStreams: number | undefined
 }
 
-/** Takes a connection out of the limits on requests while its response waits. */
-export type Hold = (response: ServerResponse, supersede: () => void) => void
+/**
+ * Takes a connection out of the limits on requests until the returned function is called. `undefined`: a further request has
+ * arrived on the connection, so the response must not wait.
+ */
+export type Hold = (response: ServerResponse, supersede: () => void) => (() => void) | undefined
 
 type Kind = HeldResponse["kind"]
 
 const plural = { wait: "waits", stream: "streams" } as const
+
+const followed = new BadRequest({
+  detail: "An event stream ends with its connection: no further request may follow on the connection."
+})
 
 const invalid = new Unidentified({ detail: "The client certificate is not valid any more." })
 
@@ -42,6 +49,9 @@ const invalid = new Unidentified({ detail: "The client certificate is not valid 
 const verifyMillis = 2000
 
 const tickMillis = 1000
+
+/** How long a response may wait for the authorizer of the cluster. */
+const unansweredMillis = 4000
 
 /** A client that is refused a place should not ask again at once. */
 const refusedSeconds = 5
@@ -92,6 +102,7 @@ const outcomes = ["changed", "unchanged", "ended"] as const
 const ends = [
   "shutdown",
   "superseded",
+  "unavailable",
   "certificate",
   "permission",
   "max_age",
@@ -129,14 +140,14 @@ export class HeldResponses extends Context.Service<
     readonly maxWaitSeconds: number
     /**
      * Waits until the tag of the read is not `etag` any more, or the time is over. Then calls `done`; without a problem, the read
-     * is to be answered.
+     * is to be answered. "followed": it is to be answered now, because a further request waits on its connection.
      */
     readonly wait: (
       held: HeldRequest,
       etag: string,
       seconds: number,
       done: (problem: HeldProblem | undefined) => void
-    ) => TooManyRequests | (() => void)
+    ) => TooManyRequests | "followed" | (() => void)
     /**
      * Sends events over a response. `begin` sends its head, once there is a place. Calls `done` with the bytes of the body
      * when the stream has ended.
@@ -146,7 +157,7 @@ export class HeldResponses extends Context.Service<
       resumption: Resumption,
       begin: () => void,
       done: (end: StreamEnd, bytes: number) => void
-    ) => TooManyRequests | (() => void)
+    ) => TooManyRequests | BadRequest | (() => void)
   }
 >()("kube-resource-api/http/held/HeldResponses") {}
 
@@ -184,13 +195,17 @@ export const make = Effect.fnUntraced(function* (
     fork(
       Effect.map(Effect.exit(authorization.check(identity, read.access)), (exit) => {
         verifying.delete(one)
+        const now = performance.now()
         if (Exit.isSuccess(exit)) {
-          one.reviewedAt = performance.now()
+          one.reviewedAt = now
+          one.unansweredSince = undefined
           pump.wake(one)
         } else if (!Cause.hasInterruptsOnly(exit.cause)) {
           const problem = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
           if (problem === undefined) one.crash()
-          else one.end({ reason: "permission", problem })
+          else if (problem.code !== "ClusterUnavailable") one.end({ reason: "permission", problem })
+          // Nothing is sent meanwhile, and the next verification asks again.
+          else if (now - (one.unansweredSince ??= now) >= unansweredMillis) one.end({ reason: "unavailable", problem })
         }
       })
     )
@@ -212,26 +227,35 @@ export const make = Effect.fnUntraced(function* (
     return false
   }
 
-  const pump = new Pump<HeldResponse>((one) => {
+  /** A defect ends only the response that it concerns. */
+  const guarded = (one: HeldResponse, act: () => void): void => {
     try {
-      if (all.has(one) && isVerified(one)) one.proceed()
+      act()
     } catch (defect) {
       one.crash()
       fork(Effect.logError("A held response ended in a defect", Cause.die(defect)))
     }
-  })
+  }
+
+  const pump = new Pump<HeldResponse>((one) =>
+    guarded(one, () => {
+      if (all.has(one) && isVerified(one)) one.proceed()
+    })
+  )
 
   const tick = Effect.sync(() => {
     const now = performance.now()
     for (const one of all) {
-      if (now - one.verifiedAt >= verifyMillis) isVerified(one)
-      one.tick(now)
+      guarded(one, () => {
+        if (now - one.verifiedAt >= verifyMillis) isVerified(one)
+        one.tick(now)
+      })
     }
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(tick, tickMillis)))
 
   const endAll = Effect.sync(() => {
-    for (const one of all) one.end({ reason: "shutdown" })
+    for (const one of all) guarded(one, () => one.end({ reason: "shutdown" }))
   })
   yield* Effect.forkScoped(Effect.andThen(lifecycle.awaitShutdown, endAll))
 
@@ -244,16 +268,16 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** Registers a response that has taken a place; the result removes it. */
-  const enter = (one: HeldResponse, changed: Subscriber): (() => void) => {
-    const { identity, read, response } = one.held
+  const enter = (one: HeldResponse, changed: Subscriber, unhold: () => void): (() => void) => {
+    const { identity, read } = one.held
     const unsubscribe = cache.subscribe(read.target, (change) => {
       count.wakes(one.kind)
       changed(change)
     })
     all.add(one)
-    hold(response, () => one.end({ reason: "superseded" }))
     return () => {
       if (!all.delete(one)) return
+      unhold()
       unsubscribe()
       pump.forget(one)
       places[one.kind].release(identity.user)
@@ -265,7 +289,7 @@ export const make = Effect.fnUntraced(function* (
     responseBytes,
     maxAgeMillis: Duration.toMillis(limits.maxStreamAge),
     responseTimeoutMillis: Duration.toMillis(limits.responseTimeout),
-    rendered: { changed: undefined, view: undefined, tag: undefined, text: "" },
+    rendered: { first: undefined, view: undefined, tag: undefined, text: "" },
     wake: (stream) => pump.wake(stream),
     sent: count.events
   }
@@ -273,29 +297,46 @@ export const make = Effect.fnUntraced(function* (
   return {
     maxWaitSeconds: Duration.toSeconds(limits.maxWait),
     wait: (held, etag, seconds, done) => {
+      const supersede = () => guarded(one, () => one.end({ reason: "superseded" }))
+      const unhold = hold(held.response, supersede)
+      if (unhold === undefined) return "followed"
       const refused = placed("wait", held.identity.user)
-      if (refused !== undefined) return refused
-      const one: Wait = new Wait(held, etag, seconds * 1000, cache, (outcome, problem) => {
+      if (refused !== undefined) {
+        unhold()
+        return refused
+      }
+      const timer = setTimeout(() => guarded(one, () => one.expire()), seconds * 1000)
+      const one: Wait = new Wait(held, etag, cache, (outcome, problem) => {
         count.waits(outcome)
         leave()
         done(problem)
       })
-      const leave = enter(one, () => pump.wake(one))
+      const remove = enter(one, () => pump.wake(one), unhold)
+      const leave = () => {
+        clearTimeout(timer)
+        remove()
+      }
       return () => {
         one.cancel()
         leave()
       }
     },
     stream: (held, resumption, begin, done) => {
+      const supersede = () => guarded(one, () => one.end({ reason: "superseded" }))
+      const unhold = hold(held.response, supersede)
+      if (unhold === undefined) return followed
       const refused = placed("stream", held.identity.user)
-      if (refused !== undefined) return refused
+      if (refused !== undefined) {
+        unhold()
+        return refused
+      }
       begin()
       const one: EventStream = new EventStream(held, resumption, streamContext, (end, bytes) => {
         count.streams(end)
         leave()
         done(end, bytes)
       })
-      const leave = enter(one, one.changed)
+      const leave = enter(one, one.changed, unhold)
       if (lifecycle.isShuttingDown()) one.end({ reason: "shutdown" })
       else one.proceed()
       return () => one.cancel()
