@@ -1,12 +1,9 @@
 import { configDefaults, defineConfig } from "vitest/config"
 
-// These run by themselves, when the others are done: one floods a service, which takes all of the machine, and the others
-// check times of failovers and heartbeats in real time.
-const alone = [
-  "test/integration/Hostile.test.ts",
-  "test/shared/Convergence.test.ts",
-  "test/shared/redis/Sentinels.test.ts"
-]
+// These run when the others are done. The first two check times of failovers and heartbeats in real time, and need little
+// of the machine. The last one floods a service, which takes all of it.
+const timed = ["test/shared/Convergence.test.ts", "test/shared/redis/Sentinels.test.ts"]
+const alone = ["test/integration/Hostile.test.ts"]
 
 export default defineConfig({
   test: {
@@ -20,13 +17,14 @@ export default defineConfig({
         test: {
           name: "tests",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, "test/deploy/**", ...alone],
+          exclude: [...configDefaults.exclude, "test/deploy/**", ...timed, ...alone],
           // Most of them wait for something most of the time, and not for the processor.
           maxWorkers: 4,
           sequence: { groupOrder: 0 }
         }
       },
-      { extends: true, test: { name: "alone", include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } } }
+      { extends: true, test: { name: "timed", include: timed, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "alone", include: alone, maxWorkers: 1, sequence: { groupOrder: 2 } } }
     ]
   }
 })
