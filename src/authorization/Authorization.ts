@@ -61,7 +61,7 @@ export const refused = (identity: Identity, access: Access): Unauthorized =>
  * `alreadyAllows` is the part of `check` that needs no I/O, at `nowMillis` since the epoch. `true` means that `check` would
  * succeed; `false` means nothing. It is a plain function, because every read calls it.
  *
- * `requiresIfMatch` tells whether an access that `check` allows is allowed only with the precondition `If-Match`.
+ * `requiresIfMatch` reports whether `check` allows an access only with the precondition `If-Match`.
  */
 export class Authorization extends Context.Service<
   Authorization,

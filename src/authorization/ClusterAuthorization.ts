@@ -206,7 +206,7 @@ const make = Effect.fnUntraced(function* (settings: ClusterAuthorizationSettings
   }
 
   return Authorization.of({
-    // RBAC knows no preconditions.
+    // RBAC cannot require a precondition.
     requiresIfMatch: () => false,
     alreadyAllows: (identity, access, nowMillis) => {
       const subject = subjects.get(identity)

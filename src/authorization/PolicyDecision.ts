@@ -93,7 +93,7 @@ interface Permission {
   readonly list: Grants
   readonly get: Grants
   readonly set: Grants
-  /** The part of `set` that needs no precondition. */
+  /** The writes that are allowed without a precondition. */
   readonly setAlways: Grants
 }
 

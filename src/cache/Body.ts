@@ -17,7 +17,7 @@ export interface ListMemo {
   body: Body | undefined
 }
 
-/** The memo of a list with this digest, not rendered yet. */
+/** A memo of a list with this digest that has not been rendered yet. */
 export const memoOf = (digest: ContentTag.Digest): ListMemo => ({
   digest,
   etag: ContentTag.ofList(digest),

@@ -16,14 +16,14 @@ const deploymentItem = (view: ClusterView, target: Target, { name, namespace }: 
   return target._tag === "Counts" ? String(body) : `{"namespace":"${namespace}","deployment":"${name}"}`
 }
 
-/** Whether the target shows namespaces: then a namespace that came or went is an item of its own. */
+/** Whether the target lists namespaces, so that a created or deleted namespace is an item of its own. */
 const showsNamespaces = (target: Target): boolean =>
   target._tag === "Namespaces" ||
   (target.namespace === "ANY" && (target._tag === "Names" || target.deployment === "ANY"))
 
 /**
- * The current state of what changed, as a JSON array: first the namespaces, then the deployments. A deleted namespace has
- * lost all its deployments.
+ * The current state of the changed resources, as a JSON array: namespaces first, then deployments. The item of a deleted
+ * namespace covers its deployments, so they have no items.
  */
 export const changeItems = (
   view: ClusterView,

@@ -1,11 +1,12 @@
 /**
- * Entity tags of lists. A tag depends on the content of a list alone, so all instances agree, after a restart and in
- * both cache modes, and whatever the layout of the blocks.
+ * Entity tags of lists. A tag depends only on the content of a list. All instances compute the same tag, after a restart,
+ * in both cache modes and for any layout of the blocks.
  *
  * The digest of a list is the sum of the SHA-256 digests of its entries, modulo 2^256 (AdHash, Bellare and Micciancio
- * 1997). A change subtracts one digest and adds another, so its cost does not depend on the length of the list. The
- * modulus is wide because a user that may create deployments chooses their names: a collision of sums would hide a
- * change from a consumer, and takes some 2^32 steps with 65,536 deployments (Wagner's generalized birthday attack).
+ * 1997). A change subtracts one digest and adds another, so its cost does not depend on the length of the list.
+ *
+ * The modulus is wide because users choose the names of deployments, and a collision of sums would hide a change from a
+ * consumer. A collision takes about 2^32 steps with 65,536 deployments (Wagner's generalized birthday attack).
  */
 import { hash } from "node:crypto"
 
@@ -14,7 +15,7 @@ export type Digest = bigint
 
 const bits = 256
 
-/** The digest of no entries. */
+/** The digest of an empty list. */
 export const nothing: Digest = 0n
 
 const digestOf = (text: string): Digest => BigInt(`0x${hash("sha256", text, "hex")}`)
@@ -38,5 +39,5 @@ export const ofList = (digest: Digest): string => `"${digest.toString(32)}"`
 
 const counts = Array.from({ length: 1024 }, (_, count) => `"${count}"`)
 
-/** The strong entity tag of a single replica count: the count. Deployments share the tags of small counts. */
+/** The strong entity tag of a single replica count: the count. The tags of small counts are shared to save memory. */
 export const ofReplicas = (replicas: number): string => counts[replicas] ?? `"${replicas}"`

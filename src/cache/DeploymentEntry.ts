@@ -8,7 +8,7 @@ export interface DeploymentEntry extends DeploymentObject {
   readonly body: string
   /** The entity tag of the body. */
   readonly etag: string
-  /** The digests for the tags of lists of names, and of lists of counts. */
+  /** The digests of this entry in lists of names and in lists of counts. */
   readonly nameDigest: ContentTag.Digest
   readonly countDigest: ContentTag.Digest
   /** Whether it comes from a write that no list or watch event has confirmed yet. */

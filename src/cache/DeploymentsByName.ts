@@ -72,7 +72,7 @@ export const body = (index: DeploymentsByName, name: string): Body | undefined =
   ))
 }
 
-/** The tag of that body; `undefined` if there is none. */
+/** The tag of that body; `undefined` if no deployment has this name. */
 export const etag = (index: DeploymentsByName, name: string): string | undefined => {
   const held = index.get(name)
   return held === undefined ? undefined : "entries" in held ? held.memo.etag : ContentTag.ofList(held.countDigest)

@@ -20,7 +20,7 @@ type Tombstones = SortedBlocks<Tombstone, undefined>
 export interface History {
   /** The newest version of any list or watch event. */
   readonly highest: ResourceVersion | undefined
-  /** The newest version of any object, deletion or accepted write. Unlike that of a list, every watch reaches it. */
+  /** The newest version of any object, deletion or accepted write. Unlike the version of a list, every watch reaches it. */
   readonly newest: ResourceVersion | undefined
   /** The version at which every absent object was absent. */
   readonly floor: ResourceVersion | undefined

@@ -70,7 +70,7 @@ const memosOf = (deployments: Deployments): Pick<NamespaceEntry, "names" | "coun
   return { names: memoOf(names), counts: memoOf(counts) }
 }
 
-/** Those namespaces that exist. */
+/** The namespaces that exist. */
 export function* existing(namespaces: Namespaces): Generator<ShownNamespace> {
   for (const namespace of namespaces) if (isShown(namespace)) yield namespace
 }

@@ -1,6 +1,6 @@
 /**
- * Reads of a view: the body of each list and count, and its entity tag. A tag is known without the body, which is rendered
- * at its first read.
+ * Reads of a view: the body of each list and count, and its entity tag. A body is rendered at its first read; its tag
+ * needs no rendering.
  */
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 import type { DeploymentObject, DeploymentRef } from "../model/ReadModel.ts"
@@ -17,7 +17,7 @@ export interface Spots {
   readonly deployment: Spot
 }
 
-/** Spots before the first lookup. */
+/** The positions before the first lookup. */
 export const anySpots = (): Spots => ({ namespace: anySpot(), deployment: anySpot() })
 
 const shown = (view: ClusterView, name: NamespaceName, spots?: Spots): ShownNamespace | undefined => {

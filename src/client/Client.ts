@@ -1,7 +1,7 @@
 /**
  * The typed client, derived from the contract that the server serves: one method for each endpoint, with checked
- * parameters, decoded bodies, and the contract's problems as errors (`Effect.catchTag("NotFound", ...)`). A read is also a
- * conditional read and a stream of states.
+ * parameters, decoded bodies, and the contract's problems as errors (`Effect.catchTag("NotFound", ...)`). Each read
+ * also has a conditional read and a stream of states.
  */
 import { Effect, type Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
@@ -62,7 +62,7 @@ export interface Client
     ReturnType<typeof Watches.make> {
   /** The reads, each with the entity tag of its body. */
   readonly tagged: ReturnType<typeof taggedReads>
-  /** The conditional reads: `Option.none()` while the body has the entity tag that the caller names. */
+  /** The conditional reads: `Option.none()` while the caller's entity tag is current. */
   readonly changed: ReturnType<typeof changedReads>
 }
 

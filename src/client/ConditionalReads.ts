@@ -13,10 +13,10 @@ export interface Tagged<Body> {
   readonly body: Body
 }
 
-/** The entity tag of the body that the caller has, and how long to wait for another one. */
+/** The entity tag of the caller's body, and the time to wait for a new body. */
 export interface Condition {
   readonly etag: EntityTag
-  /** In whole seconds, rounded up. The service has a maximum, 60 seconds by default. Without it, nothing waits. */
+  /** Rounded up to whole seconds. The service has a maximum, by default 60 seconds. Unset: the read does not wait. */
   readonly wait?: Duration.Input
 }
 
@@ -52,7 +52,7 @@ const changed = <Body, E, R>(
     response === undefined ? Option.none() : Option.some({ etag: response.headers.etag, body: response.body })
   )
 
-/** The conditional reads: none if the body has not changed. */
+/** The conditional reads: `Option.none()` if the body has not changed. */
 export const changedReads = (conditional: HttpApiClient.ForApi<typeof ConditionalReads>) => ({
   listNamespaces: (condition: Condition) => changed(conditional.listNamespaces({ headers: headersOf(condition) })),
   listDeployments: ({ params, ...condition }: InNamespace & Condition) =>

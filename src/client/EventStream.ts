@@ -3,7 +3,7 @@ import { Duration, Effect, Stream } from "effect"
 import * as Sse from "effect/encoding/Sse"
 import { versionIn } from "../contract/Events.ts"
 
-/** What a stream of events says: an event with the version of its state, a time to reconnect after, or that it is alive. */
+/** A message of an event stream: an event with the version of its state, a reconnection delay, or a sign of life. */
 export type Message =
   | {
       readonly _tag: "Event"
@@ -15,7 +15,7 @@ export type Message =
   | { readonly _tag: "Retry"; readonly after: Duration.Duration }
   | { readonly _tag: "Alive" }
 
-/** Parses lines. Effect's parser ignores comments, which hold the versions. */
+/** Parses lines. Effect's parser ignores comments, but the versions are in comments. */
 class LineParser {
   private messages: Array<Message> = []
   private version: string | undefined

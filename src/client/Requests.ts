@@ -1,4 +1,4 @@
-/** The requests of the reads: what a caller names, by the contract's parameters. */
+/** The requests of the reads, with the parameters that the contract declares. */
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
 /** Names a namespace. */

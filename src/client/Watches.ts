@@ -4,7 +4,7 @@ import * as Reads from "../contract/Reads.ts"
 import type { InNamespace, Named, OfDeployment } from "./Requests.ts"
 import { type Resumption, states } from "./StateStream.ts"
 
-/** The methods that follow the state of a read. */
+/** Makes a method for each read that streams its states. */
 export const make = (streams: HttpApiClient.ForApi<typeof Reads.Streams>) => {
   const resuming = (headers: Resumption) => ({ headers, responseMode: "response-only" }) as const
   return {

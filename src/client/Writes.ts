@@ -31,15 +31,15 @@ const setReplicaCount =
   ) =>
     client.setReplicaCount({ ...request, headers: request.headers ?? {}, query: request.query ?? {} })
 
-/** An update: the deployment, and its next count as a function of the current one. */
+/** An update: the deployment, and a function from its current count to its next count. */
 export interface UpdateReplicaCount<E = never, R = never> extends OfDeployment {
   readonly update: (current: ReplicaCount) => ReplicaCount | Effect.Effect<ReplicaCount, E, R>
 }
 
-// Others that write the same count retry at different times.
+// Jitter: clients that conflict retry at different times.
 const attempts = Schedule.exponential("50 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 9 }))
 
-/** Another has written. The caller's own errors, whatever they are, are not retried. */
+/** Another client has written. A private class, so that errors of the caller's `update` are not retried. */
 class Conflict extends Data.TaggedError("Conflict")<{ readonly problem: PreconditionFailed }> {}
 
 const isConflict = (error: unknown): error is Conflict => error instanceof Conflict
@@ -64,7 +64,7 @@ const updateReplicaCount =
             responseMode: "decoded-and-response"
           })
           .pipe(Effect.catchTag("PreconditionFailed", conflict))
-        // Another has set the same count: an increment has to start from it.
+        // Another client has set the same count, so an increment must start from it.
         return Headers.has(headers, alreadySetField) ? yield* conflict(new PreconditionFailed({ current: next })) : next
       })
       return yield* attempt.pipe(
@@ -77,9 +77,8 @@ const updateReplicaCount =
 export const make = (client: Generated) => ({
   setReplicaCount: setReplicaCount(client),
   /**
-   * Sets a function of the current count, and gives the count that was set. No write of others in between is lost, also
-   * not one of the same count: `update` is called again with their count. After ten attempts it fails with
-   * `PreconditionFailed`.
+   * Sets the count to `update(current)` and returns it. If another client writes in between, even the same count, `update`
+   * runs again with the new count, so no write is lost. Fails with `PreconditionFailed` after ten attempts.
    */
   updateReplicaCount: updateReplicaCount(client)
 })

@@ -39,7 +39,7 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
       .annotateMerge(
         describeOperation(
           "Set a replica count",
-          "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count. With `If-Match` the write is one atomic compare-and-set in the cluster: 412 with the current count if the desired count is another one, 200 if it is already the one to set, so that a retry is safe. With `dryRun=All` the cluster checks everything and changes nothing.",
+          "Sets the desired replica count of a deployment. 200 once the cluster has accepted it; a read on the same instance that starts after the response sees the new count. With `If-Match` the write is one atomic compare-and-set in the cluster. The response is 412 with the current count if the desired count is a different one, and 200 if it is already the count to set, so that a retry is safe. With `dryRun=All` the cluster checks everything and changes nothing.",
           "write"
         )
       )
@@ -49,7 +49,7 @@ export class Resources extends HttpApiGroup.make("resources", { topLevel: true }
     OpenApi.annotations({
       title: "Resources",
       description:
-        "Namespaces, deployments and replica counts. Reads are answered from the cache; `Age` tells how old it is.\n\nA read with `If-None-Match` is conditional, and with `Prefer: wait=N` it waits for a change.\n\nA read with `Accept: text/event-stream` is a stream of server-sent events. `snapshot` has the body of the read; each `change` has what changed since, as new values; the `id` of both is the entity tag. After their data comes the comment `: version <text>`. A comment follows every 15 seconds without an event. `end` has the reason for which the service ends the stream.\n\nTo resume, connect again after the time that `retry` names, with `Last-Event-ID: <id>` and `Last-Event-Version: <text>` of the last event. The stream then starts with what changed or with a new snapshot, and shows no older state, on any instance. A stream that ended with `permission` is then refused with 401, one that ended with `gone` with 410."
+        "Namespaces, deployments and replica counts. Reads are answered from the cache; `Age` is its age.\n\nA read with `If-None-Match` is conditional, and with `Prefer: wait=N` it waits for a change.\n\nA read with `Accept: text/event-stream` is a stream of server-sent events. `snapshot` has the body of the read. Each `change` has the new values of the items that changed since the previous event. The `id` of both is the entity tag. After their data comes the comment `: version <text>`. The service sends a comment after every 15 seconds without an event. `end` has the reason why the service ends the stream.\n\nTo resume, reconnect after the time in `retry`, with `Last-Event-ID: <id>` and `Last-Event-Version: <text>` of the last event. The stream then starts with the changes or with a new snapshot, and never shows an older state, on any instance. After `permission`, the next request gets 401; after `gone`, it gets 410."
     })
   )
   .middleware(Identified)

@@ -1,6 +1,6 @@
 /**
- * The items of a `change` event, and the body of a read after a change. An item holds the new state of what it names, or
- * says that it was deleted. Items apply in their order.
+ * The items of a `change` event, and the body of a read after a change. An item holds the new state of a resource, or
+ * marks it as deleted. Items apply in order.
  */
 import { Schema } from "effect"
 import type {
@@ -19,13 +19,13 @@ const deployment = DeploymentName.make("nginx")
 
 const deleted = Schema.Literal(true)
 
-/** A replica count that was set, or the end of its deployment. */
+/** A new replica count, or the deletion of its deployment. */
 export const CountChange = Schema.Union([
   Schema.Struct({ namespace: NamespaceName, deployment: DeploymentName, replica_count: ReplicaCount }),
   Schema.Struct({ namespace: NamespaceName, deployment: DeploymentName, deleted })
 ]).annotate({
   identifier: "CountChange",
-  description: "The new replica count of a deployment, or the deployment was deleted.",
+  description: "The new replica count of a deployment, or its deletion.",
   examples: [
     { namespace, deployment, replica_count: ReplicaCount.make(12) },
     { namespace, deployment, deleted: true }
@@ -51,7 +51,7 @@ export type DeploymentChange = typeof DeploymentChange.Type
 /** A namespace that was created, or deleted with all its deployments. */
 export const NamespaceChange = Schema.Struct({
   namespace: NamespaceName,
-  // An item about a deployment is none about its namespace.
+  // Excludes the items of deployments, which also have a namespace.
   deployment: Schema.optionalKey(Schema.Never),
   deleted: Schema.optionalKey(deleted)
 }).annotate({
@@ -74,7 +74,7 @@ export const AllCountChanges = Schema.Array(Schema.Union([CountChange, Namespace
 
 const isDeleted = (item: object): boolean => "deleted" in item
 
-/** `entries`, sorted by their key, with the last of the changes to each key; `undefined` deletes. */
+/** `entries` sorted by key, after the last change to each key. A change to `undefined` deletes the entry. */
 const merged = <A>(
   entries: ReadonlyArray<A>,
   keyOf: (entry: A) => string,
@@ -145,7 +145,7 @@ interface OfNamespace {
   readonly namespace: NamespaceName
 }
 
-/** The entries of all namespaces after a change: each namespace has an entry, also without deployments. */
+/** The entries of all namespaces after a change: each namespace has an entry, even without deployments. */
 const applyToAll = <Entry extends OfNamespace, Item extends OfNamespace>(
   body: ReadonlyArray<Entry>,
   items: ReadonlyArray<Item | NamespaceChange>,

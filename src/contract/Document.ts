@@ -40,7 +40,7 @@ const rateLimit = {
 const alreadySet = {
   [alreadySetField]: {
     description:
-      "`true` if the deployment had not the count of `If-Match` but already the count to set, as when a write is repeated. Nothing was written. A client that counts its writes, such as one that increments, has to try again from this count.",
+      "`true` if the deployment did not have the count of `If-Match` but already had the count to set, as after a repeated write. Nothing was written. A client that increments must try again from this count.",
     required: false,
     schema: { type: "string", enum: ["true"] }
   }
@@ -48,9 +48,11 @@ const alreadySet = {
 
 const validators = {
   Age: age,
-  ETag: text('The entity tag of the body; for a single replica count the count, such as `"12"`. Not on event streams.'),
+  ETag: text(
+    'The entity tag of the body. For a single replica count it is the count, such as `"12"`. Not on event streams.'
+  ),
   "Cache-Control": text("`private, no-cache`: a stored response is revalidated before each use."),
-  Vary: text("`accept`: the same URL is also an event stream."),
+  Vary: text("`accept`: the same URL also serves an event stream."),
   "Preference-Applied": text("`wait=N`: the response has waited up to N seconds for a change.")
 }
 
@@ -134,8 +136,8 @@ const publishedSchemas = (components: unknown): Json =>
   )
 
 /**
- * Annotates an API with the parts of its document beside the endpoints. The operations of the documents `variants` are
- * merged into its own.
+ * Annotates an API with the parts of its document other than the endpoints. Merges the operations of `variants` into the
+ * document.
  */
 export const describeApi = (
   title: string,

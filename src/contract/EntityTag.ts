@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import type { ReplicaCount } from "./Names.ts"
 
-/** An entity tag (RFC 9110): it stands for the content of a response. A proxy may make it a weak one. */
+/** An entity tag (RFC 9110), which identifies the content of a response. A proxy may make it weak. */
 export const EntityTag = Schema.String.check(
   Schema.isPattern(/^(?:W\/)?"[\x21\x23-\x7e]*"$/u, { expected: "an entity tag in quotes" })
 ).pipe(Schema.brand("EntityTag"))

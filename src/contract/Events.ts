@@ -1,8 +1,8 @@
 /**
  * The events of a stream (`Accept: text/event-stream`).
  *
- * After the last line of a `snapshot` or `change`, before its blank line, comes the comment `: version <text>`: an opaque
- * version of the state. Another comment follows every 15 seconds in which nothing happens.
+ * A `snapshot` or `change` ends with the comment `: version <text>` before its blank line. The text is an opaque version of
+ * the state. The service also sends a comment after every 15 seconds without an event.
  */
 import { Schema } from "effect"
 import { EntityTag } from "./EntityTag.ts"
@@ -11,14 +11,14 @@ import { EntityTag } from "./EntityTag.ts"
 export const EndReason = Schema.Literals(["shutdown", "permission", "certificate", "max_age", "gone"]).annotate({
   identifier: "EndReason",
   description:
-    "Why the service ends the stream: it shuts down; the caller is not permitted any more; its certificate has expired or was revoked; the stream has reached its maximum age; the resource was deleted.",
+    "Why the service ends the stream. `shutdown`: the instance shuts down. `permission`: the caller is no longer permitted. `certificate`: the certificate has expired or was revoked. `max_age`: the stream has reached its maximum age. `gone`: the resource was deleted.",
   examples: ["shutdown"]
 })
 export type EndReason = typeof EndReason.Type
 
 const end = Schema.fromJsonString(Schema.Struct({ reason: EndReason }))
 
-/** The events of a stream of `body`, in which `changes` is the data of a change. */
+/** The events of a stream of `body`. `changes` is the data of a `change` event. */
 export const eventsOf = <Body extends Schema.Top, Changes extends Schema.Top>(body: Body, changes: Changes) =>
   Schema.Union([
     Schema.Struct({ event: Schema.Literal("snapshot"), id: EntityTag, data: Schema.fromJsonString(body) }),
@@ -31,5 +31,5 @@ export const versionComment = (version: string): string => `: version ${version}
 
 const comment = /^: ?version (.+)$/u
 
-/** The version in a line of a stream; `undefined` in any other line. */
+/** The version in a line of a stream; `undefined` if the line is not a version comment. */
 export const versionIn = (line: string): string | undefined => comment.exec(line)?.[1]

@@ -1,6 +1,6 @@
 /**
- * One OpenAPI operation for the endpoints that share a path and a method: OpenAPI has a single operation for them, with the
- * parameters and the responses of all.
+ * Merges the endpoints that share a path and a method into one operation, because OpenAPI allows only one. It has the
+ * parameters and the responses of all of them.
  */
 import { Predicate } from "effect"
 
@@ -10,7 +10,7 @@ const membersOf = (value: unknown): Json => (Predicate.isObject(value) ? Object.
 
 const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
-/** The members of both, those that both have merged by `merge`. */
+/** The members of `a` and `b`. `merge` combines the members that both have. */
 const both = (a: unknown, b: unknown, merge: (a: unknown, b: unknown) => unknown): Json => {
   const all: Record<string, unknown> = { ...membersOf(a) }
   for (const [name, value] of Object.entries(membersOf(b))) all[name] = name in all ? merge(all[name], value) : value
@@ -47,8 +47,8 @@ export const merged = (document: Json, variant: Json): Json => ({
 const isText = (schema: unknown): boolean => "contentMediaType" in membersOf(schema)
 
 /**
- * The document with the schemas of JSON texts in place of the references to them: Effect names the schema of the text, and
- * the schema of what it holds, after the same class.
+ * Replaces references to schemas of JSON texts with the schemas themselves. Effect gives the schema of the text and the
+ * schema of its content the name of the same class.
  */
 export const withInlineTexts = (document: Json): Json => {
   const schemas = membersOf(membersOf(document["components"])["schemas"])
@@ -62,7 +62,7 @@ export const withInlineTexts = (document: Json): Json => {
       text ??
       Object.fromEntries(
         Object.entries(value)
-          // Streams fail with problems before they start, and end with an event: Effect's own failure event is not used.
+          // Effect's failure event is not used: streams fail before they start, and end with an event of their own.
           .filter(([name]) => name !== "x-effect-stream")
           .map(([name, member]) => [name, inline(member)])
       )

@@ -1,4 +1,4 @@
-/** The parts of a write request beside its path: the precondition `If-Match` and the query. */
+/** The parts of a write request other than its path: the precondition `If-Match` and the query. */
 import { Schema, SchemaTransformation } from "effect"
 import { maxReplicaCount, ReplicaCount } from "./Names.ts"
 
@@ -11,7 +11,7 @@ export const PreconditionText = Schema.String.check(
   Schema.isPattern(/^(?:\*|"(?:0|[1-9][0-9]{0,9})")$/u, {
     expected: `one entity tag that is a decimal integer 0..${maxReplicaCount}, such as "12", or *`,
     description:
-      'The write is carried out only if the desired count is this one at that moment: the entity tag of the count, such as `"12"`. `*` means any count. A weak tag and a list of tags are refused.',
+      'The entity tag of the expected count, such as `"12"`. The write is carried out only if the deployment has this desired count at that moment. `*` means any count. A weak tag and a list of tags are refused.',
     examples: ['"12"', "*"]
   })
 ).pipe(
@@ -28,8 +28,8 @@ export const PreconditionText = Schema.String.check(
 export const preconditionText = Schema.encodeSync(PreconditionText)
 
 /**
- * The response field of a conditional write that found another count than the expected one, and that was the count to
- * set: nothing was written. It tells a repeated write from the first.
+ * The response field of a conditional write that wrote nothing, because the deployment already had the count to set instead
+ * of the expected count. It distinguishes a repeated write from the first.
  */
 export const alreadySetField = "X-Already-Set"
 

@@ -69,7 +69,7 @@ export class NotFound extends HttpApiError.Problem<NotFound>()(
   about("NotFound", "The namespace or deployment does not exist, or not any more.")
 ) {}
 
-/** The desired count is not the one that `If-Match` names. */
+/** The desired count does not match `If-Match`. */
 export class PreconditionFailed extends HttpApiError.Problem<PreconditionFailed>()(
   "PreconditionFailed",
   declare("PreconditionFailed", 412, "Precondition Failed"),
@@ -77,7 +77,7 @@ export class PreconditionFailed extends HttpApiError.Problem<PreconditionFailed>
     ...coded("PreconditionFailed"),
     current: ReplicaCount.annotate({ description: "The desired count, read from the cluster after the write failed." })
   },
-  about("PreconditionFailed", "The desired count is not the one that If-Match names. Nothing was set.")
+  about("PreconditionFailed", "The desired count does not match If-Match. Nothing was set.")
 ) {}
 
 /** The request target is longer than the limit. */

@@ -1,7 +1,7 @@
 /**
- * The reads. Each is declared once, and is three endpoints of the same path: the plain read, the conditional read and the
- * stream of events. The server routes the plain one and selects by the header fields; the OpenAPI document describes the
- * three as one operation; the typed client has a method for each.
+ * The reads. Each is declared once and has three endpoints with the same path: the plain read, the conditional read and the
+ * event stream. The server routes the plain read and then selects by the header fields. The OpenAPI document describes all
+ * three as one operation. The typed client has a method for each.
  */
 import { Schema } from "effect"
 import type { HttpRouter } from "effect/http"
@@ -41,7 +41,7 @@ export const deployment = DeploymentName.annotate({
   examples: [DeploymentName.make("nginx")]
 })
 
-// `ANY` has routes of its own. The error of a misspelled `ANY` mentions it.
+// `ANY` has its own routes. Here it is only part of the error message, for a misspelled `ANY`.
 /** A namespace in the path of a read. */
 export const namespaceOfRead = namespace.annotate({ expected: `${namespaceText} or ANY` })
 /** A deployment in the path of a read. */
@@ -59,14 +59,15 @@ const tag = EntityTag.make('"12"')
 const conditions = {
   "if-none-match": Schema.optionalKey(
     Schema.String.annotate({
-      description: "Entity tags, or `*`. If one is the current tag, the response is a 304, or waits for a change.",
+      description:
+        "Entity tags, or `*`. If one of them is current, the response is 304, or the read waits for a change.",
       examples: [tag]
     })
   ),
   prefer: Schema.optionalKey(
     Schema.String.annotate({
       description:
-        "`wait=N` (RFC 7240): where `If-None-Match` matches, wait up to N seconds for a change. The service has a maximum, 60 seconds by default.",
+        "`wait=N` (RFC 7240): if `If-None-Match` matches, wait up to N seconds for a change. The service has a maximum, by default 60 seconds.",
       examples: ["wait=30"]
     })
   )
@@ -81,17 +82,18 @@ const resumption = {
   ),
   "last-event-version": Schema.optionalKey(
     Schema.String.annotate({
-      description: "The text of the last `: version` comment. The stream then shows no older state, on any instance.",
+      description:
+        "The text of the last `: version` comment. The stream then never shows an older state, on any instance.",
       examples: ["4711.4700"]
     })
   )
 }
 
 const notModified = HttpApiSchema.Empty(304).annotate({
-  description: "The entity tag matches `If-None-Match`, also after the wait."
+  description: "The entity tag matches `If-None-Match`, even after the wait."
 })
 
-/** Makes the three endpoints of a read. `apply` is the body after a change. */
+/** Makes the three endpoints of a read. `apply` returns the body after a change. */
 const read = <
   const Name extends string,
   const Watch extends string,
@@ -166,7 +168,7 @@ export const allDeployments = read({
   changes: Changes.AllDeploymentChanges,
   apply: Changes.applyToAllDeployments,
   summary: "List all deployments",
-  description: "One list for each namespace, also for a namespace without deployments."
+  description: "One list for each namespace, even without deployments."
 })
 
 /** The replica count of one deployment. */
@@ -235,7 +237,7 @@ export class ConditionalReads extends HttpApi.make("conditional-reads").add(
     .middleware(Identified)
 ) {}
 
-/** The streams of events. */
+/** The event streams. */
 export class Streams extends HttpApi.make("streams").add(
   HttpApiGroup.make("streams", { topLevel: true })
     .add(

@@ -2,7 +2,7 @@
  * The contract, as a client can check it on any instance and any cluster. The order matters: the check of rate limits is
  * last, because the client is refused after it.
  *
- * One file: a row for each row of the contract. `ReadChecks.ts` has conditional reads, waits and event streams,
+ * This file has a row for each row of the contract. `ReadChecks.ts` has conditional reads, waits and event streams,
  * `WriteChecks.ts` conditional writes and dry runs.
  */
 import { Effect, Schema } from "effect"

@@ -8,9 +8,9 @@ import { NoAnswer, noAnswer } from "./NoAnswer.ts"
 export interface OpenStream {
   readonly status: number
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
-  /** The next event. Fails if there is none within the time of patience, or if the stream has ended. */
+  /** The next event. Fails if none arrives in time, or if the stream has ended. */
   readonly next: Effect.Effect<Sse.Event, NoAnswer>
-  /** Ends the client's side of the connection, and waits until the service has closed its own. */
+  /** Ends the client's side of the connection, and waits until the service has closed its side. */
   readonly close: Effect.Effect<void, NoAnswer>
 }
 

@@ -1,4 +1,4 @@
-/** The requests of the suite, and what their responses must be. */
+/** The requests of the suite, and the checks of their responses. */
 import { Effect, Schema } from "effect"
 import { type Check, expect, expectSame, LeftOut } from "./Check.ts"
 import type { ScratchCluster } from "./ScratchCluster.ts"
@@ -17,7 +17,7 @@ export interface Scratch {
   readonly patienceMillis: number
 }
 
-/** What the checks need. */
+/** The parameters of the checks. */
 export type Services = ServiceUnderTest | ScratchCluster
 export type Checks = ReadonlyArray<Check<Services>>
 
@@ -53,7 +53,7 @@ const textOf = ({ body, status }: Answer) => `${status} ${body.slice(0, 500)}`
 export const expectStatus = (answer: Answer, status: number) =>
   expect(answer.status === status, `expected ${status}, got ${textOf(answer)}`)
 
-/** Checks that a response is the problem of this status and code, and does not reveal internals of the service. */
+/** Checks that a response is the problem with this status and code, and does not reveal internals of the service. */
 export const expectProblem = Effect.fnUntraced(function* (answer: Answer, status: number, code: string) {
   yield* expectStatus(answer, status)
   yield* expectSame("Content-Type", answer.headers["content-type"], "application/problem+json")

@@ -8,7 +8,7 @@ import { demoSeed } from "./Seed.ts"
 import { loadSeed } from "./SeedFile.ts"
 
 /**
- * The demo cluster in this process, with the content of the file `seed`, or with that of the demo. The service connects
+ * The demo cluster in this process, with the content of the file `seed` or the demo's own content. The service connects
  * to its socket as to any other cluster, with a random token.
  */
 export const layer = (

@@ -113,7 +113,7 @@ export interface Faults {
   /** Denies the verb on the resource (such as `deployments`, `deployments/scale`) with 403 until `allowAll`. */
   readonly denyVerb: (resource: string, verb: RequestVerb) => Effect.Effect<void>
   /**
-   * Makes an admission webhook deny every write of a scale that is valid otherwise, also in a dry run; undefined ends it.
+   * Makes an admission webhook deny every otherwise valid write of a scale, including dry runs. `undefined` ends it.
    */
   readonly denyScales: (denial: AdmissionDenial | undefined) => Effect.Effect<void>
   /** Undoes every `denyVerb`. */

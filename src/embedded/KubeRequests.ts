@@ -183,7 +183,7 @@ const writeScale = Effect.fnUntraced(function* (
   const dryRun = yield* isDryRun(query, verb)
   const body = yield* readBody(request)
   const merged = type === jsonPatchType ? undefined : yield* decodeScaleWrite(name, body)
-  // Until the object has not changed since it was read, as in kube-apiserver: so a patch is atomic.
+  // Retries until the object has not changed since it was read, as kube-apiserver does, so that a patch is atomic.
   for (;;) {
     const existing = store.getDeployment(namespace, name)
     if (existing === undefined) return yield* notFound("deployments", "apps", name)

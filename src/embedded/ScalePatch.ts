@@ -25,12 +25,12 @@ type Operation = typeof Operation.Type
 const decodePatch = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Operation)))
 const decodeDocument = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Json))
 
-/** The Status of a patch that cannot be applied, whatever the reason: kube-apiserver does not pass it on. */
+/** The Status of a patch that cannot be applied. As in kube-apiserver, it does not name the reason. */
 const inapplicable = statusOf(422, "the server rejected our request due to an error in our request", {})
 
 const isObject = Schema.is(Schema.Record(Schema.String, Schema.Json))
 
-/** The value at a pointer; undefined if the member is absent. Fails if there is no object that could have it. */
+/** The value at a pointer; undefined if the member is absent. Fails if its parent is not an object. */
 const valueAt = (document: Schema.Json, pointer: string): Result.Result<Schema.Json | undefined, void> => {
   if (pointer === "") return Result.succeed(document)
   if (!pointer.startsWith("/")) return Result.failVoid

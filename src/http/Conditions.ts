@@ -9,7 +9,7 @@ const emptyElement = /[ \t]*,/y
  * requires, empty elements of the list are ignored.
  */
 export const matchesNone = (value: string, etag: string): boolean | undefined => {
-  // The value that most clients send.
+  // Fast path: most clients send exactly one tag.
   if (value === etag) return true
   if (value.trim() === "*") return true
   let matched = false
@@ -76,7 +76,7 @@ const fieldOf = (value: string | ReadonlyArray<string> | undefined): string | un
   typeof value === "string" ? value : undefined
 
 /**
- * What a client that reconnects to an event stream has seen: the id of its last event, and the version in the comment after it.
+ * The last state that a reconnecting client has seen: the id of its last event, and the version in the comment after it.
  */
 export const resumption = (headers: IncomingHttpHeaders) => ({
   lastEventId: fieldOf(headers["last-event-id"]),

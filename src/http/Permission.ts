@@ -19,7 +19,7 @@ export const require = (
     return identity
   })
 
-/** Like `require`. Fails with `PreconditionRequired` if the caller is permitted the write only with a precondition. */
+/** Like `require`, but fails with `PreconditionRequired` if the write is permitted only with a precondition. */
 export const requireSet = (
   authorization: Authorization["Service"],
   access: SetAccess,

@@ -1,6 +1,6 @@
-/** The header fields of the responses to reads, beside the request id. */
+/** The header fields of the responses to reads, other than the request id. */
 
-/** The fields of a 200 and of a 304. The consumer revalidates at each use, and no shared cache keeps the response. */
+/** The fields of a 200 and of a 304. Consumers revalidate before each use, and shared caches do not store the response. */
 export const readHeaders = (etag: string, age: number) => ({
   age: String(age),
   "cache-control": "private, no-cache",
@@ -8,7 +8,7 @@ export const readHeaders = (etag: string, age: number) => ({
   vary: "accept"
 })
 
-/** The fields of an event stream. The last one is for nginx, which would buffer it. */
+/** The fields of an event stream. `X-Accel-Buffering` stops nginx from buffering it. */
 export const streamHeaders = (age: number) => ({
   age: String(age),
   "cache-control": "private, no-cache",

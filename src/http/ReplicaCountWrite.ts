@@ -19,7 +19,7 @@ const cancelled = { outcome: "refused", code: "Cancelled" } as const
 
 /** Writes refused with 412. */
 const preconditionsFailed = Metric.counter("preconditions_failed_total", {
-  description: "Writes refused with 412: the desired count was not the one of If-Match.",
+  description: "Writes refused with 412 because the desired count did not match If-Match.",
   incremental: true
 })
 

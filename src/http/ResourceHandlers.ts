@@ -97,7 +97,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
           resume(Effect.fail(cancel))
           return undefined
         })
-        // The stream has been sent already. This is for log and metrics.
+        // The stream has already been sent. This response is only for the log and the metrics.
         return HttpServerResponse.raw(undefined, { headers, contentLength: bytes })
       })
 
@@ -106,7 +106,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
         const { headers, method } = request
         const isStream = method === "GET" && acceptsStream(headers)
         const ifNoneMatch = isStream ? undefined : headers["if-none-match"]
-        // Malformed tags are an error whatever the state of the resource.
+        // Malformed tags are an error in any state of the resource.
         if (ifNoneMatch !== undefined && matchesNone(ifNoneMatch, "") === undefined) return yield* badTags
         const identity = yield* Permission.require(authorization, read.access)
         if (!cache.isSynced()) return yield* notSynced

@@ -1,4 +1,4 @@
-/** The conditions of a write as the request holds them, also where they are malformed: for the audit log. */
+/** The conditions of a write exactly as sent, even if malformed, for the audit log. */
 import { dryRunParameter, dryRunValue } from "../contract/Preconditions.ts"
 
 /** `If-Match` and whether the request is a dry run. */

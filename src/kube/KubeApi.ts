@@ -107,7 +107,7 @@ const scalePath = ({ name, namespace }: DeploymentRef): string =>
 
 const replicasPath = "/spec/replicas"
 
-/** The JSON Patch of a Scale. A count of 0 is absent from it: the test for it is null, and only `add` sets another. */
+/** The JSON Patch of a Scale. The API server omits a count of 0, so the test for 0 is null, and `add` replaces it. */
 const compareAndSet = (ifCount: ReplicaCount, replicas: ReplicaCount) => [
   { op: "test", path: replicasPath, value: ifCount === 0 ? null : ifCount },
   { op: "add", path: replicasPath, value: replicas }
@@ -291,7 +291,7 @@ export class KubeApi extends Context.Service<
     readonly getNamespaceUid: (name: NamespaceName) => Effect.Effect<Option.Option<string>, KubeError>
     /**
      * Sets a deployment's replica count through its `scale` subresource. Succeeds with the accepted state. With `ifCount`
-     * it is one atomic compare-and-set, which fails with 422 if the deployment has another count.
+     * the write is one atomic compare-and-set, which fails with 422 if the deployment has a different count.
      */
     readonly scale: (
       ref: DeploymentRef,

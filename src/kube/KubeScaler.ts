@@ -62,7 +62,7 @@ const failed = (ref: DeploymentRef, ifCount: ReplicaCount, current: ReplicaCount
     current
   })
 
-/** How often a conditional write is tried while the cluster refuses it although the count is the expected one. */
+/** The maximum number of attempts at a conditional write that the cluster refuses although the count matches. */
 const attempts = 2
 
 const make = (api: KubeApi["Service"]) => {
@@ -88,9 +88,9 @@ const make = (api: KubeApi["Service"]) => {
       )
 
   /**
-   * The cluster refuses a count with 422 if the test of the patch fails, but also if admission denies it. The count
-   * tells: the expected one has passed the test. It may have changed and changed back, though, so the write is tried
-   * again before the refusal is passed on.
+   * The cluster responds 422 both if the test of the patch fails and if admission denies the write. A read of the count
+   * distinguishes them: if it is the expected count, admission denied the write. Because the count may have changed and
+   * changed back in the meantime, the write is tried again before the error is returned.
    */
   const compareAndSet = (
     ref: DeploymentRef,

@@ -6,7 +6,7 @@ export type Full = "total" | "address" | "user"
 /**
  * Connections by usefulness. Each queue is ordered by the last progress. `silent`: without a complete ClientHello.
  * `handshakes`: the handshake goes on. `strangers`: of unidentified clients. `…Answered`: with a request in progress.
- * `identifiedHeld`: with a response that waits for changes. Those have limits of their own and are not evicted.
+ * `identifiedHeld`: with a response that waits for changes. These have their own limits and are not evicted.
  */
 interface Standing<S> {
   readonly silent: AgeQueue.AgeQueue<Connection<S>>

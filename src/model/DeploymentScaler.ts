@@ -7,7 +7,7 @@ import type { ReplicaCount } from "../contract/Names.ts"
 export interface ScaleOptions {
   /** The desired count that the deployment must have; undefined: any. */
   readonly ifCount: ReplicaCount | undefined
-  /** Whether the cluster only checks the write. The result is the deployment as it would be. */
+  /** Whether the cluster only checks the write. The result is the deployment as after the write. */
   readonly dryRun: boolean
 }
 
@@ -15,8 +15,8 @@ export interface ScaleOptions {
 export const unconditional: ScaleOptions = { ifCount: undefined, dryRun: false }
 
 /**
- * The deployment after a write. `alreadySet`: it has not `ifCount` but the count to set, as after an earlier attempt of
- * the same write; nothing was written.
+ * The deployment after a write. `alreadySet`: the deployment did not have `ifCount` but already had the count to set, as
+ * after an earlier attempt of the same write. Nothing was written.
  */
 export interface ScaleOutcome extends ScaledDeployment {
   readonly alreadySet?: true

@@ -14,7 +14,7 @@ import type { Code } from "../contract/Problems.ts"
  *   `undefined` if the request was incomplete.
  * - `requestBytes`: size of target and header block. `responseBytes`: size of the body.
  * - `traceId`: trace of a traced request.
- * - `held`: set if the response waited for changes. Its duration says nothing about the service.
+ * - `held`: set if the response waited for changes, so that its duration does not measure the service.
  */
 export interface CompletedRequest {
   readonly id: string

@@ -1,16 +1,17 @@
 /**
- * Ends a connection only with the response to its last request.
+ * Sends `Connection: close` only in the response to the last request of a connection.
  *
  * Node ends the connection after a response with `Connection: close`, even if requests behind it are being carried out
- * (resOnFinish in lib/_http_server.js, Node 26). Their responses are lost. So a response that has successors does not send
- * `Connection: close`, and a request after one that does is not carried out: Connections tests `shouldKeepAlive`.
+ * (resOnFinish in lib/_http_server.js, Node 26), so their responses are lost. A response therefore omits
+ * `Connection: close` if later requests are being carried out. A request after a response with `Connection: close` is not
+ * carried out: `Connections` tests `shouldKeepAlive`.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from "node:http"
 import { SlicedResponse } from "./SlicedResponse.ts"
 
 type Fields = OutgoingHttpHeaders | Array<OutgoingHttpHeader>
 
-/** A response that knows its successor on the connection. */
+/** A response that omits `Connection: close` if a later request on its connection is being carried out. */
 export class OrderedResponse<R extends IncomingMessage> extends SlicedResponse<R> {
   /** Whether a later request of the connection is being carried out. */
   isFollowed = false

@@ -13,7 +13,7 @@ export const cluster = {
   embeddedSeed: optional(
     "EMBEDDED_SEED",
     Kind.yamlFile,
-    "Initial content of the embedded cluster (docs/testing.md). Read at the start only. Unset: that of the demo."
+    "Initial content of the embedded cluster (docs/testing.md). Read only at startup. Unset: the demo's content."
   ),
   kubeconfig: optional("KUBECONFIG", Kind.text, "Kubeconfig file. Unset: ~/.kube/config."),
   kubeContext: optional("KUBE_CONTEXT", Kind.text, "Kubeconfig context. Unset: the current one."),

@@ -77,7 +77,7 @@ export const limits = {
     "MAX_STREAM_AGE",
     Kind.timeout,
     "60m",
-    "Maximum age of an event stream. Each ends at random in the second half of it; its client reconnects."
+    "Maximum age of an event stream. Each ends at a random time in the second half; its client reconnects."
   ),
   maxClusterWrites: withDefault(
     "MAX_CLUSTER_WRITES",

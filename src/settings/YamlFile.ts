@@ -1,17 +1,17 @@
-/** YAML and JSON files that a schema describes. Each problem names line and column. */
+/** YAML and JSON files with a schema. Each problem names line and column. */
 import { Data, Effect, FileSystem, Path, Result, Schema, SchemaAST, type SchemaIssue } from "effect"
 import { closestMatch } from "leven"
 import type { Setting } from "./Setting.ts"
 import type { SettingError } from "./SettingError.ts"
 import { type Flaw, parseYaml, type YamlText } from "./YamlText.ts"
 
-/** How many problems of a file are reported. */
+/** The maximum number of problems reported for a file. */
 export const maxProblems = 20
 
-/** How many problems the error at the start lists. */
+/** The maximum number of problems that the startup error lists. */
 const listed = 3
 
-/** A file that cannot be used: the first problems, in the order of the file, and the number of further ones. */
+/** An invalid file: its first problems in file order, and the number of further problems. */
 export class YamlFileError extends Data.TaggedError("YamlFileError")<{
   readonly problems: ReadonlyArray<string>
   readonly more: number
@@ -21,7 +21,7 @@ export class YamlFileError extends Data.TaggedError("YamlFileError")<{
   }
 }
 
-/** The error of a program that cannot start with the file that `setting` names. */
+/** The startup error for an invalid file that `setting` names. */
 export const cannotStart =
   (setting: Setting<unknown>, file: string, fix: string) =>
   ({ more, problems }: YamlFileError): SettingError => {
@@ -31,13 +31,13 @@ export const cannotStart =
 
 const whole = (problem: string) => new YamlFileError({ problems: [problem], more: 0 })
 
-/** Quotes a value in one short line. */
+/** Quotes a value on one short line. */
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 60 ? `${text.slice(0, 60)}...` : text
 }
 
-/** A key of a path. One that would break the line, or that is longer than any Kubernetes name, is quoted. */
+/** A key of a path. It is quoted if it contains a line break or is longer than any Kubernetes name. */
 const shownKey = (key: string): string => (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(key) || key.length > 253 ? shown(key) : key)
 
 const written = (path: ReadonlyArray<PropertyKey>): string =>
@@ -106,7 +106,7 @@ const problemsOf = (
     case "InvalidValue":
       return here(typeof issue.annotations?.message === "string" ? issue.annotations.message : "this is not valid")
     case "AnyOf":
-      // A member of the union that takes values of this type has found the problems inside.
+      // The member of the union that accepts this type has already reported the problems inside the value.
       return issue.issues.length > 0
         ? issue.issues.flatMap((one) => problemsOf(yaml, one, path))
         : here(wrongType(issue.ast, issue.input))

@@ -1,4 +1,4 @@
-/** The state of the in-memory cluster: its edits, the bodies of the reads, and what differs between two states. */
+/** The state of the in-memory cluster: its edits, the bodies of the reads, and the changes between two states. */
 import type { CountChange, DeploymentChange, NamespaceChange } from "../../contract/Changes.ts"
 import { EntityTag, ofCount } from "../../contract/EntityTag.ts"
 import type { DeploymentName, NamespaceName, ReplicaCount } from "../../contract/Names.ts"
@@ -10,15 +10,15 @@ export type Namespaces = ReadonlyMap<NamespaceName, Deployments>
 
 const none: Deployments = new Map()
 
-/** With the namespace, if it is not there yet. */
+/** Adds the namespace if it does not exist. */
 export const withNamespace = (state: Namespaces, namespace: NamespaceName): Namespaces =>
   state.has(namespace) ? state : new Map([...state, [namespace, none]])
 
-/** Without the namespace and its deployments. */
+/** Removes the namespace and its deployments. */
 export const withoutNamespace = (state: Namespaces, namespace: NamespaceName): Namespaces =>
   new Map([...state].filter(([name]) => name !== namespace))
 
-/** With the deployment, and its namespace. */
+/** Sets the deployment, and adds its namespace if it does not exist. */
 export const withCount = (
   state: Namespaces,
   namespace: NamespaceName,
@@ -26,7 +26,7 @@ export const withCount = (
   count: ReplicaCount
 ): Namespaces => new Map([...state, [namespace, new Map([...(state.get(namespace) ?? none), [deployment, count]])]])
 
-/** Without the deployment. */
+/** Removes the deployment. */
 export const withoutDeployment = (
   state: Namespaces,
   namespace: NamespaceName,
@@ -38,7 +38,7 @@ export const withoutDeployment = (
     : new Map([...state, [namespace, new Map([...held].filter(([name]) => name !== deployment))]])
 }
 
-/** The part of the cluster that a read shows. No namespace, or no deployment, stands for all. */
+/** The part of the cluster that a read shows. Without a namespace or deployment, it covers all of them. */
 export type Target =
   | { readonly _tag: "Namespaces" }
   | { readonly _tag: "Names"; readonly namespace?: NamespaceName }
@@ -68,7 +68,7 @@ const ofOne = <A>(state: Namespaces, namespace: NamespaceName, body: (of: Namesp
   return held && body(namespace, held)
 }
 
-/** The body of a read; `undefined` if there is no such resource. */
+/** The body of a read; `undefined` if the resource does not exist. */
 export const bodyOf = (state: Namespaces, target: Target): unknown => {
   switch (target._tag) {
     case "Namespaces":
@@ -93,7 +93,7 @@ const countsBodyOf = (state: Namespaces, namespace?: NamespaceName, deployment?:
   return replica_count === undefined ? undefined : { namespace, deployment, replica_count }
 }
 
-/** The entity tag of a read. That of a list is its body: equal tags stand for equal bodies, and others for others. */
+/** The entity tag of a read. The tag of a list is derived from its body: tags are equal only if the bodies are. */
 export const tagOf = (state: Namespaces, target: Target): EntityTag | undefined => {
   if (target._tag === "Counts" && target.namespace !== undefined && target.deployment !== undefined) {
     const count = state.get(target.namespace)?.get(target.deployment)
@@ -145,7 +145,7 @@ const deploymentItems = (before: Deployments, after: Deployments, namespace: Nam
     .map((name) => deploymentItem(namespace, name, after.get(name), target._tag))
 }
 
-/** The items of the change from one state to another, as the stream of a target has them. */
+/** The items that the stream of a target sends for a change from one state to another. */
 export const itemsOf = (before: Namespaces, after: Namespaces, target: Target): ReadonlyArray<Item> => {
   const only = target._tag === "Namespaces" ? undefined : target.namespace
   const showsNamespaces = only === undefined && !(target._tag === "Counts" && target.deployment !== undefined)

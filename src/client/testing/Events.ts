@@ -1,4 +1,4 @@
-/** The events of a stream of the in-memory cluster. */
+/** The event streams of the in-memory cluster. */
 import { Effect, Schedule, Stream, SubscriptionRef } from "effect"
 import type { HttpClientError } from "effect/http"
 import { type EndReason, versionComment } from "../../contract/Events.ts"
@@ -9,7 +9,7 @@ export interface Moment {
   readonly namespaces: Namespaces
   /** Grows with each change. */
   readonly version: number
-  /** How often the test has ended all open streams, and how it did so the last time. */
+  /** The number of times that the test has ended all open streams, and the reason of the last time. */
   readonly endings: number
   readonly ending: EndReason | "connection lost"
 }
@@ -19,7 +19,7 @@ const event = (name: string, id: string, data: unknown, version: number): string
 
 const end = (reason: EndReason): string => `event: end\ndata: ${JSON.stringify({ reason })}\n\n`
 
-/** What a stream has sent: the tag, and the state if it is of this stream. */
+/** The last tag that the client has, and the last state that this stream has sent. */
 interface Sent {
   readonly etag: string | undefined
   readonly namespaces: Namespaces | undefined
@@ -27,7 +27,7 @@ interface Sent {
 
 type Output = { readonly text: string } | "ended" | "lost"
 
-/** What a stream sends of a moment, after what it has sent. */
+/** The output of a stream for a moment, and its state afterwards. */
 const outputOf = (target: Target, sent: Sent, endings: number, now: Moment): readonly [Sent, ReadonlyArray<Output>] => {
   if (now.endings > endings) {
     return [sent, now.ending === "connection lost" ? ["lost"] : [{ text: end(now.ending) }, "ended"]]
@@ -46,7 +46,7 @@ const outputOf = (target: Target, sent: Sent, endings: number, now: Moment): rea
 
 const comments = Stream.fromSchedule(Schedule.spaced("15 seconds")).pipe(Stream.map(() => ": still there\n\n"))
 
-/** The text of a stream. `lastEventId` is the tag that the client has; `lost` the error of a lost connection. */
+/** The text of a stream. `lastEventId` is the client's last tag; `lost` is the error of a lost connection. */
 export const stream = (
   cluster: SubscriptionRef.SubscriptionRef<Moment>,
   target: Target,

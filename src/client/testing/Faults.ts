@@ -1,15 +1,15 @@
-/** Faults that a test orders: each applies to the next requests, of all endpoints or of one. */
+/** Faults that a test injects: each applies to the next requests of all endpoints or of one. */
 import { type Duration, Effect, Ref } from "effect"
 import type { Problem } from "../../contract/Problems.ts"
 import type { EndpointName } from "./Routes.ts"
 
-/** Which requests a fault applies to: by default the next one, whatever its endpoint. */
+/** The requests that a fault applies to: by default the next request of any endpoint. */
 export interface FaultOptions {
   readonly times?: number
   readonly endpoint?: EndpointName
 }
 
-/** What happens to a request. */
+/** The effect of a fault on a request. */
 export type Fault =
   | { readonly _tag: "Delayed"; readonly duration: Duration.Input }
   | { readonly _tag: "Refused"; readonly problem: Problem }
@@ -21,11 +21,11 @@ interface Ordered {
   readonly left: number
 }
 
-/** The faults that are ordered and have not happened yet. */
+/** The pending faults. */
 export const make = Effect.map(Ref.make<ReadonlyArray<Ordered>>([]), (ordered) => ({
   order: (fault: Fault, { endpoint, times = 1 }: FaultOptions = {}): Effect.Effect<void> =>
     Ref.update(ordered, (all) => [...all, { fault, endpoint, left: times }]),
-  /** The faults of a request: all delays that apply to it, up to the first other fault. */
+  /** Takes the faults of a request: the delays that apply to it, up to and including the first other fault. */
   take: (endpoint: EndpointName | undefined): Effect.Effect<ReadonlyArray<Fault>> =>
     Ref.modify(ordered, (all) => {
       const taken: Array<Fault> = []

@@ -1,6 +1,6 @@
 /**
- * Responses without a socket. A body of events is a stream of Effect's own: through a Web `ReadableStream` it would pass
- * promises, which a `TestClock` does not wait for.
+ * Responses without a socket. The body of an event stream is an Effect `Stream`. A Web `ReadableStream` would use promises,
+ * which a `TestClock` does not wait for.
  */
 import { Effect, Inspectable, Option, Stream } from "effect"
 import {
@@ -72,12 +72,12 @@ export const make = (
 ): HttpClientResponse.HttpClientResponse => {
   const { body, headers, status } = content
   if (typeof body !== "string") return new StreamedResponse(request, content, body)
-  // The Response of the Web allows no body at all with these.
+  // The Web `Response` allows no body with these statuses.
   const isEmpty = status === 304 || request.method === "HEAD"
   return HttpClientResponse.fromWeb(request, new Response(isEmpty ? null : body, { status, headers: { ...headers } }))
 }
 
-/** The error of a connection that is lost. */
+/** The error of a lost connection. */
 export const connectionLost = (request: HttpClientRequest.HttpClientRequest): HttpClientError.HttpClientError =>
   new HttpClientError.HttpClientError({
     reason: new HttpClientError.TransportError({ request, description: "the test cluster closed the connection" })

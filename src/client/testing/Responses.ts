@@ -1,4 +1,4 @@
-/** Answers requests from the in-memory cluster, by the contract. */
+/** Answers requests from the in-memory cluster as the contract specifies. */
 import { Effect, Stream, SubscriptionRef } from "effect"
 import { HttpClient, type HttpClientError, type HttpClientRequest } from "effect/http"
 import { OpenApi } from "effect/http-api"
@@ -27,9 +27,9 @@ type Cluster = SubscriptionRef.SubscriptionRef<Events.Moment>
 type Request = HttpClientRequest.HttpClientRequest
 type Answer = Effect.Effect<MemoryResponse.Content, Problem | HttpClientError.HttpClientError>
 
-/** How the cluster answers. */
+/** Options of the in-memory cluster. */
 export interface Options {
-  /** Whether a write without `If-Match` and a count is refused with 428, as a rule of a policy may say. */
+  /** Whether a write without a count in `If-Match` is refused with 428, as a policy can require. */
   readonly requireIfMatch?: boolean
 }
 
@@ -54,7 +54,7 @@ const tags = /^[ \t,]*(?:(?:W\/)?"[\x21\x23-\x7e]*"[ \t]*(?:,[ \t,]*|$))+$/
 
 const opaque = /"[\x21\x23-\x7e]*"/g
 
-/** Whether `If-None-Match` has the tag; `undefined` if it is malformed. */
+/** Whether `If-None-Match` matches the tag; `undefined` if the field is malformed. */
 const matches = (field: string, etag: string): boolean | undefined => {
   if (field.trim() === "*") return true
   return tags.test(field) ? Array.from(field.matchAll(opaque), ([tag]) => tag).includes(etag) : undefined
@@ -67,7 +67,7 @@ const waitOf = (prefer: string | undefined): number | undefined => {
   return seconds === undefined ? undefined : Math.min(Number(seconds), longestWait)
 }
 
-/** Waits until the tag is another one, at most `seconds`. */
+/** Waits for a different tag, at most `seconds`. */
 const changedWithin = (cluster: Cluster, target: Target, etag: string, seconds: number) =>
   SubscriptionRef.changes(cluster).pipe(
     Stream.filter(({ namespaces }) => tagOf(namespaces, target) !== etag),

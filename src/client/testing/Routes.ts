@@ -14,7 +14,7 @@ const services = [
   Metrics.endpoints.metrics
 ] as const
 
-/** The name of an endpoint; a stream has the name of the client's method. */
+/** The name of an endpoint; that of a stream is the client's method. */
 export type EndpointName =
   | keyof typeof Resources.endpoints
   | (typeof Reads)[ReadName]["stream"]["identifier"]
@@ -36,13 +36,13 @@ export interface Write {
   readonly replica_count: ReplicaCount
 }
 
-/** What a request asks for. */
+/** A decoded request. */
 export type Route =
   | { readonly _tag: "Read"; readonly target: Target }
   | { readonly _tag: "Write"; readonly write: Write }
   | { readonly _tag: "Service" }
 
-/** An endpoint, and what the request asks of it if its path is valid. */
+/** An endpoint, with the decoded request if its path is valid. */
 export interface Found {
   readonly endpoint: EndpointName
   /** The name of the stream of the same path. */
@@ -57,7 +57,7 @@ const malformed = (error: Schema.SchemaError): BadRequest => {
   return new BadRequest({ detail: text.length > longestDetail ? `${text.slice(0, longestDetail - 1)}…` : text })
 }
 
-/** Decodes a part of a request. A malformed one is a `BadRequest`; with `strict`, one with other members too. */
+/** Decodes a part of a request. Fails with `BadRequest` if it is malformed or, with `strict`, has other members. */
 export const decoded = <A>(schema: Schema.ConstraintDecoder<A, never>, value: unknown, strict = false) =>
   Schema.decodeUnknownResult(schema, { onExcessProperty: strict ? "error" : "ignore" })(value).pipe(
     Result.mapError(malformed)
@@ -116,7 +116,7 @@ const entries = [
   ...services.map((service) => entry("GET", service, service.identifier, nothing, (): Route => ({ _tag: "Service" })))
 ]
 
-// An empty segment is one of a parameter, and no valid name. A space is another.
+// An empty segment matches no parameter. A space does, and is not a valid name either.
 const withoutEmpty = (path: string): string => path.replaceAll(/\/(?=\/)/g, "/%20")
 
 /** The endpoint of a request; `undefined` if there is none. */

@@ -1,8 +1,8 @@
 /**
- * A cluster in memory for tests of programs that use the client. It provides the `HttpClient` of `Client.make` and answers
- * by the contract: reads, writes, entity tags, waits and streams. The test changes the cluster and orders faults.
+ * An in-memory cluster for tests of programs that use the client. It provides the `HttpClient` of `Client.make` and
+ * implements the contract: reads, writes, entity tags, waits and streams. A test can change the cluster and inject faults.
  *
- * Times pass by Effect's clock, so a `TestClock` controls them.
+ * All delays use Effect's clock, so a `TestClock` controls them.
  */
 import { Context, type Duration, Effect, Layer, Ref, SubscriptionRef } from "effect"
 import { HttpClient } from "effect/http"
@@ -35,7 +35,7 @@ const namespacesOf = (content: Cluster): State.Namespaces =>
 const contentOf = (namespaces: State.Namespaces): Cluster =>
   Object.fromEntries([...namespaces].map(([namespace, deployments]) => [namespace, Object.fromEntries(deployments)]))
 
-/** The cluster in memory. A name or a count that Kubernetes does not allow is a defect. */
+/** The in-memory cluster. A name or a count that Kubernetes does not allow is a defect. */
 export class TestCluster extends Context.Service<
   TestCluster,
   {
@@ -51,13 +51,13 @@ export class TestCluster extends Context.Service<
     readonly deleteDeployment: (namespace: string, deployment: string) => Effect.Effect<void>
     /** Answers the next requests with a problem. */
     readonly refuse: (problem: Problem, options?: Faults.FaultOptions) => Effect.Effect<void>
-    /** Answers the next requests later. */
+    /** Delays the responses to the next requests. */
     readonly delay: (duration: Duration.Input, options?: Faults.FaultOptions) => Effect.Effect<void>
-    /** Loses the connections of the next requests. */
+    /** Closes the connections of the next requests without a response. */
     readonly disconnect: (options?: Faults.FaultOptions) => Effect.Effect<void>
-    /** Ends all open streams, as the service does for this reason. */
+    /** Ends all open streams with an `end` event for this reason. */
     readonly endStreams: (reason: EndReason) => Effect.Effect<void>
-    /** Loses the connections of all open streams. */
+    /** Closes the connections of all open streams without an `end` event. */
     readonly disconnectStreams: Effect.Effect<void>
     /** The requests so far, oldest first. */
     readonly requests: Effect.Effect<ReadonlyArray<Responses.Received>>
@@ -107,7 +107,7 @@ const make = Effect.fnUntraced(function* (content: Cluster, options: Responses.O
   return Context.make(HttpClient.HttpClient, client).pipe(Context.add(TestCluster, control))
 })
 
-/** The `HttpClient` of a cluster in memory, and its control. */
+/** The `HttpClient` of an in-memory cluster, and the `TestCluster` that controls it. */
 export const layer = (
   content: Cluster,
   options: Responses.Options = {}

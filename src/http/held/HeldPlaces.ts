@@ -1,4 +1,4 @@
-/** A user may have half of the places, so that one leaves places to others. */
+/** A user may have at most half of the places, so that some remain for others. */
 const userPart = 2
 
 /** The places for held responses of one kind. */

@@ -3,15 +3,15 @@ import type { ClusterUnavailable, Unauthorized, Unidentified } from "../../contr
 import type { Identity } from "../../identity/Identity.ts"
 import type { CachedRead } from "../CachedRead.ts"
 
-/** The error of a client that is not identified or permitted any more. */
+/** The error of a client that is no longer identified or permitted. */
 export type HeldProblem = Unidentified | Unauthorized | ClusterUnavailable
 
 /**
  * Why the service ends a held response.
  *
  * - `shutdown`: the instance drains.
- * - `certificate`, `permission`: the client is not identified or not permitted any more; `problem` is the error that a
- *   request would get.
+ * - `certificate`, `permission`: the client is no longer identified or permitted; `problem` is the error that a request
+ *   would get.
  * - `unavailable`: the cluster does not answer whether the client is still permitted.
  * - `superseded`: the client sent a further request on the connection, which would have to wait for this response.
  */
@@ -33,9 +33,9 @@ export interface HeldResponse {
   readonly kind: "wait" | "stream"
   /** When identity and permission were last verified, in milliseconds of the monotonic clock. */
   verifiedAt: number
-  /** When the authorizer last allowed it after a review. */
+  /** When the authorizer last allowed the response after a review by the cluster. */
   reviewedAt: number
-  /** Since when the authorizer has not answered. */
+  /** When the authorizer stopped answering; `undefined` while it answers. */
   unansweredSince: number | undefined
   /** Called every second. */
   readonly tick: (now: number) => void

@@ -1,9 +1,9 @@
-/** The time after which other work gets a turn, in milliseconds. */
+/** The maximum time in milliseconds before other work gets a turn. */
 const sliceMillis = 4
 
 /**
- * Continues held responses in turns of the event loop, a few milliseconds each: a change that concerns thousands of
- * consumers must not delay other requests. One that is woken again before its turn is continued once.
+ * Continues held responses in time slices, one for each turn of the event loop: a change for thousands of consumers must
+ * not delay other requests. A response that is woken several times before its turn continues once.
  */
 export class Pump<A> {
   private readonly ready = new Set<A>()
@@ -22,7 +22,7 @@ export class Pump<A> {
     setImmediate(this.run)
   }
 
-  /** Does not continue it any more. */
+  /** Removes a response that is to continue. */
   forget(one: A): void {
     this.ready.delete(one)
   }
