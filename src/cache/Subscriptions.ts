@@ -9,7 +9,7 @@ import type { ClusterView } from "./ClusterView.ts"
 import type { Target } from "./Target.ts"
 import * as ViewReads from "./ViewReads.ts"
 
-/** What changed: namespaces that came or went, and deployments. `undefined`: anything. */
+/** What changed: namespaces that were created or deleted, and deployments. `undefined`: anything. */
 export type Changed =
   { readonly namespaces: ReadonlySet<NamespaceName>; readonly deployments: ReadonlyArray<DeploymentRef> } | undefined
 
@@ -118,7 +118,7 @@ export class Subscriptions {
     this.noteDeployment(ref)
   }
 
-  /** Notifies the subscribers of what was noted and differs between the views. */
+  /** Notifies the subscribers of noted targets whose tag differs between the views. */
   settle(before: ClusterView, after: ClusterView): void {
     if (before !== after) {
       if (this.isReplaced) this.notify(this.nodes.values(), after, undefined)
@@ -145,7 +145,7 @@ export class Subscriptions {
     if (deployments.length > 0) this.notify(this.nodesOf(deployments), after, { namespaces, deployments })
   }
 
-  /** The change of namespaces that came or went, with their deployments. */
+  /** The change of namespaces that were created or deleted, with their deployments. */
   private withContents(namespaces: ReadonlySet<NamespaceName>, before: ClusterView, after: ClusterView): Changed {
     const deployments = new Map(this.deployments)
     for (const view of [before, after]) {

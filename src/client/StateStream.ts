@@ -1,5 +1,5 @@
 /**
- * Follows the state of a resource through a stream of events, over as many connections as it takes.
+ * Follows the state of a resource through event streams, reconnecting as needed.
  *
  * The protocol is the pure function `step`. It holds the last state and what the next connection resumes from, so that no
  * state is shown twice and none after a newer one.
@@ -115,7 +115,7 @@ const undescribed = (response: HttpClientResponse.HttpClientResponse) =>
     })
   })
 
-/** Fails with the error of a response that is no stream. */
+/** Fails with the error of a response that is not a stream. */
 const refused = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
   const error = yield* decodeProblem(response).pipe(Effect.catch(() => Effect.succeed(undescribed(response))))
   return yield* isTransient(response.status)
@@ -128,7 +128,7 @@ const isEventStream = ({ headers, status }: HttpClientResponse.HttpClientRespons
 
 /**
  * The states of a resource: the current one, then each new one. `connect` opens a connection. Connections that end or fail
- * are replaced, with back-off; the stream fails with an error that no retry can mend.
+ * are replaced, with back-off; the stream fails with an error that no retry can fix.
  */
 export const states = <Body, Item>(
   read: Followed<Body, Item>,
@@ -151,7 +151,7 @@ export const states = <Body, Item>(
       if (!isEventStream(response)) return yield* refused(response)
       return response.stream.pipe(
         Stream.timeoutOrElse({ duration: longestSilence, orElse: () => Stream.fail(silent) }),
-        // Whatever breaks an open stream, another connection may mend.
+        // Whatever breaks an open stream, another connection may fix.
         Stream.catchTag("HttpClientError", (cause) => Stream.fromEffect(disconnected(cause)))
       )
     })

@@ -24,7 +24,7 @@ const mostChanges = 1000
 /** The time without an event after which a comment is sent. */
 const commentMillis = 15_000
 
-/** How long a stream waits for a state as new as the client's, if the cluster is heard. */
+/** How long a stream waits for a state as new as the client's, while the service hears from the cluster. */
 const behindMillis = 10_000
 
 /** The length of a piece of a snapshot. The next one is written after the client has taken it. */
@@ -37,7 +37,7 @@ export type StreamEnd = End["reason"] | "max_age" | "gone" | "closed" | "stalled
 export const isCutOff = (end: StreamEnd): boolean =>
   end === "closed" || end === "stalled" || end === "behind" || end === "superseded" || end === "unavailable"
 
-/** What a client that reconnects has seen. */
+/** The last state that a reconnecting client has seen. */
 export interface Resumption {
   readonly lastEventId: string | undefined
   readonly lastVersion: string | undefined
@@ -166,7 +166,7 @@ export class EventStream implements HeldResponse {
     this.finish(reason)
   }
 
-  /** Ends without a word, as when the request's fiber is interrupted. */
+  /** Ends without an event, as when the request's fiber is interrupted. */
   cancel(): void {
     this.finish("closed")
   }

@@ -1,5 +1,5 @@
 /**
- * The responses that wait for changes: waits and event streams. Each is limited per user and in all, and ends when the instance
+ * The responses that wait for changes: waits and event streams. Each is limited per user and in total, and ends when the instance
  * drains or its client is not permitted or identified any more.
  */
 import { Cause, Clock, Context, Duration, Effect, Exit, FiberSet, Metric, Option, type Scope } from "effect"
@@ -139,7 +139,7 @@ export class HeldResponses extends Context.Service<
     /** The seconds that a wait may last. */
     readonly maxWaitSeconds: number
     /**
-     * Waits until the tag of the read is not `etag` any more, or the time is over. Then calls `done`; without a problem, the read
+     * Waits until the tag of the read differs from `etag`, or the time is over. Then calls `done`; without a problem, the read
      * is to be answered. "followed": it is to be answered now, because a further request waits on its connection.
      */
     readonly wait: (
@@ -221,7 +221,7 @@ export const make = Effect.fnUntraced(function* (
     }
     one.verifiedAt = performance.now()
     if (authorization.alreadyAllows(identity, read.access, now)) return true
-    // An answer that the authorizer does not keep holds until the next verification.
+    // A decision that the authorizer does not cache holds until the next verification.
     if (one.verifiedAt - one.reviewedAt < verifyMillis) return true
     review(one)
     return false

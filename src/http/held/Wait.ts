@@ -2,7 +2,7 @@ import type { ClusterCache } from "../../cache/ClusterCache.ts"
 import type { End, HeldProblem, HeldRequest, HeldResponse } from "./HeldResponse.ts"
 
 /**
- * A read that waits until the entity tag of its target is not `etag` any more. `done` is called once,
+ * A read that waits until the entity tag of its target differs from `etag`. `done` is called once,
  * unless it is cancelled: with the error, or without one if the read is to be answered now.
  */
 export class Wait implements HeldResponse {
