@@ -60,7 +60,7 @@ describe("ClusterView", () => {
         pair(all(view), tagsOf(view, namespaceNames, deploymentNames))
       }
     },
-    { arbitrary: { runs: 200, size: 80 } }
+    { arbitrary: { runs: 100, size: 80 } }
   )
 
   it("has the same tags for one list, whatever the layout of its blocks", () => {

@@ -86,7 +86,7 @@ describe("Subscriptions", () => {
         }
       }
     },
-    { arbitrary: { runs: 120, size: 40 } }
+    { arbitrary: { runs: 80, size: 40 } }
   )
 
   it("end, and leave nothing behind", () => {
