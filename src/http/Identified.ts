@@ -15,8 +15,10 @@ const unidentified = new Unidentified({
 
 const longestDetail = 300
 
-/** Names the invalid parameter and its expected form, in at most 300 characters. */
+/** Names the invalid parameter and its expected form, in at most 300 characters. Only a PUT has a query. */
 const badParameter = (error: HttpApiError.HttpApiSchemaError): BadRequest => {
+  if (error.kind === "Query")
+    return new BadRequest({ detail: "The query of a PUT may be dryRun=All and nothing else." })
   const text = error.cause.message.replaceAll(/\s+/g, " ")
   return new BadRequest({ detail: text.length > longestDetail ? `${text.slice(0, longestDetail - 1)}…` : text })
 }

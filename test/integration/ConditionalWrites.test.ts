@@ -457,6 +457,14 @@ withService({ auditRecords: records, auditEvents: true })("a write with dryRun=A
     )
   }
 
+  it.effect("the error of a query names the one that a PUT may have", () =>
+    Effect.gen(function* () {
+      const { port } = yield* TestService
+      const answer = yield* send(port, { client: "admin", method: "PUT", path: `${nginx}/38?dry=1` })
+      assert.include(answer.body, '"detail":"The query of a PUT may be dryRun=All and nothing else."')
+    })
+  )
+
   it.effect("the query of a read is ignored", () =>
     Effect.gen(function* () {
       const { port } = yield* TestService
