@@ -147,7 +147,8 @@ describe("ClusterView", () => {
             model.apply(Given.withUndecodable(Given.deployments(step.version, ...items.values()), ...undecodable))
             listed.add(namespace)
           } else if (step._tag === "written") {
-            if (isHere(step.path)) model.written(Given.deployment(step.path, step.replicas, step.version))
+            // A write shows its namespace, which later events about namespaces are compared with.
+            model.written(Given.deployment(step.path, step.replicas, step.version))
           } else if (!("path" in step) || isHere(step.path)) model.apply(eventOf(step))
         }
         if (step._tag !== "deployments") view = next(view, step)
