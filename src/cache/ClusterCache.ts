@@ -5,8 +5,7 @@ import { monotonicMillis } from "../model/MonotonicTime.ts"
 import type { DeploymentObject } from "../model/ReadModel.ts"
 import * as View from "./ClusterView.ts"
 import { Freshness } from "./Freshness.ts"
-import { type Subscriber, Subscriptions } from "./Subscriptions.ts"
-import type { Target } from "./Target.ts"
+import { type Subscriber, Subscriptions, type TaggedTarget } from "./Subscriptions.ts"
 
 /**
  * Observes each event that the cache has applied, with the time in milliseconds since the epoch. It must not throw. The
@@ -46,7 +45,7 @@ export class ClusterCache extends Context.Service<
      * Subscribes to a target. The subscriber is called after each change of the target's entity tag; `current` then gives
      * the view with the change, or a later one. The result ends the subscription.
      */
-    readonly subscribe: (target: Target, subscriber: Subscriber) => () => void
+    readonly subscribe: (target: TaggedTarget, subscriber: Subscriber) => () => void
     /** Applies a write that the cluster accepted: each read that starts afterwards sees it. */
     readonly written: (object: DeploymentObject) => Effect.Effect<void>
     /**
@@ -140,7 +139,7 @@ const make = Effect.fnUntraced(function* (namespaces: ReadonlyArray<NamespaceNam
       isSynced: () => View.isSynced(current()),
       awaitSynced: Deferred.await(synced),
       age: () => freshness.age(monotonicMillis(clock)),
-      subscribe: (target: Target, subscriber: Subscriber) => subscriptions.add(current(), target, subscriber),
+      subscribe: (target: TaggedTarget, subscriber: Subscriber) => subscriptions.add(current(), target, subscriber),
       written: (object: DeploymentObject) =>
         update((view) => {
           subscriptions.noteWrite(object)

@@ -49,7 +49,11 @@ export const set = (index: DeploymentsByName, entry: DeploymentEntry): Deploymen
     const memo = there.body === entry.body ? held.memo : memoAfter(held.memo, entry.countDigest, there.countDigest)
     return index.set({ name: held.name, entries: held.entries.with(at, entry), memo })
   }
-  return index.set(namesakes(held.name, held.entries.toSpliced(at, 0, entry)))
+  return index.set({
+    name: held.name,
+    entries: held.entries.toSpliced(at, 0, entry),
+    memo: memoAfter(held.memo, entry.countDigest)
+  })
 }
 
 /** The index without this deployment. */
@@ -57,9 +61,15 @@ export const remove = (index: DeploymentsByName, { namespace, name }: Deployment
   const held = index.get(name)
   if (held === undefined) return index
   if (!("entries" in held)) return held.namespace === namespace ? index.remove(name) : index
-  const left = held.entries.filter((entry) => entry.namespace !== namespace)
+  const removed = held.entries.find((entry) => entry.namespace === namespace)
+  if (removed === undefined) return index
+  const left = held.entries.filter((entry) => entry !== removed)
   const [only] = left
-  return index.set(left.length === 1 && only !== undefined ? only : namesakes(held.name, left))
+  return index.set(
+    left.length === 1 && only !== undefined
+      ? only
+      : { name: held.name, entries: left, memo: memoAfter(held.memo, ContentTag.nothing, removed.countDigest) }
+  )
 }
 
 /** The body with the replica counts of all deployments of this name; `undefined` if there is none. */

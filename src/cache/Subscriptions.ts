@@ -16,31 +16,15 @@ export type Changed =
 /** Called after the tag of the target has changed. It must not throw, and must be brief. */
 export type Subscriber = (changed: Changed) => void
 
-interface Node {
+/** A target, and its entity tag in a view; `undefined` if it does not exist. */
+export interface TaggedTarget {
   readonly target: Target
-  readonly subscribers: Set<Subscriber>
-  etag: string | undefined
+  readonly tag: (view: ClusterView) => string | undefined
 }
 
-/** The entity tag of a target; `undefined` if it does not exist. */
-export const tagOf = (view: ClusterView, target: Target): string | undefined => {
-  switch (target._tag) {
-    case "Namespaces":
-      return ViewReads.namespacesTag(view)
-    case "Names":
-      return target.namespace === "ANY"
-        ? ViewReads.allDeploymentsTag(view)
-        : ViewReads.deploymentsTag(view, target.namespace)
-    case "Counts":
-      if (target.namespace === "ANY") {
-        return target.deployment === "ANY"
-          ? ViewReads.allReplicaCountsTag(view)
-          : ViewReads.replicaCountEverywhereTag(view, target.deployment)
-      }
-      return target.deployment === "ANY"
-        ? ViewReads.replicaCountsTag(view, target.namespace)
-        : ViewReads.replicaCountTag(view, target.namespace, target.deployment)
-  }
+interface Node extends TaggedTarget {
+  readonly subscribers: Set<Subscriber>
+  etag: string | undefined
 }
 
 // No name contains a slash, and none is upper case.
@@ -70,10 +54,10 @@ export class Subscriptions {
   }
 
   /** Subscribes to a target of the current `view`. The result ends the subscription. */
-  add(view: ClusterView, target: Target, subscriber: Subscriber): () => void {
+  add(view: ClusterView, { tag, target }: TaggedTarget, subscriber: Subscriber): () => void {
     const key = keyOf(target)
     const known = this.nodes.get(key)
-    const node = known ?? { target, subscribers: new Set(), etag: tagOf(view, target) }
+    const node = known ?? { target, tag, subscribers: new Set(), etag: tag(view) }
     if (known === undefined) this.nodes.set(key, node)
     node.subscribers.add(subscriber)
     return () => {
@@ -177,7 +161,7 @@ export class Subscriptions {
 
   private notify(nodes: Iterable<Node>, view: ClusterView, changed: Changed): void {
     for (const node of nodes) {
-      const etag = tagOf(view, node.target)
+      const etag = node.tag(view)
       if (etag === node.etag) continue
       node.etag = etag
       const own = changed && changeOf(node.target, changed)

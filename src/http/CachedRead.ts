@@ -1,7 +1,7 @@
 import type { Body } from "../cache/Body.ts"
 import * as View from "../cache/ClusterView.ts"
 import * as ViewReads from "../cache/ViewReads.ts"
-import type { Target } from "../cache/Target.ts"
+import type { TaggedTarget } from "../cache/Subscriptions.ts"
 import type { Access } from "../authorization/Authorization.ts"
 import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
 
@@ -9,10 +9,8 @@ import type { DeploymentName, NamespaceName } from "../contract/Names.ts"
  * A read that the cache answers: the access it needs, its target, the entity tag and the rendered body in a view, and the
  * `detail` if there is none. The tag is known without the body.
  */
-export interface CachedRead {
+export interface CachedRead extends TaggedTarget {
   readonly access: Access
-  readonly target: Target
-  readonly tag: (view: View.ClusterView) => string | undefined
   readonly find: (view: View.ClusterView) => Body | undefined
   readonly missing: () => string
 }

@@ -1,6 +1,7 @@
 import type { Body } from "../../src/cache/Body.ts"
 import * as View from "../../src/cache/ClusterView.ts"
 import * as ViewReads from "../../src/cache/ViewReads.ts"
+import type { TaggedTarget } from "../../src/cache/Subscriptions.ts"
 import type { Target } from "../../src/cache/Target.ts"
 import { dep, ns } from "./Given.ts"
 
@@ -77,3 +78,27 @@ export const bodyOf = (view: View.ClusterView, target: Target): string | undefin
       )
   }
 }
+
+/** The entity tag of a target; `undefined` if it does not exist. */
+export const tagOf = (view: View.ClusterView, target: Target): string | undefined => {
+  switch (target._tag) {
+    case "Namespaces":
+      return ViewReads.namespacesTag(view)
+    case "Names":
+      return target.namespace === "ANY"
+        ? ViewReads.allDeploymentsTag(view)
+        : ViewReads.deploymentsTag(view, target.namespace)
+    case "Counts":
+      if (target.namespace === "ANY") {
+        return target.deployment === "ANY"
+          ? ViewReads.allReplicaCountsTag(view)
+          : ViewReads.replicaCountEverywhereTag(view, target.deployment)
+      }
+      return target.deployment === "ANY"
+        ? ViewReads.replicaCountsTag(view, target.namespace)
+        : ViewReads.replicaCountTag(view, target.namespace, target.deployment)
+  }
+}
+
+/** The target with its tag. */
+export const tagged = (target: Target): TaggedTarget => ({ target, tag: (view) => tagOf(view, target) })

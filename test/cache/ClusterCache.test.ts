@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import { CacheFeed, CacheObserver, ClusterCache } from "../../src/cache/ClusterCache.ts"
 import * as ViewReads from "../../src/cache/ViewReads.ts"
 import type { ClusterEvent, WatchedResource } from "../../src/model/ClusterEvent.ts"
+import { tagged } from "./Bodies.ts"
 import { applied, dep, deployment, deployments, deploymentsOf, namespaces, ns } from "./Given.ts"
 
 const heard = (resource: WatchedResource): ClusterEvent => ({ _tag: "Heard", resource })
@@ -51,7 +52,7 @@ describe("ClusterCache", () => {
       const cache = yield* ClusterCache
       const tag = () => ViewReads.replicaCountTag(cache.current(), ns("ns"), dep("x"))
       const seen: Array<string | undefined> = []
-      cache.subscribe({ _tag: "Counts", namespace: ns("ns"), deployment: dep("x") }, () => seen.push(tag()))
+      cache.subscribe(tagged({ _tag: "Counts", namespace: ns("ns"), deployment: dep("x") }), () => seen.push(tag()))
       yield* feed(applied("ns/x", 4, 2))
       yield* cache.written(deployment("ns/x", 7, 5))
       // The view is set after the notification, in the same step.

@@ -2,11 +2,11 @@ import { describe, expect, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as View from "../../src/cache/ClusterView.ts"
 import { changeItems } from "../../src/cache/ChangeItems.ts"
-import { type Changed, Subscriptions, tagOf } from "../../src/cache/Subscriptions.ts"
+import { type Changed, Subscriptions } from "../../src/cache/Subscriptions.ts"
 import type { Target } from "../../src/cache/Target.ts"
 import type { DeploymentRef } from "../../src/model/ReadModel.ts"
 import type { NamespaceName } from "../../src/contract/Names.ts"
-import { bodyOf } from "./Bodies.ts"
+import { bodyOf, tagged, tagOf } from "./Bodies.ts"
 import { dep, ns } from "./Given.ts"
 import { deploymentNames, namespaceNames, Step, stepped } from "./Steps.ts"
 import { applyItems } from "./ApplyItems.ts"
@@ -69,7 +69,7 @@ describe("Subscriptions", () => {
       const subscriptions = new Subscriptions()
       let view = View.empty
       const copies = targets.map((target) => new Copy(target, view))
-      for (const copy of copies) subscriptions.add(view, copy.target, copy.changed)
+      for (const copy of copies) subscriptions.add(view, tagged(copy.target), copy.changed)
       for (const { batch, catchesUp } of batches) {
         const before = view
         const counts = copies.map(({ notified }) => notified)
@@ -91,7 +91,7 @@ describe("Subscriptions", () => {
 
   it("end, and leave nothing behind", () => {
     const subscriptions = new Subscriptions()
-    const ends = targets.flatMap((target) => [0, 1].map(() => subscriptions.add(View.empty, target, () => {})))
+    const ends = targets.flatMap((target) => [0, 1].map(() => subscriptions.add(View.empty, tagged(target), () => {})))
     expect(subscriptions.size).toBe(targets.length)
     for (const end of ends) end()
     expect(subscriptions.size).toBe(0)

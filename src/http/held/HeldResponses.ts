@@ -270,7 +270,7 @@ export const make = Effect.fnUntraced(function* (
   /** Registers a response that has taken a place; the result removes it. */
   const enter = (one: HeldResponse, changed: Subscriber, unhold: () => void): (() => void) => {
     const { identity, read } = one.held
-    const unsubscribe = cache.subscribe(read.target, (change) => {
+    const unsubscribe = cache.subscribe(read, (change) => {
       count.wakes(one.kind)
       changed(change)
     })
