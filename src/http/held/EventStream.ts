@@ -78,9 +78,6 @@ export interface RenderedChange {
 export class EventStream implements HeldResponse {
   readonly kind = "stream"
   readonly held: HeldRequest
-  verifiedAt = performance.now()
-  reviewedAt = Number.NEGATIVE_INFINITY
-  unansweredSince: number | undefined
   /** The bytes of the body so far. */
   bytes = 0
   private readonly context: StreamContext

@@ -31,12 +31,6 @@ export interface HeldRequest {
 export interface HeldResponse {
   readonly held: HeldRequest
   readonly kind: "wait" | "stream"
-  /** When identity and permission were last verified, in milliseconds of the monotonic clock. */
-  verifiedAt: number
-  /** When the authorizer last allowed the response after a review by the cluster. */
-  reviewedAt: number
-  /** When the authorizer stopped answering; `undefined` while it answers. */
-  unansweredSince: number | undefined
   /** Called every second. */
   readonly tick: (now: number) => void
   readonly end: (end: End) => void

@@ -132,6 +132,17 @@ const makeCounters = Effect.map(Effect.context<never>(), (context) => {
   }
 })
 
+/** What is known about the permission of a held response. Times are in milliseconds of the monotonic clock. */
+interface Standing {
+  /** When identity and permission were last verified. */
+  verifiedAt: number
+  /** When the authorizer last allowed it after a review. */
+  reviewedAt: number
+  /** Since when the authorizer has not answered. */
+  unansweredSince: number | undefined
+  isUnderReview: boolean
+}
+
 /** Holds responses. A started one is cancelled with the returned function. */
 export class HeldResponses extends Context.Service<
   HeldResponses,
@@ -178,8 +189,7 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const count = yield* makeCounters
   const fork = yield* FiberSet.makeRuntime<never, void, never>()
-  const all = new Set<HeldResponse>()
-  const verifying = new Set<HeldResponse>()
+  const all = new Map<HeldResponse, Standing>()
   const quarter = Math.ceil(limits.maxConnections / 4)
   const places = {
     wait: HeldPlaces.make(limits.maxWaiters ?? quarter),
@@ -188,42 +198,44 @@ export const make = Effect.fnUntraced(function* (
   yield* Metrics.gauge({ name: "waits_open", description: "Reads that wait for a change." }, places.wait.taken)
   yield* Metrics.gauge({ name: "streams_open", description: "Open event streams." }, places.stream.taken)
 
-  const review = (one: HeldResponse): void => {
-    if (verifying.has(one)) return
-    verifying.add(one)
+  const review = (one: HeldResponse, standing: Standing): void => {
+    if (standing.isUnderReview) return
+    standing.isUnderReview = true
     const { identity, read } = one.held
     fork(
       Effect.map(Effect.exit(authorization.check(identity, read.access)), (exit) => {
-        verifying.delete(one)
+        standing.isUnderReview = false
         const now = performance.now()
         if (Exit.isSuccess(exit)) {
-          one.reviewedAt = now
-          one.unansweredSince = undefined
+          standing.reviewedAt = now
+          standing.unansweredSince = undefined
           pump.wake(one)
         } else if (!Cause.hasInterruptsOnly(exit.cause)) {
           const problem = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
           if (problem === undefined) one.crash()
           else if (problem.code !== "ClusterUnavailable") one.end({ reason: "permission", problem })
           // Nothing is sent meanwhile, and the next verification asks again.
-          else if (now - (one.unansweredSince ??= now) >= unansweredMillis) one.end({ reason: "unavailable", problem })
+          else if (now - (standing.unansweredSince ??= now) >= unansweredMillis) {
+            one.end({ reason: "unavailable", problem })
+          }
         }
       })
     )
   }
 
   /** Whether the client is still identified and permitted. Otherwise the response ends, or the cluster is asked first. */
-  const isVerified = (one: HeldResponse): boolean => {
+  const isVerified = (one: HeldResponse, standing: Standing): boolean => {
     const now = clock.currentTimeMillisUnsafe()
     const { identity, read, request } = one.held
     if (identities.of(request.socket, now)?.user !== identity.user) {
       one.end({ reason: "certificate", problem: invalid })
       return false
     }
-    one.verifiedAt = performance.now()
+    standing.verifiedAt = performance.now()
     if (authorization.alreadyAllows(identity, read.access, now)) return true
     // A decision that the authorizer does not cache holds until the next verification.
-    if (one.verifiedAt - one.reviewedAt < verifyMillis) return true
-    review(one)
+    if (standing.verifiedAt - standing.reviewedAt < verifyMillis) return true
+    review(one, standing)
     return false
   }
 
@@ -239,15 +251,16 @@ export const make = Effect.fnUntraced(function* (
 
   const pump = new Pump<HeldResponse>((one) =>
     guarded(one, () => {
-      if (all.has(one) && isVerified(one)) one.proceed()
+      const standing = all.get(one)
+      if (standing !== undefined && isVerified(one, standing)) one.proceed()
     })
   )
 
   const tick = Effect.sync(() => {
     const now = performance.now()
-    for (const one of all) {
+    for (const [one, standing] of all) {
       guarded(one, () => {
-        if (now - one.verifiedAt >= verifyMillis) isVerified(one)
+        if (now - standing.verifiedAt >= verifyMillis) isVerified(one, standing)
         one.tick(now)
       })
     }
@@ -255,14 +268,17 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Effect.forever(Effect.delay(tick, tickMillis)))
 
   const endAll = Effect.sync(() => {
-    for (const one of all) guarded(one, () => one.end({ reason: "shutdown" }))
+    for (const one of all.keys()) guarded(one, () => one.end({ reason: "shutdown" }))
   })
   yield* Effect.forkScoped(Effect.andThen(lifecycle.awaitShutdown, endAll))
 
-  /** Takes a place, or returns why there is none. */
-  const placed = (kind: Kind, user: string): TooManyRequests | undefined => {
-    const limit = places[kind].take(user)
-    if (limit === undefined) return undefined
+  /** Takes a place and the connection out of the limits on requests. The result gives the connection back. */
+  const admit = (kind: Kind, { identity, response }: HeldRequest, supersede: () => void) => {
+    const unhold = hold(response, supersede)
+    if (unhold === undefined) return "followed"
+    const limit = places[kind].take(identity.user)
+    if (limit === undefined) return unhold
+    unhold()
     count.refused[kind](limit)
     return refusal(kind, limit)
   }
@@ -274,7 +290,12 @@ export const make = Effect.fnUntraced(function* (
       count.wakes(one.kind)
       changed(change)
     })
-    all.add(one)
+    all.set(one, {
+      verifiedAt: performance.now(),
+      reviewedAt: Number.NEGATIVE_INFINITY,
+      unansweredSince: undefined,
+      isUnderReview: false
+    })
     return () => {
       if (!all.delete(one)) return
       unhold()
@@ -298,13 +319,8 @@ export const make = Effect.fnUntraced(function* (
     maxWaitSeconds: Duration.toSeconds(limits.maxWait),
     wait: (held, etag, seconds, done) => {
       const supersede = () => guarded(one, () => one.end({ reason: "superseded" }))
-      const unhold = hold(held.response, supersede)
-      if (unhold === undefined) return "followed"
-      const refused = placed("wait", held.identity.user)
-      if (refused !== undefined) {
-        unhold()
-        return refused
-      }
+      const unhold = admit("wait", held, supersede)
+      if (typeof unhold !== "function") return unhold
       const timer = setTimeout(() => guarded(one, () => one.expire()), seconds * 1000)
       const one: Wait = new Wait(held, etag, cache, (outcome, problem) => {
         count.waits(outcome)
@@ -323,13 +339,9 @@ export const make = Effect.fnUntraced(function* (
     },
     stream: (held, resumption, begin, done) => {
       const supersede = () => guarded(one, () => one.end({ reason: "superseded" }))
-      const unhold = hold(held.response, supersede)
-      if (unhold === undefined) return followed
-      const refused = placed("stream", held.identity.user)
-      if (refused !== undefined) {
-        unhold()
-        return refused
-      }
+      const unhold = admit("stream", held, supersede)
+      if (unhold === "followed") return followed
+      if (typeof unhold !== "function") return unhold
       begin()
       const one: EventStream = new EventStream(held, resumption, streamContext, (end, bytes) => {
         count.streams(end)

@@ -8,9 +8,6 @@ import type { End, HeldProblem, HeldRequest, HeldResponse } from "./HeldResponse
 export class Wait implements HeldResponse {
   readonly kind = "wait"
   readonly held: HeldRequest
-  verifiedAt = performance.now()
-  reviewedAt = Number.NEGATIVE_INFINITY
-  unansweredSince: number | undefined
   private readonly cache: ClusterCache["Service"]
   private readonly etag: string
   private readonly done: (outcome: "changed" | "unchanged" | "ended", problem?: HeldProblem) => void
