@@ -8,6 +8,7 @@ import { HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Api } from "../contract/Api.ts"
+import { eventStream } from "../contract/ReadFields.ts"
 import { ConditionalReads, Streams } from "../contract/Reads.ts"
 import { changedReads, taggedReads } from "./ConditionalReads.ts"
 import * as Watches from "./Watches.ts"
@@ -73,7 +74,7 @@ export const make = (url: string): Effect.Effect<Client, never, HttpClient.HttpC
     const plain = yield* HttpApiClient.make(Api, { transformClient: at })
     const conditional = yield* HttpApiClient.make(ConditionalReads, { transformClient: at })
     const streams = yield* HttpApiClient.make(Streams, {
-      transformClient: (client) => at(HttpClient.mapRequest(client, HttpClientRequest.accept("text/event-stream")))
+      transformClient: (client) => at(HttpClient.mapRequest(client, HttpClientRequest.accept(eventStream)))
     })
     return {
       ...plain,

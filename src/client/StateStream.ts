@@ -6,6 +6,7 @@
  */
 import { Data, Duration, Effect, Option, Ref, Schedule, Schema, Stream } from "effect"
 import { HttpClientError, HttpClientResponse } from "effect/http"
+import { eventStream } from "../contract/ReadFields.ts"
 import { EntityTag } from "../contract/EntityTag.ts"
 import { type Problem, problems } from "../contract/Problems.ts"
 import * as EventStream from "./EventStream.ts"
@@ -124,7 +125,7 @@ const refused = Effect.fnUntraced(function* (response: HttpClientResponse.HttpCl
 })
 
 const isEventStream = ({ headers, status }: HttpClientResponse.HttpClientResponse): boolean =>
-  status === 200 && (headers["content-type"] ?? "").startsWith("text/event-stream")
+  status === 200 && (headers["content-type"] ?? "").startsWith(eventStream)
 
 /**
  * The states of a resource: the current one, then each new one. `connect` opens a connection. Connections that end or fail

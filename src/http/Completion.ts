@@ -1,6 +1,7 @@
 /** Turns the result of a request into its response. Log and metrics receive an error as a value. */
 import { Cause, Clock, Context, Effect, Exit, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { eventStream } from "../contract/ReadFields.ts"
 import { Completed } from "../contract/Middleware.ts"
 import { Internal, isProblem, type Problem } from "../contract/Problems.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
@@ -33,7 +34,7 @@ const bodyBytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
 /** Whether the response has waited for changes. */
 const heldOf = ({ headers }: HttpServerResponse.HttpServerResponse): CompletedRequest["held"] =>
   headers["preference-applied"] === undefined
-    ? headers["content-type"] === "text/event-stream"
+    ? headers["content-type"] === eventStream
       ? "stream"
       : undefined
     : "wait"

@@ -8,11 +8,11 @@ import { RateLimit } from "../limits/RateLimit.ts"
 import type { ResponseBytes } from "../limits/ResponseBytes.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as ReadTargets from "./ReadTargets.ts"
-import { acceptsStream, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
+import { acceptsStream, matchesNone, readHeaders, streamHeaders, waited, waitSeconds } from "../contract/ReadFields.ts"
+import { resumption } from "./Conditions.ts"
 import * as ErrorResponse from "./ErrorResponse.ts"
 import { isCutOff, sendHead } from "./held/EventStream.ts"
 import type { HeldResponses } from "./held/HeldResponses.ts"
-import { readHeaders, streamHeaders, waited } from "./ReadHeaders.ts"
 import { headerBytes, malformation, requestId, type RequestLimits } from "./RequestForm.ts"
 import { type Code, NotFound, type Problem, problemContentType } from "../contract/Problems.ts"
 import { clientGone, type CompletedRequest, RequestObserver } from "../observability/RequestObserver.ts"
@@ -188,7 +188,7 @@ export const make = Effect.fnUntraced(function* (
     ) {
       return false
     }
-    const isStream = acceptsStream(headers)
+    const isStream = acceptsStream(headers.accept)
     const ifNoneMatch = headers["if-none-match"]
     const isUnchanged = ifNoneMatch === undefined || isStream ? false : matchesNone(ifNoneMatch, etag)
     if (isUnchanged === undefined) return false

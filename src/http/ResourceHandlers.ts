@@ -11,12 +11,20 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { Audit } from "../observability/Audit.ts"
 import { ResponseBytes } from "../limits/ResponseBytes.ts"
 import * as CachedRead from "./CachedRead.ts"
-import { acceptsStream, malformedTags, matchesNone, resumption, waitSeconds } from "./Conditions.ts"
+import {
+  acceptsStream,
+  malformedTags,
+  matchesNone,
+  readHeaders,
+  streamHeaders,
+  waited,
+  waitSeconds
+} from "../contract/ReadFields.ts"
+import { resumption } from "./Conditions.ts"
 import { isCutOff, sendHead } from "./held/EventStream.ts"
 import type { HeldProblem, HeldRequest } from "./held/HeldResponse.ts"
 import { HeldResponses } from "./held/HeldResponses.ts"
 import { Lifecycle } from "./Lifecycle.ts"
-import { readHeaders, streamHeaders, waited } from "./ReadHeaders.ts"
 import { RequestContext } from "../identity/RequestContext.ts"
 import * as Permission from "./Permission.ts"
 import * as ReplicaCountWrite from "./ReplicaCountWrite.ts"
@@ -104,7 +112,7 @@ export const layer = (serveTimeout: Duration.Duration) =>
       const answer = Effect.fnUntraced(function* (read: CachedRead.CachedRead) {
         const { request, response } = yield* exchange
         const { headers, method } = request
-        const isStream = method === "GET" && acceptsStream(headers)
+        const isStream = method === "GET" && acceptsStream(headers.accept)
         const ifNoneMatch = isStream ? undefined : headers["if-none-match"]
         // Malformed tags are an error in any state of the resource.
         if (ifNoneMatch !== undefined && matchesNone(ifNoneMatch, "") === undefined) return yield* badTags

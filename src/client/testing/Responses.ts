@@ -17,6 +17,15 @@ import {
   problemContentType,
   UnknownEndpoint
 } from "../../contract/Problems.ts"
+import {
+  acceptsStream,
+  malformedTags,
+  matchesNone,
+  readHeaders,
+  streamHeaders,
+  waited,
+  waitSeconds
+} from "../../contract/ReadFields.ts"
 import { bodyOf, missing, tagOf, type Target, withCount } from "./ClusterState.ts"
 import * as Events from "./Events.ts"
 import type { Fault } from "./Faults.ts"
@@ -48,24 +57,8 @@ const json = (body: unknown, headers: Readonly<Record<string, string>> = {}): Me
   body: JSON.stringify(body)
 })
 
-const conditionalFields = { age: "0", "cache-control": "private, no-cache", vary: "accept" }
-
-const tags = /^[ \t,]*(?:(?:W\/)?"[\x21\x23-\x7e]*"[ \t]*(?:,[ \t,]*|$))+$/
-
-const opaque = /"[\x21\x23-\x7e]*"/g
-
-/** Whether `If-None-Match` matches the tag; `undefined` if the field is malformed. */
-const matches = (field: string, etag: string): boolean | undefined => {
-  if (field.trim() === "*") return true
-  return tags.test(field) ? Array.from(field.matchAll(opaque), ([tag]) => tag).includes(etag) : undefined
-}
-
+/** The service's default of `MAX_WAIT`. */
 const longestWait = 60
-
-const waitOf = (prefer: string | undefined): number | undefined => {
-  const seconds = /(?:^|,)\s*wait\s*=\s*([0-9]+)\s*(?=[,;]|$)/i.exec(prefer ?? "")?.[1]
-  return seconds === undefined ? undefined : Math.min(Number(seconds), longestWait)
-}
 
 /** Waits for a different tag, at most `seconds`. */
 const changedWithin = (cluster: Cluster, target: Target, etag: string, seconds: number) =>
@@ -80,24 +73,18 @@ const gone = (target: Target) => new NotFound({ detail: missing(target) })
 const answerRead = (cluster: Cluster, target: Target, { headers }: Request): Answer =>
   Effect.gen(function* () {
     const ifNoneMatch = headers["if-none-match"]
-    if (ifNoneMatch !== undefined && matches(ifNoneMatch, "") === undefined) {
-      return yield* new BadRequest({
-        detail: 'If-None-Match must be * or a list of entity tags in quotes, such as "12".'
-      })
+    if (ifNoneMatch !== undefined && matchesNone(ifNoneMatch, "") === undefined) {
+      return yield* new BadRequest({ detail: malformedTags })
     }
     const before = tagOf((yield* SubscriptionRef.get(cluster)).namespaces, target)
     if (before === undefined) return yield* gone(target)
-    const isMatch = ifNoneMatch !== undefined && matches(ifNoneMatch, before) === true
-    const wait = isMatch ? waitOf(headers["prefer"]) : undefined
+    const isMatch = ifNoneMatch !== undefined && matchesNone(ifNoneMatch, before) === true
+    const wait = isMatch ? waitSeconds(headers["prefer"], longestWait) : undefined
     if (wait !== undefined) yield* changedWithin(cluster, target, before, wait)
     const { namespaces } = yield* SubscriptionRef.get(cluster)
     const etag = tagOf(namespaces, target)
     if (etag === undefined) return yield* gone(target)
-    const fields = {
-      ...conditionalFields,
-      etag,
-      ...(wait === undefined ? {} : { "preference-applied": `wait=${wait}` })
-    }
+    const fields = { ...readHeaders(etag, 0), ...(wait === undefined ? {} : waited(wait)) }
     return isMatch && etag === before
       ? { status: 304, headers: fields, body: "" }
       : json(bodyOf(namespaces, target), fields)
@@ -110,7 +97,7 @@ const answerStream = (cluster: Cluster, target: Target, request: Request): Answe
     const lost = MemoryResponse.connectionLost(request)
     return {
       status: 200,
-      headers: { ...conditionalFields, "content-type": "text/event-stream" },
+      headers: streamHeaders(0),
       body: Events.stream(cluster, target, request.headers["last-event-id"], lost)
     }
   })
@@ -179,7 +166,7 @@ const answer = (
     }
   })
 
-const wantsStream = ({ headers }: Request): boolean => (headers["accept"] ?? "").includes("text/event-stream")
+const wantsStream = ({ headers }: Request): boolean => acceptsStream(headers["accept"])
 
 const suffer = (fault: Fault, request: Request): Effect.Effect<void, Problem | HttpClientError.HttpClientError> => {
   switch (fault._tag) {
