@@ -49,7 +49,7 @@ export const resumption = <Body>({ held }: State<Body>): Resumption =>
         ...(held.version === undefined ? {} : { "last-event-version": held.version })
       }
 
-/** The state after a message, and the body to show if it is a new one. */
+/** Applies a message. Returns the next state, and the body to emit if it has changed. */
 export const step = <Body, Item>(read: Followed<Body, Item>) => {
   const decodeTag = Schema.decodeUnknownEffect(EntityTag)
   const decodeBody = Schema.decodeUnknownEffect(Schema.fromJsonString(read.body))

@@ -10,7 +10,7 @@ const membersOf = (value: unknown): Json => (Predicate.isObject(value) ? Object.
 
 const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
-/** The members of `a` and `b`. `merge` combines the members that both have. */
+/** Merges two objects. `merge` combines the members with the same key. */
 const both = (a: unknown, b: unknown, merge: (a: unknown, b: unknown) => unknown): Json => {
   const all: Record<string, unknown> = { ...membersOf(a) }
   for (const [name, value] of Object.entries(membersOf(b))) all[name] = name in all ? merge(all[name], value) : value

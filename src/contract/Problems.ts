@@ -198,7 +198,7 @@ const classes = Object.values(problems)
 /** Whether a value is one of the contract's errors. */
 export const isProblem = (value: unknown): value is Problem => classes.some((one) => value instanceof one)
 
-/** The members of a problem as the server sends it. `instance` is the id of the request. */
+/** The JSON members of a problem in a response. `instance` is the request id. */
 export const membersOf = (problem: Problem, detail: string | undefined, instance: string) => {
   const { code, status, title, type } = problem
   const members = { type, title, status, detail, instance, code }

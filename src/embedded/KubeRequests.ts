@@ -14,7 +14,7 @@ import {
   permits,
   type RbacRule
 } from "./Access.ts"
-import type { ClusterStore, StoredDeployment } from "./ClusterStore.ts"
+import type { ClusterStore } from "./ClusterStore.ts"
 import type { FaultSwitches } from "./Faults.ts"
 import { objectJson, scaleJson } from "./KubeObjects.ts"
 import { type KubeRoute, parseRoute } from "./KubeRoute.ts"
@@ -22,16 +22,9 @@ import { KubeStatus, notFound, statusOf } from "./KubeStatus.ts"
 import { listPage } from "./ListPage.ts"
 import { OpenWatch, type WatchPlan } from "./OpenWatch.ts"
 import type { RequestRecorder } from "./RecordedRequests.ts"
-import {
-  decodeCreation,
-  decodeScaleWrite,
-  readBody,
-  type RecordedEvent,
-  recordEvent,
-  type ScaleWrite
-} from "./RequestBody.ts"
+import { decodeCreation, readBody, type RecordedEvent, recordEvent } from "./RequestBody.ts"
 import { writeChunks } from "./ResponseBody.ts"
-import { decodeScalePatch, jsonPatchType } from "./ScalePatch.ts"
+import { writeScale } from "./ScaleWrite.ts"
 import { startWatch } from "./WatchStart.ts"
 import { json } from "./wire/JsonEncoding.ts"
 import { encodingsOf, negotiate } from "./wire/Negotiation.ts"
@@ -71,15 +64,6 @@ const version = jsonReply(
   200,
   JSON.stringify({ major: "1", minor: "35", gitVersion: "v1.35.0+embedded", platform: "linux/amd64" })
 )
-
-const scalePatchTypes = new Set([
-  jsonPatchType,
-  "application/merge-patch+json",
-  "application/strategic-merge-patch+json"
-])
-
-const contentType = (request: IncomingMessage): string =>
-  (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
 
 const forbidden = (user: string, route: KubeRoute): KubeStatus => {
   // The message names the resource alone, even if its subresource was denied.
@@ -122,80 +106,6 @@ const review = Effect.fnUntraced(function* (backend: KubeBackend, request: Incom
   }
   keep(backend.accessQuestions, spec)
   return jsonReply(201, accessReviewJson(spec, backend.decideAccess(spec)))
-})
-
-/** Whether a write is a dry run. Fails with 422 for a value other than `All`. */
-const isDryRun = (query: URLSearchParams, verb: "patch" | "update"): Effect.Effect<boolean, KubeStatus> => {
-  const values = query.getAll("dryRun")
-  if (values.every((value) => value === "All")) return Effect.succeed(values.length > 0)
-  const kind = verb === "patch" ? "PatchOptions" : "UpdateOptions"
-  const message = `Unsupported value: []string{${values.map((value) => JSON.stringify(value)).join(", ")}}: supported values: "All"`
-  return Effect.fail(
-    statusOf(422, `${kind}.meta.k8s.io "" is invalid: dryRun: ${message}`, {
-      group: "meta.k8s.io",
-      kind,
-      causes: [{ reason: "FieldValueNotSupported", message, field: "dryRun" }]
-    })
-  )
-}
-
-/** Fails if the version in the body is not the object's, or if the admission webhook denies the write. */
-const admitScale = (
-  { admissionDenial }: FaultSwitches,
-  { name, resourceVersion }: StoredDeployment,
-  write: ScaleWrite
-): Effect.Effect<void, KubeStatus> => {
-  if (write.resourceVersion !== undefined && write.resourceVersion !== String(resourceVersion)) {
-    return Effect.fail(
-      statusOf(
-        409,
-        `Operation cannot be fulfilled on deployments.apps ${JSON.stringify(name)}: the object has been modified; ` +
-          `please apply your changes to the latest version and try again`,
-        { name, group: "apps", kind: "deployments" }
-      )
-    )
-  }
-  return admissionDenial === undefined
-    ? Effect.void
-    : Effect.fail(
-        statusOf(
-          admissionDenial.status,
-          `admission webhook "replicas.example.com" denied the request: ${admissionDenial.message}`
-        )
-      )
-}
-
-const writeScale = Effect.fnUntraced(function* (
-  { store, switches }: KubeBackend,
-  request: IncomingMessage,
-  query: URLSearchParams,
-  { name, namespace }: Extract<KubeRoute["target"], { readonly _tag: "Scale" }>,
-  verb: "patch" | "update"
-) {
-  const type = contentType(request)
-  if (verb === "patch" ? !scalePatchTypes.has(type) : type !== "application/json" && type !== "") {
-    return yield* statusOf(
-      415,
-      "the body of the request was in an unknown format - accepted media types include: " +
-        (verb === "patch" ? [...scalePatchTypes].join(", ") : "application/json")
-    )
-  }
-  const dryRun = yield* isDryRun(query, verb)
-  const body = yield* readBody(request)
-  const merged = type === jsonPatchType ? undefined : yield* decodeScaleWrite(name, body)
-  // Retries until the object has not changed since it was read, as kube-apiserver does, so that a patch is atomic.
-  for (;;) {
-    const existing = store.getDeployment(namespace, name)
-    if (existing === undefined) return yield* notFound("deployments", "apps", name)
-    const write = merged ?? (yield* decodeScalePatch(existing, body))
-    yield* admitScale(switches, existing, write)
-    if (store.getDeployment(namespace, name) !== existing) continue
-    // A Scale without a count means 0; a patch without one changes nothing.
-    const replicas = write.replicas ?? (verb === "update" ? 0 : existing.replicas)
-    if (replicas === undefined) return jsonReply(200, scaleJson(existing))
-    const scaled = dryRun ? { ...existing, replicas } : store.scale(namespace, name, replicas)
-    return jsonReply(200, scaleJson(scaled ?? existing))
-  }
 })
 
 const create = Effect.fnUntraced(function* (
@@ -267,7 +177,7 @@ const serveTarget = Effect.fnUntraced(function* (
     }
     case "Scale": {
       if (verb === "patch" || verb === "update") {
-        return yield* writeScale(backend, request, query, target, verb)
+        return jsonReply(200, scaleJson(yield* writeScale(backend, request, query, target, verb)))
       }
       const deployment = store.getDeployment(target.namespace, target.name)
       return deployment === undefined

@@ -98,6 +98,13 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  const bodyHeaders = (call: Call, etag: string, body: Body) => ({
+    ...readHeaders(etag, cache.age()),
+    "content-type": "application/json",
+    "content-length": String(body.length),
+    "x-request-id": call.id
+  })
+
   const sendUnchanged = (call: Call, etag: string, applied?: OutgoingHttpHeaders): true => {
     send(call, 304, { ...readHeaders(etag, cache.age()), ...applied, "x-request-id": call.id }, "")
     return true
@@ -115,18 +122,7 @@ export const make = Effect.fnUntraced(function* (
     if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) {
       return sendProblem(call, responseBytes.refuse())
     }
-    return send(
-      call,
-      200,
-      {
-        ...readHeaders(current, cache.age()),
-        ...waited(seconds),
-        "content-type": "application/json",
-        "content-length": String(body.length),
-        "x-request-id": call.id
-      },
-      body
-    )
+    return send(call, 200, { ...bodyHeaders(call, current, body), ...waited(seconds) }, body)
   }
 
   /** Returns `false` if there is no place. */
@@ -219,15 +215,7 @@ export const make = Effect.fnUntraced(function* (
     if (body === undefined) return false
     if (typeof body !== "string" && !responseBytes.take(response, identity.user, body.length)) return false
     begin(call)
-    response.writeHead(200, {
-      age: String(cache.age()),
-      "cache-control": "private, no-cache",
-      "content-type": "application/json",
-      "content-length": String(body.length),
-      etag,
-      vary: "accept",
-      "x-request-id": call.id
-    })
+    response.writeHead(200, bodyHeaders(call, etag, body))
     // Every body of the cache is ASCII: Latin-1 copies it, UTF-8 would inspect it first.
     response.end(body, "latin1")
     complete(call, 200, body.length)

@@ -7,7 +7,7 @@ import type { ReplicaCount } from "../contract/Names.ts"
 export interface ScaleOptions {
   /** The desired count that the deployment must have; undefined: any. */
   readonly ifCount: ReplicaCount | undefined
-  /** Whether the cluster only checks the write. The result is the deployment as after the write. */
+  /** Whether the cluster only validates the write. The result is the deployment that the write would produce. */
   readonly dryRun: boolean
 }
 

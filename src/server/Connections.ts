@@ -2,7 +2,7 @@
  * The connection guard: limits the number of open connections, evicts the least useful one at a limit, and ends stalled
  * ones.
  */
-import { Clock, Duration, Effect, Metric } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import * as Metrics from "../observability/Metrics.ts"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Server } from "node:https"
@@ -11,16 +11,12 @@ import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import { clientAddress } from "../identity/ClientAddress.ts"
 import { ClientIdentity } from "../identity/Identity.ts"
-import {
-  type Connection,
-  type ConnectionTable,
-  type Full,
-  type Kind,
-  make as makeTable
-} from "../limits/ConnectionTable.ts"
+import { type Connection, type ConnectionTable, type Kind, make as makeTable } from "../limits/ConnectionTable.ts"
 import * as HandshakeDebts from "../limits/HandshakeDebts.ts"
 import type { InFlight, Share } from "../limits/InFlight.ts"
 import { isLast, type OrderedResponse } from "./OrderedResponse.ts"
+import * as ConnectionCounts from "./ConnectionCounts.ts"
+import type { Count, Ending } from "./ConnectionCounts.ts"
 import * as ShedResponse from "./ShedResponse.ts"
 import { spend } from "./SpentConnection.ts"
 
@@ -54,24 +50,6 @@ interface Open {
 
 /** The key of a connection: both of its ends. */
 const peerOf = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}`
-
-type Ending = Full | "pipelining" | "response_timeout" | "idle"
-
-const refusedSeries = (reason: Full | "untrusted") =>
-  Metric.counter("connections_refused_total", {
-    description:
-      "New connections closed at once. `total`, `address`, `user`: that limit was reached. `untrusted`: the address has had too many expensive handshakes of untrusted clients.",
-    incremental: true,
-    attributes: { reason }
-  })
-
-const evictedSeries = (reason: Ending) =>
-  Metric.counter("connections_evicted_total", {
-    description:
-      "Connections ended by the service: to make room for a new one (in `total`, of one `address` or of one `user`), for too many pipelined requests, for a response that was not read, for being idle.",
-    incremental: true,
-    attributes: { reason }
-  })
 
 const idleKinds: ReadonlyArray<Kind> = ["silent", "handshakes", "strangers", "identified"]
 const answeredKinds: ReadonlyArray<Kind> = ["strangersAnswered", "identifiedAnswered"]
@@ -107,26 +85,6 @@ const keepAliveBufferMillis = 1000
 
 /** The addresses whose debts are in memory, some 200 bytes each. */
 const maxDebtors = 4096
-
-type Count = (reason: Ending | `refused_${Full | "untrusted"}`) => void
-
-/** Counts into the registry of the effect's context. Each series begins at 0, so that alerts can tell 0 from absent. */
-const makeCount = Effect.map(Effect.context<never>(), (services): Count => {
-  const series = {
-    refused_total: refusedSeries("total"),
-    refused_address: refusedSeries("address"),
-    refused_untrusted: refusedSeries("untrusted"),
-    refused_user: refusedSeries("user"),
-    total: evictedSeries("total"),
-    address: evictedSeries("address"),
-    user: evictedSeries("user"),
-    pipelining: evictedSeries("pipelining"),
-    response_timeout: evictedSeries("response_timeout"),
-    idle: evictedSeries("idle")
-  }
-  for (const one of Object.values(series)) one.updateUnsafe(0, services)
-  return (reason) => series[reason].updateUnsafe(1, services)
-})
 
 /** The user of a connection whose handshake is complete; `undefined` for an unidentified client. */
 type UserOf = (socket: TLSSocket) => string | undefined
@@ -267,7 +225,8 @@ export class Connections {
   }
 
   /**
-   * The response waits for changes: it gives its place back, and is not timed out until the returned function is called.
+   * Marks a response as waiting for changes. It releases its in-flight place. It does not time out until the returned function
+   * is called.
    * `supersede` is called if a further request arrives on the connection, because that request would have to wait for this
    * response. Returns `undefined` if one has already arrived.
    */
@@ -395,7 +354,7 @@ export const follow = Effect.fnUntraced(function* (server: Server, limits: Conne
   const identities = yield* ClientIdentity
   const clock = yield* Clock.Clock
   const userOf = (socket: TLSSocket) => identities.of(socket, clock.currentTimeMillisUnsafe())?.user
-  const connections = new Connections(limits, userOf, inFlight, yield* ShedResponse.make, yield* makeCount)
+  const connections = new Connections(limits, userOf, inFlight, yield* ShedResponse.make, yield* ConnectionCounts.make)
   server.on("secureConnection", (socket) => connections.secure(socket))
   const sweepMillis = Math.max(1, Math.min(1000, Math.floor(Duration.toMillis(limits.responseTimeout) / 4)))
   const sweep = Effect.sync(() => connections.endStalled())

@@ -45,7 +45,7 @@ export type Route =
 /** An endpoint, with the decoded request if its path is valid. */
 export interface Found {
   readonly endpoint: EndpointName
-  /** The name of the stream of the same path. */
+  /** The name of the endpoint that streams the same path. */
   readonly stream: EndpointName
   readonly route: Result.Result<Route, BadRequest>
 }
