@@ -274,6 +274,8 @@ export const commit = script(
 local refused = refusal(KEYS[1], KEYS[2])
 if refused then return refused end
 if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[8]) then return 'lists' end
+-- If Redis has lost the scopes, readers would never accept the list: it may be of any cluster.
+if redis.call('HEXISTS', KEYS[3], '${clusterFields.endpoint}') == 0 then return 'lists' end
 redis.call('HSET', KEYS[4], '${metaFields.heardAt}', whole(said() - ARGV[10]), unpack(ARGV, 11))
 redis.call('PEXPIRE', KEYS[4], ${weekMillis})
 redis.call('HSET', KEYS[3], ARGV[7], KEYS[4])

@@ -112,6 +112,18 @@ describe("the scripts of a leader", () => {
     }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
   )
 
+  it.live("commit no list without the name of the cluster, which readers would refuse for ever", () =>
+    Effect.gen(function* () {
+      const { acquire, all, next, redis, server } = yield* setUp
+      const epoch = yield* acquire("me")
+      yield* redis.eval(Scripts.fill)(generation, 60_000, [["a/x", "1"]])
+      yield* server.command("DEL", keys.scopes)
+      const before = yield* all
+      assert.strictEqual(yield* redis.eval(Scripts.commit)(keys, next("me", epoch, 1), listed), "lists")
+      assert.deepStrictEqual(yield* all, before)
+    }).pipe(Effect.scoped, Effect.provide([RedisServer.layer(), NodeServices.layer]))
+  )
+
   it.live("begin a later epoch with each leader, even after Redis lost the counter or everything", () =>
     Effect.gen(function* () {
       const { acquire, next, redis, server } = yield* setUp
